@@ -1,1 +1,34 @@
+//! mini-buildd: build daemon and apt repository for Debian packagers.
+//!
+//! Six layers, in reading order; a module uses lower layers only (`tests/layers.rs` holds this):
+//! 0 formats ([`deb`], [`endpoint`]), 1 model ([`model`]), 2 outside ([`home`], [`command`], [`store`], [`archive`],
+//! [`pgp`], [`upload`], [`fetch`]), 3 engine ([`chroots`], [`remotes`], [`events`], [`build`], [`incoming`],
+//! [`packager`], [`builder`], [`instance`]), 4 calls ([`api`]), 5 front ends ([`http`], [`ftp`], [`cli`]).
+pub mod deb;
+pub mod endpoint;
 
+pub mod model;
+
+pub mod archive;
+pub mod command;
+pub mod fetch;
+pub mod home;
+pub mod pgp;
+pub mod store;
+pub mod upload;
+
+pub mod build;
+pub mod builder;
+pub mod chroots;
+pub mod events;
+pub mod incoming;
+pub mod instance;
+pub mod packager;
+pub mod remotes;
+pub mod setup;
+
+pub mod api;
+
+pub mod cli;
+pub mod ftp;
+pub mod http;

@@ -1,0 +1,38 @@
+//! Debian's formats as types: parsed once where text comes in. No I/O.
+//!
+//! Reading order: [`name`] (words), [`paragraph`], [`version`], [`checksums`], then the files: [`dsc`], [`changes`],
+//! [`buildinfo`], [`binary_package`], [`changelog`], [`release`], [`sources_list`].
+pub mod binary_package;
+pub mod buildinfo;
+pub mod changelog;
+pub mod changes;
+pub mod checksums;
+pub mod dsc;
+pub mod name;
+pub mod paragraph;
+pub mod release;
+pub mod sources_list;
+pub mod version;
+
+pub use binary_package::BinaryPackage;
+pub use buildinfo::Buildinfo;
+pub use changes::Changes;
+pub use checksums::{Checksums, ListedFile};
+pub use dsc::Dsc;
+pub use name::{Architecture, Codename, Component, FileName, PackageName, Suite};
+pub use paragraph::Paragraph;
+pub use version::Version;
+
+/// What is wrong with a text, and in which field.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    #[error("missing field {0}")]
+    MissingField(&'static str),
+    #[error("field {field}: {fault}")]
+    Field { field: String, fault: String },
+    #[error("not a control file: {0}")]
+    Syntax(String),
+    #[error("expected exactly one paragraph, found {0}")]
+    Paragraphs(usize),
+}

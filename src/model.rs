@@ -1,0 +1,61 @@
+//! mini-buildd's own words. No I/O, no clock, no async.
+//!
+//! Reading order: [`status`], [`diststr`], the items that administrators configure ([`daemon`], [`source`], [`layout`],
+//! [`distribution`], [`repository`], [`chroot`], [`remote`], [`user`]), then what happens to an upload:
+//! [`upload_options`], [`build_check`], [`version_scheme`], [`key`], [`buildrequest`], [`job`], [`event`].
+pub mod build_check;
+pub mod buildrequest;
+pub mod chroot;
+pub mod daemon;
+pub mod distribution;
+pub mod diststr;
+pub mod event;
+pub mod job;
+pub mod key;
+pub mod layout;
+pub mod remote;
+pub mod repository;
+pub mod source;
+pub mod status;
+pub mod upload_options;
+pub mod user;
+pub mod version_scheme;
+
+pub use buildrequest::{Buildrequest, Buildresult};
+pub use chroot::Chroot;
+pub use daemon::Daemon;
+pub use distribution::Distribution;
+pub use diststr::Diststr;
+pub use event::{Event, EventType};
+pub use key::{BuildKey, PackageKey, Timecode};
+pub use layout::{Layout, SuiteOptions};
+pub use remote::Remote;
+pub use repository::Repository;
+pub use source::{Archive, Source};
+pub use status::{Check, Status};
+pub use upload_options::UploadOptions;
+pub use user::Uploader;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Something that administrators configure, kept by `store` under its kind and name.
+pub trait Item: Serialize + DeserializeOwned + Clone + Send + 'static {
+    /// Name of the kind: `repository`.
+    const KIND: &'static str;
+    /// Unique among its kind.
+    fn name(&self) -> String;
+    /// Names every fault of the fields.
+    fn validate(&self) -> Result<(), Invalid> {
+        Ok(())
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{kind} {name:?}: {field}: {fault}")]
+pub struct Invalid {
+    pub kind: &'static str,
+    pub name: String,
+    pub field: &'static str,
+    pub fault: String,
+}
