@@ -4,7 +4,7 @@
 //! [`process`] who runs in it, [`apt`] how packages get into it, [`debs`] what was downloaded already; `bootstrap`
 //! makes a base, `trial` installs a package in a throw-away session.
 pub mod apt;
-mod bootstrap;
+pub mod bootstrap;
 pub mod debs;
 pub mod process;
 mod session;
