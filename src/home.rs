@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 
-use crate::deb::{Architecture, Codename};
+use crate::deb::{Architecture, Codename, FileName};
 use crate::model::repository::Identity;
-use crate::model::{BuildKey, PackageKey};
+use crate::model::{BuildKey, Diststr, PackageKey};
 
 const PUBLIC: u32 = 0o755;
 const PRIVATE: u32 = 0o700;
@@ -144,6 +144,14 @@ impl Home {
     }
     pub fn repository(&self, identity: &Identity) -> PathBuf {
         self.repositories().join(identity.as_str())
+    }
+    /// Where a snapshot of a distribution is published.
+    pub fn snapshot(&self, dist: &Diststr, name: &FileName) -> PathBuf {
+        self.repository(&dist.repository)
+            .join("dists")
+            .join(dist.to_string())
+            .join("snapshots")
+            .join(name.as_str())
     }
     pub fn signing_key(&self) -> PathBuf {
         self.root.join("keys/signing.asc")
