@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use crate::deb::{Architecture, Codename};
 use crate::model::repository::Identity;
-use crate::model::{BuildKey, PackageKey};
+use crate::model::{BuildKey, PackageKey, Timecode};
 
 #[derive(Clone, Debug)]
 pub struct Home {
@@ -55,6 +55,9 @@ impl Home {
     pub fn incoming(&self) -> PathBuf {
         self.root.join("incoming")
     }
+    pub fn staging(&self, name: &str) -> PathBuf {
+        self.incoming().join(name)
+    }
     pub fn repositories(&self) -> PathBuf {
         self.root.join("repositories")
     }
@@ -80,6 +83,10 @@ impl Home {
     pub fn package_events(&self, key: &PackageKey) -> PathBuf {
         self.events().join(key.to_string())
     }
+    /// What a builder sent for one architecture, while it is being installed.
+    pub fn unpacked(&self, key: &BuildKey) -> PathBuf {
+        self.event_directory(key).join(".unpacked")
+    }
     pub fn builds(&self) -> PathBuf {
         self.root.join("var/builds")
     }
@@ -104,10 +111,29 @@ impl Home {
     pub fn quarantine(&self) -> PathBuf {
         self.root.join("var/quarantine")
     }
+    /// Where a refused message is kept, under names of our own.
+    pub fn quarantined(&self, arrival: &Timecode) -> PathBuf {
+        self.quarantine().join(arrival.as_str())
+    }
     pub fn log(&self) -> PathBuf {
         self.root.join("var/log")
     }
     pub fn access_log(&self) -> PathBuf {
         self.log().join("access.log")
     }
+}
+
+/// Replaces a file so that readers, and a crash, see either the old content or the new one.
+pub fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    use std::io::Write;
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".new");
+    let new = directory.join(name);
+    let mut file = std::fs::File::create(&new)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    std::fs::rename(&new, path)?;
+    std::fs::File::open(directory)?.sync_all()
 }
