@@ -23,6 +23,7 @@ pub mod chroots;
 pub mod events;
 pub mod incoming;
 pub mod instance;
+pub mod message;
 pub mod packager;
 pub mod remotes;
 pub mod setup;

@@ -14,6 +14,7 @@ pub mod event;
 pub mod job;
 pub mod key;
 pub mod layout;
+pub mod meta_distribution;
 pub mod remote;
 pub mod repository;
 pub mod source;
