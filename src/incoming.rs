@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 
 use crate::deb::FileName;
 use crate::home::Home;
-use crate::model::{BuildKey, PackageKey, Timecode};
+use crate::model::{PackageKey, Timecode};
 use crate::store::jobs::{self, Received};
 use crate::store::{self, Store};
 
@@ -38,7 +38,8 @@ pub struct Incoming {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Arrival {
     Upload(PackageKey),
-    Buildresult(BuildKey),
+    /// One of the results that this upload waits for.
+    Buildresult(PackageKey),
 }
 
 #[derive(Debug, thiserror::Error)]

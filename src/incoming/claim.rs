@@ -2,7 +2,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::deb::{Architecture, FileName, PackageName, Paragraph, Version};
+use crate::deb::{Architecture, FileName, Paragraph};
 use crate::events::record;
 use crate::model::{BuildKey, Event, EventType, PackageKey, Timecode};
 use crate::pgp;

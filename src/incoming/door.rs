@@ -13,6 +13,7 @@ use super::directory::Directory;
 use super::fault::{Fault, Stop};
 use super::listing::{self, Sums};
 use super::{Arrival, Error, claim, quarantine};
+use crate::cause::with_causes;
 use crate::deb::{Changes, Checksums, FileName};
 use crate::events::Events;
 use crate::home::Home;
@@ -58,7 +59,7 @@ pub async fn run(
         };
         let fault = match taken {
             Ok(Ok(())) => continue,
-            Ok(Err(error)) => format!("{error:#}"),
+            Ok(Err(error)) => with_causes(&error),
             Err(panicked) => panicked.to_string(),
         };
         error!(staging = %staging.display(), error = fault, "can't take what was received");
@@ -253,7 +254,7 @@ impl Door {
         })?;
         info!(%key, new, "buildresult accepted");
         if new {
-            let _ = self.packager.send(Arrival::Buildresult(key));
+            let _ = self.packager.send(Arrival::Buildresult(key.package));
         }
         Ok(())
     }
@@ -289,7 +290,7 @@ impl Door {
             Ok(jobs::remove_received(tx, message)?)
         })?;
         if let Err(error) = self.events.flush() {
-            error!(%error, "can't write events");
+            error!(error = with_causes(&error), "can't write events");
         }
         if let Err(error) = quarantine::prune(&self.home, std::time::SystemTime::now()) {
             warn!(%error, "can't prune quarantine");
