@@ -2,11 +2,12 @@
 //!
 //! Reading order: [`status`], [`diststr`], the items that administrators configure ([`daemon`], [`source`], [`layout`],
 //! [`distribution`], [`repository`], [`chroot`], [`remote`], [`user`]), then what happens to an upload:
-//! [`upload_options`], [`build_check`], [`version_scheme`], [`key`], [`build_sources`], [`buildrequest`], [`job`],
-//! [`event`].
+//! [`upload_options`], [`build_check`], [`version_scheme`], [`key`], [`build_sources`], [`message`],
+//! [`buildrequest`], [`buildresult`], [`job`], [`event`].
 pub mod build_check;
 pub mod build_sources;
 pub mod buildrequest;
+pub mod buildresult;
 pub mod chroot;
 pub mod daemon;
 pub mod distribution;
@@ -15,6 +16,7 @@ pub mod event;
 pub mod job;
 pub mod key;
 pub mod layout;
+pub mod message;
 pub mod remote;
 pub mod repository;
 pub mod source;
@@ -23,7 +25,8 @@ pub mod upload_options;
 pub mod user;
 pub mod version_scheme;
 
-pub use buildrequest::{Buildrequest, Buildresult};
+pub use buildrequest::Buildrequest;
+pub use buildresult::Buildresult;
 pub use chroot::Chroot;
 pub use daemon::Daemon;
 pub use distribution::Distribution;
@@ -31,6 +34,7 @@ pub use diststr::Diststr;
 pub use event::{Event, EventType};
 pub use key::{BuildKey, PackageKey, Timecode};
 pub use layout::{Layout, SuiteOptions};
+pub use message::MessageKind;
 pub use remote::Remote;
 pub use repository::Repository;
 pub use source::{Archive, Source};

@@ -127,7 +127,7 @@ impl Packaging {
 mod tests {
     use super::*;
     use crate::model::build_check::Mode;
-    use crate::model::buildrequest::tests::buildresult;
+    use crate::model::buildresult::tests::buildresult;
 
     fn build(sbuild: &[(&str, &str)]) -> RequestedBuild {
         let mut result = buildresult();
