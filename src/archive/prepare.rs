@@ -1,0 +1,329 @@
+//! From files somewhere to verified files in the pool and stanzas in hand.
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, BufReader, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use crate::deb::{
+    Architecture, BinaryPackage, Checksums, Component, Dsc, FileName, ListedFile, PackageName,
+    Version,
+};
+use crate::pgp;
+
+use super::disk::{self, Doing};
+use super::pool::{self, Incoming};
+use super::{ArchiveDir, Error, Installation, stanza};
+
+/// Largest .dsc that is read; Debian's largest have some 100 KiB.
+const MAX_DSC: u64 = 8 << 20;
+
+/// An installation whose files are verified, parsed and in the pool.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(super) source: PackageName,
+    pub(super) version: Version,
+    pub(super) component: Component,
+    /// The source package first.
+    pub(super) packages: Vec<Package>,
+}
+
+/// A package as the database will have it.
+#[derive(Debug)]
+pub(super) struct Package {
+    pub(super) kind: Kind,
+    pub(super) name: PackageName,
+    pub(super) version: Version,
+    /// `source` for a .dsc.
+    pub(super) architecture: Architecture,
+    pub(super) component: Component,
+    pub(super) section: String,
+    pub(super) priority: String,
+    pub(super) stanza: String,
+    pub(super) file_list: Vec<String>,
+    /// Path in the pool and SHA-256.
+    pub(super) files: Vec<(String, String)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    Dsc,
+    Deb,
+    Udeb,
+}
+
+impl Kind {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Kind::Dsc => "dsc",
+            Kind::Deb => "deb",
+            Kind::Udeb => "udeb",
+        }
+    }
+}
+
+impl Package {
+    /// Name of the index that lists it, below its component; `binary-all` is part of all binary ones.
+    pub(super) fn index_name(&self) -> String {
+        match self.kind {
+            Kind::Dsc => "source".to_owned(),
+            Kind::Deb => format!("binary-{}", self.architecture),
+            Kind::Udeb => format!("debian-installer/binary-{}", self.architecture),
+        }
+    }
+
+    /// `hello 1.0 amd64`, for people.
+    pub(super) fn title(&self) -> String {
+        format!("{} {} {}", self.name, self.version, self.architecture)
+    }
+}
+
+pub(super) fn prepare(
+    archive: &ArchiveDir,
+    installation: &Installation,
+) -> Result<Prepared, Error> {
+    let (source, mut files) = read_source(archive, installation)?;
+    let mut prepared = Prepared {
+        source: source.name.clone(),
+        version: source.version.clone(),
+        component: source.component.clone(),
+        packages: vec![source],
+    };
+    for path in &installation.binaries {
+        let (package, incoming) = read_binary(&prepared, path)?;
+        prepared.packages.push(package);
+        files.push(incoming);
+    }
+    refuse_twins(&prepared.packages)?;
+    pool::place(archive, &files)?;
+    Ok(prepared)
+}
+
+fn read_source(
+    archive: &ArchiveDir,
+    installation: &Installation,
+) -> Result<(Package, Vec<Incoming>), Error> {
+    let name = file_name(&installation.dsc)?;
+    let file = open(&installation.dsc)?;
+    let dsc = parse_dsc(&name, &file, &installation.dsc)?;
+    check_name(
+        &name,
+        &format!("{}_{}.dsc", dsc.source, dsc.version.without_epoch()),
+    )?;
+    let (section, priority) = stanza::source_section(&dsc);
+    let component = stanza::component(section).map_err(|source| malformed(&name, source))?;
+    let directory = pool::directory(&component, &dsc.source);
+    let incoming = |name: FileName, file: File, checksums: Checksums| Incoming {
+        source: dsc.source.clone(),
+        name,
+        directory: directory.clone(),
+        file,
+        checksums,
+    };
+    let checksums = disk::checksums(&file).doing("read", &installation.dsc)?;
+    let mut files = vec![incoming(name.clone(), file, checksums)];
+    for listed in &dsc.files {
+        let (file, checksums) = find_listed(archive, installation, &dsc, &name, listed)?;
+        files.push(incoming(listed.name.clone(), file, checksums));
+    }
+    let listed: Vec<(FileName, Checksums)> = files
+        .iter()
+        .map(|file| (file.name.clone(), file.checksums.clone()))
+        .collect();
+    let package = Package {
+        kind: Kind::Dsc,
+        name: dsc.source.clone(),
+        version: dsc.version.clone(),
+        architecture: "source"
+            .parse()
+            .expect("a valid word of an Architecture field"),
+        section: section.to_owned(),
+        priority: priority.to_owned(),
+        stanza: stanza::sources(&dsc, &directory, &listed),
+        file_list: Vec::new(),
+        files: files
+            .iter()
+            .map(|file| (file.path(), file.checksums.sha256.clone()))
+            .collect(),
+        component,
+    };
+    Ok((package, files))
+}
+
+fn parse_dsc(name: &FileName, file: &File, path: &Path) -> Result<Dsc, Error> {
+    let bytes = disk::read_bounded(file, MAX_DSC).doing("read", path)?;
+    let text = pgp::unauthenticated_text(&bytes).map_err(|source| Error::Signature {
+        file: name.to_string(),
+        source,
+    })?;
+    text.parse().map_err(|source| malformed(name, source))
+}
+
+/// Opens and verifies a file that the .dsc lists: from the given directories, else from the pool.
+fn find_listed(
+    archive: &ArchiveDir,
+    installation: &Installation,
+    dsc: &Dsc,
+    dsc_name: &FileName,
+    listed: &ListedFile,
+) -> Result<(File, Checksums), Error> {
+    // dpkg-source refuses others; and no source may bring a .deb into the pool.
+    let is_ours = listed
+        .name
+        .as_str()
+        .strip_prefix(dsc.source.as_str())
+        .is_some_and(|rest| rest.starts_with('_'));
+    let is_package = [".dsc", ".deb", ".udeb"]
+        .iter()
+        .any(|end| listed.name.as_str().ends_with(end));
+    if !is_ours || is_package {
+        return Err(Error::Checksum {
+            file: listed.name.clone(),
+            fault: "is no name of a source file".to_owned(),
+            dsc: dsc_name.clone(),
+        });
+    }
+    let mut candidates: Vec<PathBuf> = installation
+        .directories
+        .iter()
+        .map(|directory| directory.join(listed.name.as_str()))
+        .collect();
+    let pooled = archive
+        .store
+        .read(|tx| pool::find(tx, &archive.repository, &dsc.source, &listed.name))?;
+    candidates.extend(pooled.map(|file| archive.directory.join(file.path)));
+    for path in &candidates {
+        let file = match disk::open_regular(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error).doing("open", path),
+        };
+        let checksums = disk::checksums(&file).doing("read", path)?;
+        listed
+            .compare(&checksums)
+            .map_err(|fault| Error::Checksum {
+                file: listed.name.clone(),
+                fault,
+                dsc: dsc_name.clone(),
+            })?;
+        return Ok((file, checksums));
+    }
+    Err(Error::Missing {
+        file: listed.name.clone(),
+        dsc: dsc_name.clone(),
+    })
+}
+
+fn read_binary(source: &Prepared, path: &Path) -> Result<(Package, Incoming), Error> {
+    let name = file_name(path)?;
+    let (kind, extension) = match name.as_str().rsplit_once('.') {
+        Some((_, "deb")) => (Kind::Deb, "deb"),
+        Some((_, "udeb")) => (Kind::Udeb, "udeb"),
+        _ => return Err(fault(&name, "is neither a .deb nor a .udeb")),
+    };
+    let mut file = open(path)?;
+    let binary = BinaryPackage::read(&mut BufReader::new(&mut file))
+        .map_err(|source| malformed(&name, source))?;
+    file.seek(SeekFrom::Start(0)).doing("read", path)?;
+    let file_list = BinaryPackage::read_file_list(&mut BufReader::new(&mut file))
+        .map_err(|source| malformed(&name, source))?;
+    let checksums = disk::checksums(&file).doing("read", path)?;
+
+    let version = binary.version.without_epoch();
+    check_name(
+        &name,
+        &format!(
+            "{}_{version}_{}.{extension}",
+            binary.name, binary.architecture
+        ),
+    )?;
+    if binary.source != source.source
+        || binary.source_version.as_str() != source.version.as_str()
+    {
+        return Err(fault(
+            &name,
+            &format!(
+                "field Source: was built from {} {}, not from {} {}",
+                binary.source, binary.source_version, source.source, source.version
+            ),
+        ));
+    }
+    let section = binary.paragraph.get("Section").unwrap_or("misc");
+    let component = stanza::component(section).map_err(|source| malformed(&name, source))?;
+    let directory = pool::directory(&component, &binary.source);
+    let incoming = Incoming {
+        source: binary.source.clone(),
+        name,
+        directory,
+        file,
+        checksums,
+    };
+    let in_pool = incoming.path();
+    let package = Package {
+        kind,
+        section: section.to_owned(),
+        priority: binary
+            .paragraph
+            .get("Priority")
+            .unwrap_or("optional")
+            .to_owned(),
+        stanza: stanza::packages(&binary, &in_pool, &incoming.checksums),
+        name: binary.name,
+        version: binary.version,
+        architecture: binary.architecture,
+        component,
+        file_list,
+        files: vec![(in_pool, incoming.checksums.sha256.clone())],
+    };
+    Ok((package, incoming))
+}
+
+/// An index has a name once; apt would choose one of two by chance.
+fn refuse_twins(packages: &[Package]) -> Result<(), Error> {
+    let mut seen = HashSet::new();
+    for package in packages {
+        let key = (&package.component, package.index_name(), &package.name);
+        if !seen.insert(key) {
+            return Err(Error::Fault {
+                file: package.title(),
+                fault: "comes twice".to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn file_name(path: &Path) -> Result<FileName, Error> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.parse().map_err(|source| Error::Malformed {
+        file: format!("name of {}", path.display()),
+        source,
+    })
+}
+
+fn open(path: &Path) -> Result<File, Error> {
+    disk::open_regular(path).doing("open", path)
+}
+
+fn check_name(name: &FileName, expected: &str) -> Result<(), Error> {
+    if name.as_str() == expected {
+        return Ok(());
+    }
+    Err(fault(
+        name,
+        &format!("its control fields make it {expected}"),
+    ))
+}
+
+fn malformed(name: &FileName, source: crate::deb::Error) -> Error {
+    Error::Malformed {
+        file: name.to_string(),
+        source,
+    }
+}
+
+fn fault(name: &FileName, fault: &str) -> Error {
+    Error::Fault {
+        file: name.to_string(),
+        fault: fault.to_owned(),
+    }
+}
