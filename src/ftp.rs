@@ -1,1 +1,1 @@
-
+//! The FTP server: the incoming directory that uploaders see.

@@ -1,1 +1,1 @@
-
+//! The HTTP server: API, repository, builds and events.

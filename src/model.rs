@@ -3,6 +3,7 @@
 //! Reading order: [`status`], [`diststr`], the items that administrators configure ([`daemon`], [`source`], [`layout`],
 //! [`distribution`], [`repository`], [`chroot`], [`remote`], [`user`]), then what happens to an upload:
 //! [`upload_options`], [`build_check`], [`version_scheme`], [`key`], [`buildrequest`], [`job`], [`event`].
+pub mod address;
 pub mod build_check;
 pub mod buildrequest;
 pub mod chroot;
@@ -21,6 +22,7 @@ pub mod upload_options;
 pub mod user;
 pub mod version_scheme;
 
+pub use address::Address;
 pub use buildrequest::{Buildrequest, Buildresult};
 pub use chroot::Chroot;
 pub use daemon::Daemon;

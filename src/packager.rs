@@ -1,1 +1,1 @@
-
+//! The packager: checks an upload, asks builders, installs what comes back.

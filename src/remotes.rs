@@ -1,1 +1,1 @@
-
+//! Builders by load: this instance and its remotes.
