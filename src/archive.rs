@@ -12,6 +12,8 @@ mod clean;
 mod contents;
 mod disk;
 mod dist;
+#[cfg(test)]
+mod fixture;
 mod index;
 mod install;
 mod listing;
@@ -211,11 +213,7 @@ impl ArchiveDir {
     }
 
     /// Digest over the published package indices of these dists: the same while apt sees the same packages.
-    pub fn content_digest(
-        &self,
-        tx: &Transaction<'_>,
-        dists: &[Diststr],
-    ) -> Result<String, Error> {
+    pub fn content_digest(&self, tx: &Transaction<'_>, dists: &[Diststr]) -> Result<String, Error> {
         listing::content_digest(tx, &self.repository, dists)
     }
 

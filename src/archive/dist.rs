@@ -85,16 +85,11 @@ pub(super) fn configure(
     Ok(())
 }
 
-fn put(
-    tx: &Transaction<'_>,
-    repository: &Identity,
-    settings: &DistSettings,
-) -> Result<(), Error> {
-    let text =
-        serde_json::to_string(settings).map_err(|source| crate::store::Error::Encode {
-            what: "dist",
-            source,
-        })?;
+fn put(tx: &Transaction<'_>, repository: &Identity, settings: &DistSettings) -> Result<(), Error> {
+    let text = serde_json::to_string(settings).map_err(|source| crate::store::Error::Encode {
+        what: "dist",
+        source,
+    })?;
     tx.sql()
         .prepare_cached(
             "INSERT INTO dist (repository, name, settings) VALUES (?, ?, ?)

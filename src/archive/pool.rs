@@ -153,7 +153,11 @@ pub(super) fn place(archive: &ArchiveDir, files: &[Incoming]) -> Result<(), Erro
     })?;
     let mut unsynced = Unsynced::default();
     let mut waiting = BTreeMap::new();
-    for (number, file) in files.iter().enumerate().filter(|(number, _)| missing[*number]) {
+    for (number, file) in files
+        .iter()
+        .enumerate()
+        .filter(|(number, _)| missing[*number])
+    {
         let path = scratch.path().join(number.to_string());
         link_or_copy(&file.file, &path).doing("place", &path)?;
         unsynced.add(&path);

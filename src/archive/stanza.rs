@@ -5,13 +5,7 @@ use crate::deb::{BinaryPackage, Checksums, Component, Dsc, Error, FileName, Para
 
 /// Fields that the archive sets; a package's own are dropped.
 const OF_FILE: &[&str] = &[
-    "Filename",
-    "Size",
-    "MD5sum",
-    "SHA1",
-    "SHA256",
-    "SHA512",
-    "Status",
+    "Filename", "Size", "MD5sum", "SHA1", "SHA256", "SHA512", "Status",
 ];
 
 /// Stanza of a .deb that is in the pool as `path`; Description stays last, as apt-ftparchive and reprepro have it.
@@ -19,11 +13,7 @@ pub(super) fn packages(package: &BinaryPackage, path: &str, checksums: &Checksum
     let mut stanza = Paragraph::default();
     stanza.set("Package", package.name.as_str());
     let is_description = |name: &str| name.eq_ignore_ascii_case("Description");
-    let is_kept = |name: &str| {
-        !OF_FILE
-            .iter()
-            .any(|ours| ours.eq_ignore_ascii_case(name))
-    };
+    let is_kept = |name: &str| !OF_FILE.iter().any(|ours| ours.eq_ignore_ascii_case(name));
     for (name, value) in package.paragraph.fields() {
         if is_kept(name) && !is_description(name) {
             stanza.set(name, value);
@@ -189,10 +179,14 @@ mod tests {
 
     #[test]
     fn a_source_is_in_main_when_one_of_its_packages_is() {
-        let listed = "Package-List:\n a deb contrib/net optional arch=any\n b deb net extra arch=any\n";
+        let listed =
+            "Package-List:\n a deb contrib/net optional arch=any\n b deb net extra arch=any\n";
         assert_eq!(source_section(&dsc(listed)), ("net", "extra"));
         let all_contrib = "Package-List:\n a deb contrib/net optional arch=any\n";
-        assert_eq!(source_section(&dsc(all_contrib)), ("contrib/net", "optional"));
+        assert_eq!(
+            source_section(&dsc(all_contrib)),
+            ("contrib/net", "optional")
+        );
         assert_eq!(source_section(&dsc("")), ("misc", "optional"));
         let own = format!("Section: non-free/net\nPriority: extra\n{listed}");
         assert_eq!(source_section(&dsc(&own)), ("non-free/net", "extra"));
