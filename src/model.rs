@@ -2,9 +2,11 @@
 //!
 //! Reading order: [`status`], [`diststr`], the items that administrators configure ([`daemon`], [`source`], [`layout`],
 //! [`distribution`], [`repository`], [`chroot`], [`remote`], [`user`]), then what happens to an upload:
-//! [`upload_options`], [`build_check`], [`version_scheme`], [`key`], [`buildrequest`], [`job`], [`event`].
+//! [`upload_options`], [`build_check`], [`version_scheme`], [`key`], [`build_sources`], [`buildrequest`], [`job`],
+//! [`event`].
 pub mod address;
 pub mod build_check;
+pub mod build_sources;
 pub mod buildrequest;
 pub mod chroot;
 pub mod daemon;
@@ -60,4 +62,19 @@ pub struct Invalid {
     pub name: String,
     pub field: &'static str,
     pub fault: String,
+}
+
+/// Makes the error of one field of an item.
+pub(crate) fn invalid<T: Item>(item: &T, field: &'static str, fault: impl Into<String>) -> Invalid {
+    Invalid {
+        kind: T::KIND,
+        name: item.name(),
+        field,
+        fault: fault.into(),
+    }
+}
+
+/// A text for one line of a configuration file or control field.
+pub(crate) fn is_one_line(text: &str) -> bool {
+    !text.chars().any(char::is_control)
 }

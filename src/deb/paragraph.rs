@@ -46,9 +46,12 @@ impl Paragraph {
     }
 
     /// Parses a required field's value; a fault names the field.
-    pub fn parsed<T: FromStr<Err = Error>>(&self, name: &'static str) -> Result<T, Error> {
+    pub fn parsed<T: FromStr<Err: fmt::Display>>(&self, name: &'static str) -> Result<T, Error> {
         let value = self.required(name)?;
-        value.parse().map_err(|fault: Error| fault.in_field(name))
+        value.parse().map_err(|fault: T::Err| Error::Field {
+            field: name.to_owned(),
+            fault: fault.to_string(),
+        })
     }
 
     /// Sets or appends a field; a newline in `value` becomes a continuation line.
