@@ -58,8 +58,12 @@ const ROLLBACKS: Argument<i64> = Argument::option(
     "0",
     "Also list this many rollback distributions of each suite; below zero: all",
 );
-const SNAPSHOT: Argument<Option<FileName>> =
-    Argument::option("snapshot", 'P', "", "Use this snapshot of the distributions");
+const SNAPSHOT: Argument<Option<FileName>> = Argument::option(
+    "snapshot",
+    'P',
+    "",
+    "Use this snapshot of the distributions",
+);
 const MIRROR: Argument<Option<Mirror>> = Argument::option(
     "mirror",
     'M',
@@ -91,9 +95,7 @@ async fn run(context: &Context, arguments: &Arguments) -> Result<Value, CallErro
     let base = arguments
         .get(&MIRROR)?
         .map_or_else(|| instance.address.http_url.clone(), |mirror| mirror.0);
-    let origin = instance
-        .daemon
-        .archive_origin(&instance.address.hostname);
+    let origin = instance.daemon.archive_origin(&instance.address.hostname);
     let sources = sources(&published, &wanted, &base, &origin);
     if let Some(snapshot) = arguments.get(&SNAPSHOT)? {
         let dists = sources.iter().filter_map(|source| source.dist.clone());
@@ -313,8 +315,11 @@ fn text(listed: &[Listed], with_comment: bool) -> String {
     {
         if with_comment {
             let suite = &source.suite;
-            writeln!(text, "# {origin} '{suite}': release n={codename}, o={origin}")
-                .expect("a String takes every write");
+            writeln!(
+                text,
+                "# {origin} '{suite}': release n={codename}, o={origin}"
+            )
+            .expect("a String takes every write");
         }
         text.push_str(source.to_string().trim_end());
         text.push('\n');
