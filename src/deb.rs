@@ -33,6 +33,26 @@ pub enum Error {
     Field { field: String, fault: String },
     #[error("not a control file: {0}")]
     Syntax(String),
+    /// A word that is to become part of a path.
+    #[error("{kind} {word:?}: {fault}")]
+    Word {
+        kind: &'static str,
+        word: String,
+        fault: &'static str,
+    },
     #[error("expected exactly one paragraph, found {0}")]
     Paragraphs(usize),
+    #[error("not a .deb: {0}")]
+    BinaryPackage(String),
+}
+
+impl Error {
+    /// Names the field in which the fault was found.
+    #[must_use]
+    pub fn in_field(self, field: &str) -> Error {
+        Error::Field {
+            field: field.to_owned(),
+            fault: self.to_string(),
+        }
+    }
 }

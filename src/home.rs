@@ -1,9 +1,17 @@
 //! The home directory: every path below it is joined here and nowhere else.
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
 
 use crate::deb::{Architecture, Codename, FileName};
 use crate::model::repository::Identity;
 use crate::model::{BuildKey, Diststr, PackageKey};
+
+const PUBLIC: u32 = 0o755;
+const PRIVATE: u32 = 0o700;
 
 #[derive(Clone, Debug)]
 pub struct Home {
@@ -12,7 +20,9 @@ pub struct Home {
 
 /// Held while a daemon works on a home; the kernel frees it when the process ends.
 #[derive(Debug)]
-pub struct Lock(#[allow(dead_code)] std::fs::File);
+pub struct Lock {
+    _file: File,
+}
 
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -29,7 +39,15 @@ pub enum Error {
         path: PathBuf,
         source: std::io::Error,
     },
-    #[error("{path} belongs to the stock program; it is not touched")]
+    #[error("can't look for {path}")]
+    Look {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error(
+        "{path} is the database of mini-buildd 2, which `mini-buildd import` will take over; \
+         importing is not available yet and nothing was touched"
+    )]
     Stock { path: PathBuf },
 }
 
@@ -42,11 +60,77 @@ impl Home {
     }
     /// Makes all directories, with their modes; refuses a home of the stock program.
     pub fn create(&self) -> Result<(), Error> {
-        todo!()
+        let stock = self.root.join("config.sqlite");
+        match stock.try_exists() {
+            Ok(false) => {}
+            Ok(true) => return Err(Error::Stock { path: stock }),
+            Err(source) => {
+                return Err(Error::Look {
+                    path: stock,
+                    source,
+                });
+            }
+        }
+        if let Some(parent) = self.root.parent() {
+            fs::create_dir_all(parent).map_err(|source| Error::Make {
+                path: parent.into(),
+                source,
+            })?;
+        }
+        for (path, mode) in self.directories() {
+            make(&path, mode).map_err(|source| Error::Make { path, source })?;
+        }
+        Ok(())
+    }
+    /// Parents before children; what is private lets in the daemon only.
+    fn directories(&self) -> Vec<(PathBuf, u32)> {
+        vec![
+            (self.root.clone(), PUBLIC),
+            (self.root.join("etc"), PUBLIC),
+            (self.event_hooks(), PUBLIC),
+            (self.root.join("keys"), PRIVATE),
+            (self.incoming(), PRIVATE),
+            (self.repositories(), PUBLIC),
+            (self.root.join("var"), PUBLIC),
+            (self.events(), PUBLIC),
+            (self.builds(), PUBLIC),
+            (self.log(), PUBLIC),
+            (self.chroots(), PRIVATE),
+            (self.sessions(), PRIVATE),
+            (self.trash(), PRIVATE),
+            (self.debs(), PRIVATE),
+            (self.quarantine(), PRIVATE),
+        ]
     }
     /// Refuses a second daemon.
     pub fn lock(&self) -> Result<Lock, Error> {
-        todo!()
+        let path = self.root.join(".lock");
+        let failed = |source| Error::Lock {
+            path: path.clone(),
+            source,
+        };
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o644)
+            .open(&path)
+            .map_err(failed)?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let mut pid = String::new();
+                file.read_to_string(&mut pid).map_err(failed)?;
+                return Err(Error::InUse {
+                    path: self.root.clone(),
+                    pid: pid.trim().into(),
+                });
+            }
+            Err(fault) => return Err(failed(fault.into())),
+        }
+        write_pid(&mut file).map_err(failed)?;
+        Ok(Lock { _file: file })
     }
     pub fn database(&self) -> PathBuf {
         self.root.join("mini-buildd.sqlite")
@@ -94,9 +178,11 @@ impl Home {
     pub fn build_directory(&self, key: &BuildKey) -> PathBuf {
         self.builds().join(key.to_string())
     }
+    pub fn chroots(&self) -> PathBuf {
+        self.root.join("var/chroots")
+    }
     pub fn chroot(&self, codename: &Codename, architecture: &Architecture) -> PathBuf {
-        self.root
-            .join("var/chroots")
+        self.chroots()
             .join(codename.as_str())
             .join(architecture.as_str())
     }
@@ -117,5 +203,95 @@ impl Home {
     }
     pub fn access_log(&self) -> PathBuf {
         self.log().join("access.log")
+    }
+}
+
+/// Makes a directory with exactly this mode; one that is there keeps its own, unless it must be private.
+fn make(path: &Path, mode: u32) -> io::Result<()> {
+    match DirBuilder::new().mode(mode).create(path) {
+        Ok(()) => fs::set_permissions(path, Permissions::from_mode(mode)),
+        Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => {
+            let metadata = fs::metadata(path)?;
+            if !metadata.is_dir() {
+                return Err(fault);
+            }
+            if mode == PRIVATE && metadata.permissions().mode() & 0o077 != 0 {
+                return fs::set_permissions(path, Permissions::from_mode(mode));
+            }
+            Ok(())
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+fn write_pid(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_new_home_has_all_directories_with_their_modes() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::new(directory.path().join("deep/home"));
+        home.create().unwrap();
+        for (path, expected) in home.directories() {
+            assert_eq!(mode(&path), expected, "{}", path.display());
+        }
+        assert_eq!(mode(home.signing_key().parent().unwrap()), PRIVATE);
+        assert_eq!(mode(home.dput_cf().parent().unwrap()), PUBLIC);
+    }
+
+    #[test]
+    fn making_it_again_keeps_what_is_there_and_closes_what_must_be_private() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::new(directory.path());
+        home.create().unwrap();
+        let open = |path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        open(home.repositories(), 0o750);
+        open(home.incoming(), 0o777);
+        fs::write(home.events().join("kept"), "").unwrap();
+        home.create().unwrap();
+        assert_eq!(mode(&home.repositories()), 0o750);
+        assert_eq!(mode(&home.incoming()), PRIVATE);
+        assert!(home.events().join("kept").exists());
+    }
+
+    #[test]
+    fn a_home_of_the_stock_program_is_not_touched() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("config.sqlite"), "").unwrap();
+        let fault = Home::new(directory.path()).create().unwrap_err();
+        assert!(fault.to_string().contains("mini-buildd import"), "{fault}");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_in_place_of_a_directory_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("var"), "").unwrap();
+        let fault = Home::new(directory.path()).create().unwrap_err();
+        assert!(fault.to_string().ends_with("/var"), "{fault}");
+    }
+
+    #[test]
+    fn a_second_lock_is_refused_with_the_pid_of_the_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::new(directory.path());
+        let lock = home.lock().unwrap();
+        match home.lock() {
+            Err(Error::InUse { pid, .. }) => assert_eq!(pid, std::process::id().to_string()),
+            other => panic!("{other:?}"),
+        }
+        drop(lock);
+        home.lock().unwrap();
     }
 }

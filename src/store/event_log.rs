@@ -1,7 +1,9 @@
 //! Events, written in the transaction of the state change they tell of; their files and hooks follow.
+use rusqlite::Params;
+
 use crate::model::Event;
 
-use super::{Error, Transaction};
+use super::{During, Error, Transaction};
 
 /// A row: the event and its directory below var/events.
 #[derive(Clone, Debug)]
@@ -12,17 +14,65 @@ pub struct Logged {
     pub directory: String,
 }
 
-pub fn add(_tx: &Transaction<'_>, _event: &Event, _directory: &str) -> Result<i64, Error> {
-    todo!()
+pub fn add(tx: &Transaction<'_>, event: &Event, directory: &str) -> Result<i64, Error> {
+    let body = serde_json::to_string(event).map_err(|source| Error::Encode {
+        what: "event",
+        source,
+    })?;
+    tx.sql()
+        .prepare_cached("INSERT INTO event (directory, body) VALUES (?, ?)")
+        .and_then(|mut insert| insert.insert((directory, body)))
+        .during("write an event")
 }
+
 /// Those whose file is not known to be written, oldest first.
-pub fn unwritten(_tx: &Transaction<'_>) -> Result<Vec<Logged>, Error> {
-    todo!()
+pub fn unwritten(tx: &Transaction<'_>) -> Result<Vec<Logged>, Error> {
+    let query = "SELECT id, directory, body FROM event WHERE written = 0 ORDER BY id";
+    logged(tx, query, [])
 }
-pub fn mark_written(_tx: &Transaction<'_>, _id: i64) -> Result<(), Error> {
-    todo!()
+
+pub fn mark_written(tx: &Transaction<'_>, id: i64) -> Result<(), Error> {
+    tx.sql()
+        .prepare_cached("UPDATE event SET written = 1 WHERE id = ?")
+        .and_then(|mut update| update.execute([id]))
+        .during("mark an event as written")?;
+    Ok(())
 }
+
 /// The newest, newest first.
-pub fn recent(_tx: &Transaction<'_>, _limit: u32) -> Result<Vec<Logged>, Error> {
-    todo!()
+pub fn recent(tx: &Transaction<'_>, limit: u32) -> Result<Vec<Logged>, Error> {
+    let query = "SELECT id, directory, body FROM event ORDER BY id DESC LIMIT ?";
+    logged(tx, query, [limit])
+}
+
+fn logged(
+    tx: &Transaction<'_>,
+    query: &'static str,
+    parameters: impl Params,
+) -> Result<Vec<Logged>, Error> {
+    let rows: Vec<(i64, String, String)> = tx
+        .sql()
+        .prepare_cached(query)
+        .and_then(|mut query| {
+            query
+                .query_map(parameters, |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+                })?
+                .collect()
+        })
+        .during("read events")?;
+    rows.into_iter()
+        .map(|(id, directory, body)| {
+            let event = serde_json::from_str(&body).map_err(|source| Error::Decode {
+                what: "event",
+                name: directory.clone(),
+                source,
+            })?;
+            Ok(Logged {
+                id,
+                event,
+                directory,
+            })
+        })
+        .collect()
 }
