@@ -5,7 +5,6 @@
 mod api;
 mod completion;
 pub mod daemon;
-mod doctor;
 mod documents;
 pub mod home;
 pub mod log;
@@ -42,7 +41,6 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Doctor(doctor::Options),
     Api(api::Options),
     Completion(completion::Options),
     Man(man::Options),
@@ -68,7 +66,6 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     line.log.start();
     let ended = match line.command {
         None => daemon::run(&line.daemon).map(|()| ExitCode::SUCCESS),
-        Some(Command::Doctor(options)) => doctor::run(&options),
         Some(Command::Api(options)) => api::run(&options),
         Some(Command::Completion(options)) => completion::run(&options, &mut command()),
         Some(Command::Man(options)) => man::run(&options, command()),
@@ -93,7 +90,9 @@ fn by_name(mut arguments: Vec<OsString>) -> Vec<OsString> {
         .and_then(|program| program.to_str()?.strip_prefix("mini-buildd-"))
         .map(OsString::from);
     if let Some(name) = named
-        && command().get_subcommands().any(|known| *known.get_name() == *name)
+        && command()
+            .get_subcommands()
+            .any(|known| *known.get_name() == *name)
     {
         arguments[0] = "mini-buildd".into();
         arguments.insert(1, name);

@@ -55,7 +55,8 @@ fn default(
 
 /// An instance of this program, or of stock's, which is refused later with a word on how to take it over.
 fn is_instance(directory: &Path) -> bool {
-    Home::new(directory).database().exists() || directory.join("config.sqlite").exists()
+    let home = Home::new(directory);
+    home.database().exists() || home.refuse_stock().is_err()
 }
 
 #[cfg(test)]

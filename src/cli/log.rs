@@ -166,7 +166,10 @@ mod tests {
     use super::*;
 
     fn is_logged(thresholds: &[&str], module: &str, level: Level) -> bool {
-        let thresholds: Vec<_> = thresholds.iter().map(|text| text.parse().unwrap()).collect();
+        let thresholds: Vec<_> = thresholds
+            .iter()
+            .map(|text| text.parse().unwrap())
+            .collect();
         targets(&thresholds).would_enable(module, &level)
     }
 
@@ -181,8 +184,16 @@ mod tests {
     #[test]
     fn levels_are_pythons_and_modules_have_dots() {
         assert!(is_logged(&["DEBUG"], "hyper", Level::DEBUG));
-        assert!(is_logged(&["mini_buildd.http.DEBUG"], "mini_buildd::http::server", Level::DEBUG));
-        assert!(!is_logged(&["mini_buildd.http.DEBUG"], "mini_buildd::cli", Level::DEBUG));
+        assert!(is_logged(
+            &["mini_buildd.http.DEBUG"],
+            "mini_buildd::http::server",
+            Level::DEBUG
+        ));
+        assert!(!is_logged(
+            &["mini_buildd.http.DEBUG"],
+            "mini_buildd::cli",
+            Level::DEBUG
+        ));
         assert!(!is_logged(&["warning"], "mini_buildd::cli", Level::INFO));
         assert!("LOUD".parse::<Threshold>().is_err());
     }
