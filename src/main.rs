@@ -1,12 +1,7 @@
 //! Program name and arguments → one function of `cli`.
-use std::path::Path;
+use std::process::ExitCode;
 
-fn main() {
+fn main() -> ExitCode {
     sandbox::helper_main(std::env::args_os().skip(1));
-    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    if let [command, directory] = arguments.as_slice()
-        && command == "supervise"
-    {
-        std::process::exit(mini_buildd::build::supervisor::main(Path::new(directory)));
-    }
+    mini_buildd::cli::main(std::env::args_os())
 }
