@@ -1,0 +1,256 @@
+//! The daemon: binds its servers, starts the instance, serves until a signal.
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use crate::endpoint::ServerEndpoint;
+use crate::home::Home;
+use crate::http::{self, AccessLog};
+use crate::instance::{self, Instance};
+use crate::model::{Address, Daemon};
+use crate::store::{self, Store, items};
+use crate::{ftp, home};
+
+use super::Failure;
+
+/// For the servers, then for the instance, before they are cut off.
+const SHUTDOWN_TIME: Duration = Duration::from_secs(5);
+
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    #[command(flatten)]
+    pub home: super::home::Options,
+    /// HTTP endpoint to serve; may be repeated, the first one is in all URLs.
+    ///
+    /// tcp6:port=PORT (both IPv6 and IPv4), tcp:port=PORT; with :interface=ADDRESS on this address only, with
+    /// :host=NAME this name is in URLs. Port 0 is any free one.
+    #[arg(
+        short = 'E',
+        long = "http-endpoint",
+        value_name = "ENDPOINT",
+        default_value = "tcp6:port=8066"
+    )]
+    pub http_endpoints: Vec<ServerEndpoint>,
+    /// Fully qualified host name of this instance in URLs and mails [default: the system's].
+    #[arg(short = 'N', long, visible_alias = "fqdn", value_name = "FQDN")]
+    pub hostname: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    #[error(transparent)]
+    NoHome(#[from] super::home::Unknown),
+    #[error("can't start")]
+    Start(#[source] io::Error),
+    #[error("can't read the settings of {home}", home = home.display())]
+    Settings { home: PathBuf, source: store::Error },
+    #[error(transparent)]
+    Home(#[from] home::Error),
+    #[error(transparent)]
+    Http(#[from] http::Error),
+    #[error(transparent)]
+    Ftp(#[from] ftp::Error),
+    #[error("can't open {path}", path = path.display())]
+    AccessLog { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Instance(#[from] instance::Error),
+}
+
+/// Runs the daemon until SIGTERM, SIGINT or SIGHUP.
+pub(super) fn run(options: &Options) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(Error::Start)?;
+    let ended = runtime.block_on(until_signal(options));
+    runtime.shutdown_timeout(SHUTDOWN_TIME);
+    Ok(ended?)
+}
+
+async fn until_signal(options: &Options) -> Result<(), Error> {
+    let (end, shutdown) = watch::channel(false);
+    let kinds = [
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+        SignalKind::hangup(),
+    ];
+    let signals = kinds.map(signal).into_iter().collect::<Result<Vec<_>, _>>();
+    let mut signals = signals.map_err(Error::Start)?;
+    tokio::spawn(async move {
+        any(&mut signals).await;
+        info!("ending");
+        // Who does not listen any more has ended already.
+        let _ = end.send(true);
+    });
+    serve(options, shutdown, |_| {}).await
+}
+
+async fn any(signals: &mut [Signal]) {
+    let waiting = signals.iter_mut().map(|signal| Box::pin(signal.recv()));
+    futures_util::future::select_all(waiting).await;
+}
+
+/// Serves an instance until `shutdown` is true; `ready` is told the address when all ports are bound.
+pub async fn serve(
+    options: &Options,
+    shutdown: watch::Receiver<bool>,
+    ready: impl FnOnce(&Arc<Instance>),
+) -> Result<(), Error> {
+    let home = options.home.home()?;
+    let daemon = settings(&home)?;
+    let hostname = options.hostname.clone().unwrap_or_else(fqdn);
+    let http_server = http::Server::bind(&options.http_endpoints).await?;
+    let ftp_server = ftp::Server::bind(&daemon.ftp_endpoint).await?;
+    let address = address(
+        hostname,
+        (&options.http_endpoints[0], http_server.addresses()[0]),
+        (&daemon.ftp_endpoint, ftp_server.address()),
+    );
+    let log = home.access_log();
+    let instance = Instance::start(home, address).await?;
+    let log =
+        AccessLog::start(log.clone()).map_err(|source| Error::AccessLog { path: log, source })?;
+    info!(
+        home = %instance.home.root().display(),
+        http = instance.address.http_url,
+        ftp = instance.address.incoming_url,
+        "serving"
+    );
+    ready(&instance);
+    let routes = http::router(&instance);
+    tokio::join!(
+        http_server.serve(routes, log, shutdown.clone()),
+        ftp_server.serve(instance.incoming.clone(), shutdown),
+    );
+    if timeout(SHUTDOWN_TIME, instance.stop()).await.is_err() {
+        warn!(
+            "the instance took too long to end; what it did will be done again at the next start"
+        );
+    }
+    Ok(())
+}
+
+/// The Daemon item of an instance that is set up.
+fn settings(home: &Home) -> Result<Daemon, Error> {
+    let not_set_up = || instance::Error::NotSetUp {
+        home: home.root().to_owned(),
+    };
+    home.refuse_stock()?;
+    if !home.database().exists() {
+        return Err(not_set_up().into());
+    }
+    let read = || {
+        let store = Store::open(&home.database())?;
+        store.read(|tx| items::get::<Daemon>(tx, "daemon"))
+    };
+    let daemon = read().map_err(|source| Error::Settings {
+        home: home.root().to_owned(),
+        source,
+    })?;
+    let (daemon, _) = daemon.ok_or_else(not_set_up)?;
+    Ok(daemon)
+}
+
+fn address(
+    hostname: String,
+    (http, http_bound): (&ServerEndpoint, SocketAddr),
+    (ftp, ftp_bound): (&ServerEndpoint, SocketAddr),
+) -> Address {
+    Address {
+        http_url: url("http", http, &hostname, http_bound.port()),
+        incoming_url: url("ftp", ftp, &hostname, ftp_bound.port()),
+        hostname,
+    }
+}
+
+/// Public URL of an endpoint: its host=, else the one interface it listens on, else the host's name.
+fn url(scheme: &str, endpoint: &ServerEndpoint, hostname: &str, port: u16) -> String {
+    let option = endpoint.options.iter().find(|(key, _)| key == "host");
+    let named = option.map(|(_, host)| host.as_str());
+    let interface = endpoint.interface.as_deref();
+    let interface = interface.filter(|interface| !matches!(*interface, "0.0.0.0" | "::" | "[::]"));
+    let host = named.or(interface).unwrap_or(hostname);
+    if host.contains(':') && !host.starts_with('[') {
+        return format!("{scheme}://[{host}]:{port}");
+    }
+    format!("{scheme}://{host}:{port}")
+}
+
+/// Name of this host as /etc/hosts knows it in full; no name server is asked, for it may not answer.
+fn fqdn() -> String {
+    let read = |path: &str| std::fs::read_to_string(Path::new(path)).unwrap_or_default();
+    qualified(
+        read("/proc/sys/kernel/hostname").trim(),
+        &read("/etc/hosts"),
+    )
+}
+
+fn qualified(hostname: &str, hosts: &str) -> String {
+    if hostname.contains('.') {
+        return hostname.to_owned();
+    }
+    let lines = hosts
+        .lines()
+        .map(|line| line.split('#').next().unwrap_or_default());
+    let names_of = |line: &str| -> Vec<String> {
+        line.split_whitespace().skip(1).map(str::to_owned).collect()
+    };
+    let full = lines
+        .map(names_of)
+        .filter(|names| names.iter().any(|name| name == hostname))
+        .flatten()
+        .find(|name| {
+            name.split_once('.')
+                .is_some_and(|(short, _)| short == hostname)
+        });
+    match full {
+        Some(full) => full,
+        None if hostname.is_empty() => "localhost".into(),
+        None => hostname.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(text: &str) -> ServerEndpoint {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn url_has_the_name_that_the_endpoint_gives() {
+        for (text, expected) in [
+            ("tcp6:port=8066", "http://h.example:1"),
+            ("tcp:port=0:interface=127.0.0.1", "http://127.0.0.1:1"),
+            ("tcp:port=0:interface=0.0.0.0", "http://h.example:1"),
+            ("tcp6:port=0:interface=\\:\\:1", "http://[::1]:1"),
+            ("tcp:port=80:host=apt.example", "http://apt.example:1"),
+        ] {
+            assert_eq!(
+                url("http", &endpoint(text), "h.example", 1),
+                expected,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn full_name_of_the_host_is_in_its_hosts_file() {
+        let hosts = "127.0.0.1 localhost # h.wrong\n127.0.1.1\th.example.org h\n::1 h6 h.other\n";
+        assert_eq!(qualified("h", hosts), "h.example.org");
+        assert_eq!(qualified("x", hosts), "x");
+        assert_eq!(qualified("a.b", hosts), "a.b");
+        assert_eq!(qualified("", hosts), "localhost");
+    }
+}
