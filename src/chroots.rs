@@ -134,7 +134,9 @@ impl Chroots {
 
     /// Removes what ended sessions and killed processes left behind.
     pub fn clean(&self, chroot: &Chroot) -> Result<(), Error> {
-        self.backend(chroot).clean().map_err(failed("clean", chroot))
+        self.backend(chroot)
+            .clean()
+            .map_err(failed("clean", chroot))
     }
 
     /// Begins a session in a copy of the base with `layer` on it.
@@ -165,7 +167,11 @@ impl Chroots {
         let mut spec = sandbox::session_spec(rootfs.path(), rootfs.mounts(), HOSTNAME);
         if network == Network::Host {
             let mut mounts = spec.mounts().clone().unwrap_or_default();
-            mounts.extend(["/etc/resolv.conf", "/etc/hosts"].into_iter().filter_map(host_file));
+            mounts.extend(
+                ["/etc/resolv.conf", "/etc/hosts"]
+                    .into_iter()
+                    .filter_map(host_file),
+            );
             spec.set_mounts(Some(mounts));
         }
         let session = self.launcher.begin(&spec).map_err(Error::Begin)?;

@@ -43,7 +43,14 @@ pub fn get(args: &[&str]) -> Process {
 /// apt-get update, ended by timeout(1) after `time`; `args` may narrow it down to some sources.
 pub fn update(time: Duration, args: &[&str]) -> Process {
     let seconds = time.as_secs().to_string();
-    let line = ["timeout", "--kill-after=5", &seconds, "apt-get", "-q", "update"];
+    let line = [
+        "timeout",
+        "--kill-after=5",
+        &seconds,
+        "apt-get",
+        "-q",
+        "update",
+    ];
     process::of_root(
         // Without this, an archive that does not answer is a warning only.
         &[&line[..], &["--error-on=any"], args].concat(),
@@ -75,10 +82,13 @@ impl Plan {
         let mut removed = false;
         for line in text.lines() {
             if line.starts_with('\'') {
-                plan.downloads.push(parse_uri(line).ok_or_else(|| Error::AptPlan(line.to_owned()))?);
+                plan.downloads
+                    .push(parse_uri(line).ok_or_else(|| Error::AptPlan(line.to_owned()))?);
             } else if removed && line.starts_with(' ') {
                 // A star marks what is purged.
-                let names = line.split_whitespace().map(|name| name.trim_end_matches('*').to_owned());
+                let names = line
+                    .split_whitespace()
+                    .map(|name| name.trim_end_matches('*').to_owned());
                 plan.removals.extend(names);
             } else {
                 removed = line.starts_with("The following packages will be REMOVED:");
@@ -145,7 +155,10 @@ mod tests {
 
     #[test]
     fn a_download_without_a_good_digest_is_refused() {
-        for line in ["'http://x/a_1_all.deb' a_1_all.deb 12 MD5Sum:00", "'http://x/a' ../a.deb 12 SHA256:00"] {
+        for line in [
+            "'http://x/a_1_all.deb' a_1_all.deb 12 MD5Sum:00",
+            "'http://x/a' ../a.deb 12 SHA256:00",
+        ] {
             assert!(Plan::parse(line).is_err(), "{line}");
         }
     }

@@ -43,7 +43,10 @@ impl Chroots {
             source_name: source.name(),
             what,
         };
-        let mirror = source.archives.first().ok_or_else(|| incomplete("archive"))?;
+        let mirror = source
+            .archives
+            .first()
+            .ok_or_else(|| incomplete("archive"))?;
         let directory = self.home.chroot(&chroot.codename, &chroot.architecture);
         let keyring = self
             .keyring_file(chroot, source)?
@@ -97,7 +100,11 @@ impl Chroots {
                 AptKey::KeyringFile(path) => {
                     let armored = path.extension().is_some_and(|extension| extension == "asc");
                     let extension = if armored { "asc" } else { "gpg" };
-                    tree.file(&format!("{trusted}.{extension}"), super::tree::Owner::Root, path)
+                    tree.file(
+                        &format!("{trusted}.{extension}"),
+                        super::tree::Owner::Root,
+                        path,
+                    )
                 }
             };
         }
@@ -113,6 +120,13 @@ impl Chroots {
 /// Runs [`MAKE_BUILD_USER`].
 pub fn make_build_user() -> sandbox::Process {
     let id = process::BUILD_ID.to_string();
-    let line = ["/bin/sh", "-c", MAKE_BUILD_USER, "sh", process::BUILD_USER, &id];
+    let line = [
+        "/bin/sh",
+        "-c",
+        MAKE_BUILD_USER,
+        "sh",
+        process::BUILD_USER,
+        &id,
+    ];
     process::of_root(&line, Network::None)
 }

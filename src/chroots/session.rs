@@ -82,8 +82,14 @@ impl Session {
             return Ok(());
         }
         let args = [
-            "tar", "--extract", "--file=-", "--directory=/", "--numeric-owner", "--same-owner",
-            "--same-permissions", "--keep-directory-symlink",
+            "tar",
+            "--extract",
+            "--file=-",
+            "--directory=/",
+            "--numeric-owner",
+            "--same-owner",
+            "--same-permissions",
+            "--keep-directory-symlink",
         ];
         let process = process::of_root(&args, Network::None);
         let (reader, writer) = std::io::pipe().map_err(Error::Pipe)?;

@@ -127,6 +127,9 @@ mod tests {
                 (path, entry.header().uid().unwrap())
             })
             .collect();
-        assert_eq!(entries, [("build".to_owned(), 1000), ("etc/hosts".to_owned(), 0)]);
+        assert_eq!(
+            entries,
+            [("build".to_owned(), 1000), ("etc/hosts".to_owned(), 0)]
+        );
     }
 }
