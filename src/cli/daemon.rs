@@ -25,6 +25,7 @@ use super::Failure;
 const SHUTDOWN_TIME: Duration = Duration::from_secs(5);
 
 #[derive(Args, Clone, Debug)]
+#[group(skip)]
 pub struct Options {
     #[command(flatten)]
     pub home: super::home::Options,
