@@ -8,7 +8,7 @@ use rustix::fs::FlockOperation;
 
 use crate::deb::{Architecture, Codename, FileName};
 use crate::model::repository::Identity;
-use crate::model::{BuildKey, Diststr, PackageKey};
+use crate::model::{BuildKey, Diststr, PackageKey, Timecode};
 
 const PUBLIC: u32 = 0o755;
 const PRIVATE: u32 = 0o700;
@@ -138,6 +138,9 @@ impl Home {
     pub fn incoming(&self) -> PathBuf {
         self.root.join("incoming")
     }
+    pub fn staging(&self, name: &str) -> PathBuf {
+        self.incoming().join(name)
+    }
     pub fn repositories(&self) -> PathBuf {
         self.root.join("repositories")
     }
@@ -171,6 +174,10 @@ impl Home {
     pub fn package_events(&self, key: &PackageKey) -> PathBuf {
         self.events().join(key.to_string())
     }
+    /// What a builder sent for one architecture, while it is being installed.
+    pub fn unpacked(&self, key: &BuildKey) -> PathBuf {
+        self.event_directory(key).join(".unpacked")
+    }
     pub fn builds(&self) -> PathBuf {
         self.root.join("var/builds")
     }
@@ -196,6 +203,10 @@ impl Home {
     }
     pub fn quarantine(&self) -> PathBuf {
         self.root.join("var/quarantine")
+    }
+    /// Where a refused message is kept, under names of our own.
+    pub fn quarantined(&self, arrival: &Timecode) -> PathBuf {
+        self.quarantine().join(arrival.as_str())
     }
     pub fn log(&self) -> PathBuf {
         self.root.join("var/log")
@@ -227,6 +238,20 @@ fn write_pid(file: &mut File) -> io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
     writeln!(file, "{}", std::process::id())
+}
+
+/// Replaces a file so that readers, and a crash, see either the old content or the new one.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".new");
+    let new = directory.join(name);
+    let mut file = File::create(&new)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    File::open(directory)?.sync_all()
 }
 
 #[cfg(test)]

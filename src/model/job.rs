@@ -3,13 +3,19 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::deb::Architecture;
-use crate::model::{Buildresult, Diststr, PackageKey};
+use crate::deb::{Architecture, FileName};
+use crate::model::{BuildKey, Buildresult, Diststr, PackageKey};
 
 /// An upload that was accepted at the door.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Packaging {
     pub key: PackageKey,
+    /// As in the upload; meta names stay.
+    pub distribution: String,
+    /// The upload's Architecture field, part of its directory: `source`, `source amd64`.
+    pub architecture: String,
+    /// Name of the upload's .changes.
+    pub changes: FileName,
     /// After the meta map.
     pub diststr: Option<Diststr>,
     pub state: PackagingState,
@@ -58,7 +64,29 @@ pub enum Outcome {
     Fail(String),
 }
 
+impl BuildState {
+    /// HTTP URL of the builder that was asked.
+    pub fn builder(&self) -> &str {
+        match self {
+            BuildState::Requested { builder, .. }
+            | BuildState::Sent { builder, .. }
+            | BuildState::Done { builder, .. } => builder,
+        }
+    }
+    pub fn is_optional(&self) -> bool {
+        match self {
+            BuildState::Requested { optional, .. }
+            | BuildState::Sent { optional, .. }
+            | BuildState::Done { optional, .. } => *optional,
+        }
+    }
+}
+
 impl Packaging {
+    /// Key of the upload itself.
+    pub fn upload(&self) -> BuildKey {
+        self.key.build(&self.architecture)
+    }
     /// `None`: still waiting for results.
     pub fn outcome(&self) -> Option<Outcome> {
         todo!()
