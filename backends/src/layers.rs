@@ -39,11 +39,12 @@ struct Record {
     boot: String,
 }
 
-/// A record that counts, with what stands beside it.
+/// A layer as it is on disk.
 #[derive(Clone, Debug)]
 struct Found {
     record: Record,
     used: SystemTime,
+    synced: bool,
 }
 
 /// The layers of one base.
@@ -213,14 +214,16 @@ impl Layers {
     /// Brings the layers to disk that are not yet.
     pub(crate) fn sync(&self) -> Result<(), Error> {
         let mut unsynced = Vec::new();
-        for name in self.names()? {
-            let path = self.directory.join(&name);
-            if path.join(RECORD).exists() && !path.join(SYNCED).exists() {
-                match open_directory(&path) {
-                    Ok(descriptor) => unsynced.push((path, descriptor)),
-                    Err(Errno::NOENT) => {}
-                    Err(errno) => return Err(Error::io("open", &path)(errno.into())),
-                }
+        // Of layers that count: what a crash of the machine left must not become trusted.
+        for (key, found) in self.all()? {
+            if found.synced {
+                continue;
+            }
+            let path = self.path(&key)?;
+            match open_directory(&path) {
+                Ok(descriptor) => unsynced.push((path, descriptor)),
+                Err(Errno::NOENT) => {}
+                Err(errno) => return Err(Error::io("open", &path)(errno.into())),
             }
         }
         if unsynced.is_empty() {
@@ -299,8 +302,12 @@ impl Layers {
         let Ok(record) = serde_json::from_reader::<_, Record>(BufReader::new(file)) else {
             return Ok(None);
         };
-        let counts = counts(&record, path.join(SYNCED).exists(), &boot()?);
-        Ok(counts.then_some(Found { record, used }))
+        let found = Found {
+            record,
+            used,
+            synced: path.join(SYNCED).exists(),
+        };
+        Ok(counts(&found, &boot()?).then_some(found))
     }
 
     fn names(&self) -> Result<Vec<OsString>, Error> {
@@ -345,8 +352,8 @@ fn valid(key: &LayerKey) -> Result<&str, Error> {
     }
 }
 
-fn counts(record: &Record, synced: bool, boot: &str) -> bool {
-    synced || record.boot == boot
+fn counts(found: &Found, boot: &str) -> bool {
+    found.synced || found.record.boot == boot
 }
 
 fn is_whole(all: &BTreeMap<LayerKey, Found>, key: &LayerKey) -> bool {
@@ -410,32 +417,30 @@ mod tests {
         LayerKey(text.to_owned())
     }
 
-    fn record(parent: Option<&str>, boot: &str) -> Record {
-        Record {
-            parent: parent.map(key),
-            made: SystemTime::UNIX_EPOCH,
-            boot: boot.to_owned(),
+    fn found(parent: Option<&str>, boot: &str, synced: bool) -> Found {
+        Found {
+            record: Record {
+                parent: parent.map(key),
+                made: SystemTime::UNIX_EPOCH,
+                boot: boot.to_owned(),
+            },
+            used: SystemTime::UNIX_EPOCH,
+            synced,
         }
     }
 
     fn all(layers: &[(&str, Option<&str>)]) -> BTreeMap<LayerKey, Found> {
+        let layers = layers.iter();
         layers
-            .iter()
-            .map(|(name, parent)| {
-                let found = Found {
-                    record: record(*parent, "boot"),
-                    used: SystemTime::UNIX_EPOCH,
-                };
-                (key(name), found)
-            })
+            .map(|(name, parent)| (key(name), found(*parent, "boot", true)))
             .collect()
     }
 
     #[test]
     fn an_unsynced_layer_counts_in_its_own_boot_only() {
-        assert!(counts(&record(None, "this"), false, "this"));
-        assert!(!counts(&record(None, "last"), false, "this"));
-        assert!(counts(&record(None, "last"), true, "this"));
+        assert!(counts(&found(None, "this", false), "this"));
+        assert!(!counts(&found(None, "last", false), "this"));
+        assert!(counts(&found(None, "last", true), "this"));
     }
 
     #[test]

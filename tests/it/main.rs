@@ -1,1 +1,2 @@
-
+//! The one integration test program: one file a user-visible matter.
+mod build;
