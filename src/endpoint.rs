@@ -1,11 +1,8 @@
 //! Where servers listen and clients connect, in stock's notation: `tcp6:port=8066`, `tcp:host=H:port=P`, URLs.
-mod client;
-
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
-pub use client::{ClientEndpoint, Scheme};
 use serde::{Deserialize, Serialize};
 
 /// A server's end: `tcp6:port=8066`, `tcp:port=0:interface=127.0.0.1`; `\:` escapes a colon.
