@@ -5,12 +5,16 @@
 mod api;
 mod completion;
 pub mod daemon;
+mod debian_packages;
+mod demo;
 mod documents;
 pub mod home;
 pub mod log;
 mod man;
 mod output;
+mod progress;
 mod supervise;
+mod up;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -43,11 +47,13 @@ struct CommandLine {
 enum Command {
     Api(api::Options),
     Completion(completion::Options),
+    Demo(demo::Options),
     Man(man::Options),
     #[command(hide = true)]
     Documents(documents::Options),
     #[command(hide = true)]
     Supervise(supervise::Options),
+    Up(up::Options),
 }
 
 /// What ends a command before its time.
@@ -68,9 +74,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         None => daemon::run(&line.daemon).map(|()| ExitCode::SUCCESS),
         Some(Command::Api(options)) => api::run(&options),
         Some(Command::Completion(options)) => completion::run(&options, &mut command()),
+        Some(Command::Demo(options)) => demo::run(&options),
         Some(Command::Man(options)) => man::run(&options, command()),
         Some(Command::Documents(options)) => documents::run(&options),
         Some(Command::Supervise(options)) => Ok(supervise::run(&options)),
+        Some(Command::Up(options)) => up::run(&options),
     };
     ended.unwrap_or_else(|failure| {
         // Nobody is left to be told that standard error can't be written.
