@@ -209,8 +209,8 @@ mod tests {
     use crate::chroots::apt::Download;
 
     fn dsc() -> Dsc {
-        "Format: 3.0 (native)\nSource: a\nBinary: a\nArchitecture: any\nVersion: 1\n\
-         Build-Depends: debhelper-compat (= 13),\n libfoo-dev <!nocheck>,\nBuild-Conflicts: bar\n"
+        format!("Format: 3.0 (native)\nSource: aa\nBinary: aa\nArchitecture: any\nVersion: 1\n\
+         Build-Depends: debhelper-compat (= 13),\n libfoo-dev <!nocheck>,\nBuild-Conflicts: bar\nFiles:\n {} 5 aa_1.tar.gz\n", "0".repeat(32))
             .parse()
             .unwrap()
     }
@@ -221,7 +221,7 @@ mod tests {
         request.add_depends = "baz (>= 2)".to_owned();
         assert_eq!(
             question(&dsc(), &request),
-            "Format: 1.0\nSource: a\nVersion: 1\nArchitecture: any\n\
+            "Format: 1.0\nSource: aa\nVersion: 1\nArchitecture: any\n\
              Build-Depends: debhelper-compat (= 13), libfoo-dev <!nocheck>, baz (>= 2)\nBuild-Conflicts: bar\n"
         );
     }

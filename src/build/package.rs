@@ -183,11 +183,9 @@ mod tests {
     use super::*;
 
     fn dsc(architecture: &str) -> Dsc {
-        format!(
-            "Format: 1.0\nSource: a\nBinary: a\nArchitecture: {architecture}\nVersion: 2:1.0-rc-3\n"
-        )
-        .parse()
-        .unwrap()
+        format!("Format: 1.0\nSource: aa\nBinary: aa\nArchitecture: {architecture}\nVersion: 2:1.0-rc-3\nFiles:\n {} 5 aa_1.0-rc.tar.gz\n", "0".repeat(32))
+            .parse()
+            .unwrap()
     }
 
     fn kind(architecture: &str, all: bool) -> Option<Kind> {
@@ -216,6 +214,6 @@ mod tests {
 
     #[test]
     fn source_tree_is_named_without_epoch_and_revision() {
-        assert_eq!(tree_name(&dsc("any")), "a-1.0-rc");
+        assert_eq!(tree_name(&dsc("any")), "aa-1.0-rc");
     }
 }

@@ -293,8 +293,8 @@ fn package_is_built_as_an_ordinary_user_without_network() {
     );
     let architecture = architecture();
     let expected = [
+        "all.buildinfo",
         "all.deb",
-        &format!("{architecture}.buildinfo"),
         &format!("{architecture}.changes"),
     ]
     .map(|end| format!("mbd-test-plain_1.0_{end}"));
