@@ -22,7 +22,7 @@ use crate::build::{Assignment, Verdict};
 use crate::cause::with_causes;
 use crate::events::{Events, record};
 use crate::home::Home;
-use crate::model::{Address, BuildKey, Buildrequest, Buildresult, EventType};
+use crate::model::{Address, BuildKey, Buildrequest, Buildresult, Event, EventType};
 use crate::pgp::SigningKey;
 use crate::remotes::Load;
 use crate::store::jobs::{Build, BuilderState};
@@ -269,7 +269,7 @@ fn begin(parts: &Parts, mut build: Build) -> Result<Assignment, Error> {
             let extra = record::message(&key, Some(&request.file_name()), &request.to_paragraph());
             let now = Timestamp::now();
             let kind = EventType::Building;
-            let event = record::event(kind, &request.distribution, &key, now, extra);
+            let event = Event::new(kind, &request.distribution, &key, now, extra);
             event_log::add(tx, &event, &key.to_string())?;
         }
         Ok(())
@@ -291,14 +291,13 @@ fn finish(parts: &Parts, row: &Build, verdict: Result<Verdict, String>) -> Resul
     build.state = BuilderState::Built;
     let extra = record::message(&key, Some(&result.file_name()), &result.to_paragraph());
     let kind = EventType::Built;
-    let event = record::event(kind, &result.distribution, &key, Timestamp::now(), extra);
+    let event = Event::new(kind, &result.distribution, &key, Timestamp::now(), extra);
     parts.store.write::<_, Error>(|tx| {
         jobs::put_build(tx, &build)?;
         event_log::add(tx, &event, &key.to_string())?;
         Ok(())
     })?;
-    let status = result.sbuild.get("status").map(String::as_str);
-    info!(%key, status, error = result.internal_error, "built");
+    info!(%key, status = result.status(), error = result.internal_error, "built");
     flush(parts);
     Ok(())
 }

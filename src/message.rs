@@ -3,13 +3,13 @@
 //! [`tarball`] packs and strictly unpacks the tar; this file signs the .changes.
 pub mod tarball;
 
-use std::fmt::Write;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::deb::{Checksums, FileName, Paragraph};
+use crate::deb::{self, Checksums, FileName, Paragraph};
 use crate::home;
+use crate::model::message::list_files;
 use crate::pgp::{self, SigningKey};
 
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +39,7 @@ pub fn write(
 ) -> Result<PathBuf, Error> {
     let listed = files
         .iter()
-        .map(|path| Ok((file_name(path), checksums(path)?)))
+        .map(|path| Ok((file_name(path)?, checksums(path)?)))
         .collect::<Result<Vec<_>, Error>>()?;
     list_files(&mut paragraph, &listed);
     let path = directory.join(name.as_str());
@@ -54,20 +54,6 @@ pub fn write(
         source,
     })?;
     Ok(path)
-}
-
-/// Files as stock writes it, and Checksums-Sha256, which stock passes over.
-fn list_files(paragraph: &mut Paragraph, files: &[(String, Checksums)]) {
-    let mut md5 = String::new();
-    let mut sha256 = String::new();
-    for (name, sums) in files {
-        let size = sums.size;
-        // Writing to a String can't fail.
-        let _ = write!(md5, "\n{} {size} mini-buildd extra {name}", sums.md5);
-        let _ = write!(sha256, "\n{} {size} {name}", sums.sha256);
-    }
-    paragraph.set("Files", md5);
-    paragraph.set("Checksums-Sha256", sha256);
 }
 
 pub fn checksums(path: &Path) -> Result<Checksums, Error> {
@@ -94,8 +80,10 @@ pub fn read_text(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     fs::read(path).map_err(failed)
 }
 
-fn file_name(path: &Path) -> String {
-    path.file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default()
+fn file_name(path: &Path) -> Result<FileName, Error> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.parse().map_err(|fault: deb::Error| Error::Read {
+        path: path.into(),
+        source: io::Error::other(fault),
+    })
 }

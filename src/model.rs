@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`status`], [`diststr`], the items that administrators configure ([`daemon`], [`source`], [`layout`],
 //! [`distribution`], [`repository`], [`chroot`], [`remote`], [`user`]), then what happens to an upload:
-//! [`upload_options`], [`build_check`], [`version_scheme`], [`meta_distribution`], [`key`], [`build_sources`],
+//! [`upload_options`], [`build_check`], [`version_scheme`], [`key`], [`build_sources`],
 //! [`message`], [`buildrequest`], [`buildresult`], [`job`], [`event`].
 pub mod address;
 pub mod build_check;
@@ -17,7 +17,6 @@ pub mod event;
 pub mod job;
 pub mod key;
 pub mod layout;
-pub mod meta_distribution;
 pub mod message;
 pub mod remote;
 pub mod repository;

@@ -2,8 +2,7 @@
 //!
 //! One task looks at uploads and finishes packagings, one after another, so no two of them race for a dist; only the
 //! sending of buildrequests runs beside it. Reading order: [`examine`] decides about an upload ([`target`], then
-//! [`buildrequest`] with [`apt`], else [`rejection`]); [`install`] ends it.
-pub mod apt;
+//! [`buildrequest`], else [`rejection`]); [`install`] ends it.
 pub mod buildrequest;
 pub mod examine;
 pub mod install;
@@ -68,6 +67,8 @@ pub enum Error {
     Key(#[from] pgp::Error),
     #[error(transparent)]
     Events(#[from] crate::events::Error),
+    #[error(transparent)]
+    NoArchive(#[from] crate::model::source::NoArchive),
     #[error("{path}")]
     Text { path: PathBuf, source: deb::Error },
     #[error("can't {action} {path}")]
@@ -238,7 +239,7 @@ impl Packager {
 
     fn send_requests(&mut self, packaging: &Packaging) {
         for (architecture, build) in &packaging.builds {
-            if matches!(build, BuildState::Requested { .. }) {
+            if build.state == BuildState::Requested {
                 let parts = Arc::clone(&self.parts);
                 let key = packaging.key.clone();
                 let architecture = architecture.clone();
@@ -318,11 +319,8 @@ fn mark_sent(parts: &Parts, key: &PackageKey, architecture: &Architecture) -> Re
         let Some(build) = packaging.builds.get_mut(architecture) else {
             return Ok(());
         };
-        if let BuildState::Requested { builder, optional } = build {
-            *build = BuildState::Sent {
-                builder: builder.clone(),
-                optional: *optional,
-            };
+        if build.state == BuildState::Requested {
+            build.state = BuildState::Sent;
             jobs::put_packaging(tx, &packaging)?;
         }
         Ok(())

@@ -1,5 +1,4 @@
 //! Buildresults: what a build came to, its log, and the tar of what it made.
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::build::{BuildStatus, Verdict};
@@ -17,31 +16,19 @@ const CHANGES_LIMIT: u64 = 4 << 20;
 
 /// Fields of the answer to `request`; without a verdict the fault is the builder's.
 pub(super) fn of(request: &Buildrequest, verdict: Result<&Verdict, &str>) -> Buildresult {
-    let (sbuild, internal_error) = match verdict {
+    let mut result = request.result();
+    match verdict {
         Ok(verdict) => {
-            let mut sbuild = verdict.summary.clone();
-            sbuild.insert("status".into(), word(verdict.status).into());
-            let is_ours = verdict.status == BuildStatus::Failed;
-            (sbuild, verdict.error.clone().filter(|_| is_ours))
+            result.sbuild = verdict.summary.clone();
+            let status = word(verdict.status).to_owned();
+            result.sbuild.insert("status".into(), status);
+            if verdict.status == BuildStatus::Failed {
+                result.internal_error = verdict.error.as_deref().map(one_line);
+            }
         }
-        Err(error) => (BTreeMap::new(), Some(error.to_owned())),
-    };
-    Buildresult {
-        distribution: request.distribution.clone(),
-        source: request.source.clone(),
-        version: request.version.clone(),
-        architecture: request.architecture.clone(),
-        timecode: request.timecode.clone(),
-        builder: request.builder.clone(),
-        upload_to: request.upload_to.clone(),
-        buildlog_installed: format!(
-            "{}/mini_buildd/events-dir/{}",
-            request.packager,
-            request.buildlog()
-        ),
-        sbuild,
-        internal_error: internal_error.map(|error| one_line(&error)),
+        Err(error) => result.internal_error = Some(one_line(error)),
     }
+    result
 }
 
 /// In sbuild's words.
@@ -131,7 +118,7 @@ fn built(directory: &Path, changes: &FileName) -> Result<Vec<Member>, Error> {
 
 /// What is sent: files in order, then the .changes.
 pub(super) fn files(directory: &Path, request: &Buildrequest) -> (Vec<PathBuf>, PathBuf) {
-    let name = of(request, Err("")).file_name();
+    let name = request.result().file_name();
     let files = [beside(directory, &request.buildlog()), tar(directory, &name)];
     (
         files.into_iter().filter(|path| path.is_file()).collect(),

@@ -1,58 +1,24 @@
-//! Events made of messages, in stock's shape: the order of the keys in `extra` is stock's, too.
-use jiff::Timestamp;
+//! What events tell about messages.
 use serde_json::{Map, Value};
 
 use crate::deb::{FileName, Paragraph};
-use crate::model::event::{extra_of, problem};
-use crate::model::{BuildKey, Event, EventType};
+use crate::model::BuildKey;
+use crate::model::event::{extra, problem};
 
-/// What `extra` tells about one message: keys, its .changes if that lies below var/events, its fields.
+/// Keys, the .changes if it lies below var/events, the fields of one message.
 pub fn message(
     key: &BuildKey,
     changes: Option<&FileName>,
     paragraph: &Paragraph,
 ) -> Map<String, Value> {
-    let package = &key.package;
-    let mut extra = Map::new();
-    extra.insert("timecode".into(), package.timecode.as_str().into());
-    extra.insert("key".into(), package.to_string().into());
-    extra.insert("bkey".into(), key.to_string().into());
-    let changes = changes.map(|changes| format!("{key}/{changes}"));
-    extra.insert("changes".into(), changes.into());
-    extra.insert("architecture".into(), key.architecture.as_str().into());
-    for (name, value) in extra_of(paragraph) {
-        if name != "timecode" {
-            extra.insert(name, value);
-        }
-    }
-    extra
+    let path = changes.map(|changes| format!("{key}/{changes}"));
+    extra(key, path.as_deref(), Some(paragraph))
 }
 
 /// Adds why something failed (RFC 7807).
-pub fn with_error(
-    mut extra: Map<String, Value>,
-    status: u16,
-    detail: &str,
-) -> Map<String, Value> {
+pub fn with_error(mut extra: Map<String, Value>, status: u16, detail: &str) -> Map<String, Value> {
     extra.insert("error".into(), problem(status, detail));
     extra
-}
-
-pub fn event(
-    kind: EventType,
-    distribution: &str,
-    key: &BuildKey,
-    now: Timestamp,
-    extra: Map<String, Value>,
-) -> Event {
-    Event {
-        kind,
-        distribution: distribution.into(),
-        source: key.package.source.to_string(),
-        version: key.package.version.to_string(),
-        timestamp: now,
-        extra,
-    }
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ impl Claim {
         let mut extra = record::message(&self.key, None, &self.people);
         extra.insert("unverified".into(), Value::Bool(true));
         let extra = record::with_error(extra, 400, reason);
-        record::event(
+        Event::new(
             EventType::Rejected,
             &self.distribution,
             &self.key,

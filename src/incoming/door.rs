@@ -17,7 +17,7 @@ use crate::cause::with_causes;
 use crate::deb::{Changes, Checksums, FileName};
 use crate::events::Events;
 use crate::home::Home;
-use crate::model::buildrequest::MessageKind;
+use crate::model::message::MessageKind;
 use crate::model::job::{BuildState, Packaging, PackagingState};
 use crate::model::{BuildKey, Buildrequest, Buildresult, PackageKey};
 use crate::pgp::{self, SigningKey, Verified};
@@ -122,9 +122,10 @@ impl Door {
         let packaging = Packaging {
             key: key.clone(),
             distribution: changes.distribution.clone(),
-            architecture: words(&changes),
+            architecture: changes.architecture(),
             changes: message.changes.clone(),
             diststr: None,
+            experimental: false,
             state: PackagingState::Accepted,
             builds: std::collections::BTreeMap::new(),
         };
@@ -355,12 +356,6 @@ fn not_allowed(verified: Verified, repository: String) -> Fault {
     }
 }
 
-/// The Architecture field, its words parted by one blank.
-fn words(changes: &Changes) -> String {
-    let words: Vec<&str> = changes.architectures.iter().map(|word| word.as_str()).collect();
-    words.join(" ")
-}
-
 fn check_name(message: &Received, expected: &FileName) -> Result<(), Fault> {
     if message.changes == *expected {
         return Ok(());
@@ -413,15 +408,15 @@ fn awaiting(
     let Some(build) = packaging.builds.get(&result.architecture) else {
         return Err(Fault::NotAsked(key).into());
     };
-    signed_by(build.builder())?;
+    signed_by(&build.builder)?;
     if let Some(known) = jobs::message_digest(tx, BUILDRESULT, &key)? {
         if known == digest {
             return Ok(None);
         }
         return Err(Fault::Replayed(key).into());
     }
-    match (&packaging.state, build) {
-        (PackagingState::Packaging, BuildState::Requested { .. } | BuildState::Sent { .. }) => {
+    match (&packaging.state, &build.state) {
+        (PackagingState::Packaging, BuildState::Requested | BuildState::Sent) => {
             Ok(Some(packaging))
         }
         (
@@ -437,11 +432,7 @@ fn awaiting(
 
 fn with_result(mut packaging: Packaging, result: &Buildresult) -> Packaging {
     if let Some(build) = packaging.builds.get_mut(&result.architecture) {
-        *build = BuildState::Done {
-            builder: build.builder().into(),
-            optional: build.is_optional(),
-            result: Box::new(result.clone()),
-        };
+        build.state = BuildState::Done(Box::new(result.clone()));
     }
     packaging
 }

@@ -1,7 +1,7 @@
 //! Buildrequests: what a builder is asked for one architecture, and the tar that goes with it.
 use std::path::{Path, PathBuf};
 
-use crate::deb::{Architecture, Dsc};
+use crate::deb::Dsc;
 use crate::message::tarball::{self, CONFIG, Content, Member};
 use crate::message::{self, Error};
 use crate::model::build_check::Mode;
@@ -9,7 +9,6 @@ use crate::model::distribution::ArchitectureOption;
 use crate::model::{Buildrequest, PackageKey, UploadOptions};
 use crate::pgp::SigningKey;
 
-use super::rejection::Rejection;
 use super::target::Target;
 
 /// Who asks, and whom.
@@ -35,14 +34,15 @@ pub fn request(
     option: &ArchitectureOption,
     options: &UploadOptions,
     ends: Ends<'_>,
-) -> Result<Buildrequest, Rejection> {
+) -> Buildrequest {
     let settings = target.distribution;
     let architecture = &option.architecture;
     let text = |name: &str, default: &str| {
         let value = options.get(name, architecture);
         value.unwrap_or(default).to_owned()
     };
-    Ok(Buildrequest {
+    let mode = |name: &str, default: Mode| options.mode(name, architecture).unwrap_or(default);
+    Buildrequest {
         distribution: distribution.into(),
         source: key.source.clone(),
         version: key.version.clone(),
@@ -57,46 +57,12 @@ pub fn request(
         deb_build_options: text("deb-build-options", &settings.deb_build_options),
         deb_build_profiles: text("deb-build-profiles", &settings.deb_build_profiles),
         add_depends: text("add-depends", &settings.add_depends),
-        lintian_mode: mode(options, "lintian-mode", architecture, settings.lintian_mode)?,
+        lintian_mode: mode("lintian-mode", settings.lintian_mode),
         lintian_extra_options: settings.lintian_extra_options.clone(),
-        autopkgtest_mode: mode(
-            options,
-            "autopkgtest-mode",
-            architecture,
-            settings.autopkgtest_mode,
-        )?,
-        piuparts_mode: mode(options, "piuparts-mode", architecture, settings.piuparts_mode)?,
+        autopkgtest_mode: mode("autopkgtest-mode", settings.autopkgtest_mode),
+        piuparts_mode: mode("piuparts-mode", settings.piuparts_mode),
         builder: ends.builder.into(),
-    })
-}
-
-fn mode(
-    options: &UploadOptions,
-    name: &str,
-    architecture: &Architecture,
-    default: Mode,
-) -> Result<Mode, Rejection> {
-    match options.get(name, architecture) {
-        None => Ok(default),
-        Some(text) => text.parse().map_err(Rejection::Option),
     }
-}
-
-/// The priority of our own packages in a build: the upload's, else the distribution's.
-pub fn internal_priority(
-    target: &Target<'_>,
-    architecture: &Architecture,
-    options: &UploadOptions,
-) -> Result<i32, Rejection> {
-    let default = target.distribution.internal_apt_priority;
-    let Some(text) = options.get("internal-apt-priority", architecture) else {
-        return Ok(default);
-    };
-    let priority: i32 = text.parse().map_err(|_| {
-        Rejection::Option(format!("internal-apt-priority: {text:?} is not a number"))
-    })?;
-    // As in stock, 0 says nothing.
-    Ok(if priority == 0 { default } else { priority })
 }
 
 /// Contents of `.config/`.

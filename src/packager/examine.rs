@@ -7,13 +7,15 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::archive::ArchiveDir;
-use crate::deb::{Changes, Dsc, FileName, changelog};
+use crate::deb::{Architecture, Changes, Dsc, FileName, changelog};
 use crate::events::record;
-use crate::incoming::listing::{is_dsc, parse_dsc};
+use crate::incoming::listing::parse_dsc;
 use crate::message;
-use crate::model::job::{BuildState, Packaging, PackagingState};
-use crate::model::{Buildrequest, EventType, UploadOptions};
-use crate::pgp;
+use crate::model::job::{BuildState, Packaging, PackagingState, RequestedBuild};
+use crate::model::build_sources::BuildSources;
+use crate::model::{Buildrequest, Diststr, Event, EventType, UploadOptions};
+use crate::model::source::AptKey;
+use crate::pgp::{self, Keyring, SigningKey};
 use crate::remotes::{self, Candidate};
 use crate::store::catalog::Catalog;
 use crate::store::{Transaction, event_log, jobs};
@@ -21,7 +23,7 @@ use crate::store::{Transaction, event_log, jobs};
 use super::buildrequest::{self, Config, Ends};
 use super::rejection::Rejection;
 use super::target::{self, Target};
-use super::{Error, Parts, apt};
+use super::{Error, Parts};
 
 /// A longer .changes or .dsc didn't pass the door.
 const TEXT_LIMIT: u64 = 4 << 20;
@@ -47,11 +49,18 @@ impl<E: Into<Rejection>> From<E> for Stop {
 }
 
 /// Decides about an upload whose state is Accepted, and commits that. May be repeated.
-pub(super) fn examine(parts: &Parts, packaging: Packaging) -> Result<Packaging, Error> {
+pub(super) fn examine(parts: &Parts, mut packaging: Packaging) -> Result<Packaging, Error> {
     let upload = read_upload(parts, &packaging)?;
     let catalog = parts.store.read(Catalog::load)?;
     match plan(parts, &catalog, &packaging, &upload) {
-        Ok((diststr, asked, sources)) => {
+        Ok(Plan {
+            diststr,
+            experimental,
+            asked,
+            sources,
+        }) => {
+            packaging.diststr = Some(diststr);
+            packaging.experimental = experimental;
             for asked in &asked {
                 let directory = parts.home.event_directory(&asked.request.key());
                 fs::create_dir_all(&directory).map_err(|source| Error::File {
@@ -67,7 +76,7 @@ pub(super) fn examine(parts: &Parts, packaging: Packaging) -> Result<Packaging, 
                     &parts.key,
                 )?;
             }
-            commit_requests(parts, packaging, &upload, diststr, &asked)
+            commit_requests(parts, packaging, &upload, &asked)
         }
         Err(Stop::Rejected(rejection)) => reject(
             parts,
@@ -126,7 +135,7 @@ pub(super) fn commit_in(
 ) -> Result<(), Error> {
     let key = packaging.upload();
     let now = Timestamp::now();
-    let event = record::event(kind, &packaging.distribution, &key, now, extra);
+    let event = Event::new(kind, &packaging.distribution, &key, now, extra);
     jobs::put_packaging(tx, packaging)?;
     event_log::add(tx, &event, &key.to_string())?;
     Ok(())
@@ -136,10 +145,8 @@ fn commit_requests(
     parts: &Parts,
     mut packaging: Packaging,
     upload: &Changes,
-    diststr: crate::model::Diststr,
     asked: &[Asked],
 ) -> Result<Packaging, Error> {
-    packaging.diststr = Some(diststr);
     packaging.state = PackagingState::Packaging;
     packaging.builds = asked.iter().map(requested).collect::<BTreeMap<_, _>>();
     let mut extra = record::message(
@@ -164,15 +171,24 @@ fn commit_requests(
     Ok(packaging)
 }
 
-fn requested(asked: &Asked) -> (crate::deb::Architecture, BuildState) {
-    let state = BuildState::Requested {
-        builder: asked.request.builder.clone(),
+fn requested(asked: &Asked) -> (Architecture, RequestedBuild) {
+    let request = &asked.request;
+    let build = RequestedBuild {
+        builder: request.builder.clone(),
         optional: asked.optional,
+        modes: request.modes(),
+        state: BuildState::Requested,
     };
-    (asked.request.architecture.clone(), state)
+    (request.architecture.clone(), build)
 }
 
-type Plan = (crate::model::Diststr, Vec<Asked>, Vec<PathBuf>);
+/// What comes of an upload that nothing is wrong with.
+struct Plan {
+    diststr: Diststr,
+    experimental: bool,
+    asked: Vec<Asked>,
+    sources: Vec<PathBuf>,
+}
 
 fn plan(
     parts: &Parts,
@@ -215,9 +231,10 @@ fn plan(
             option,
             &options,
             ends,
-        )?;
-        let priority =
-            buildrequest::internal_priority(&target, &option.architecture, &options)?;
+        );
+        let priority = options
+            .internal_apt_priority(&option.architecture)
+            .unwrap_or(target.distribution.internal_apt_priority);
         let config = config(parts, catalog, &target, priority).map_err(Stop::Failed)?;
         asked.push(Asked {
             request,
@@ -228,7 +245,12 @@ fn plan(
     if asked.is_empty() {
         return Err(nothing_to_build(name, &dsc, &target).into());
     }
-    Ok((target.diststr, asked, sources))
+    Ok(Plan {
+        experimental: target.suite.experimental,
+        diststr: target.diststr,
+        asked,
+        sources,
+    })
 }
 
 fn nothing_to_build(dsc_name: FileName, dsc: &Dsc, target: &Target<'_>) -> Rejection {
@@ -247,13 +269,38 @@ fn config(
     target: &Target<'_>,
     priority: i32,
 ) -> Result<Config, Error> {
-    let origin = parts.daemon.archive_origin(&parts.address.hostname);
+    let sources = BuildSources {
+        distribution: target.distribution,
+        base: target.base,
+        extra: target.extra_sources(catalog).collect(),
+        repository: target.repository,
+        layout: target.layout,
+        suite: &target.suite.suite,
+        url: &parts.address.http_url,
+        origin: &parts.daemon.archive_origin(&parts.address.hostname),
+        internal_apt_priority: priority,
+    };
     Ok(Config {
-        sources_list: apt::sources_list(target, catalog, &parts.address.http_url),
-        preferences: apt::preferences(target, catalog, &origin, priority),
-        keys: apt::keys(target, catalog, &parts.key.public_armored())?,
+        sources_list: sources.sources_list()?,
+        preferences: sources.preferences(),
+        keys: keys(target, catalog, &parts.key)?,
         chroot_setup_script: target.distribution.chroot_setup_script.clone(),
     })
+}
+
+/// Our own key and the extra sources'; the base source's come with the chroot.
+fn keys(target: &Target<'_>, catalog: &Catalog, own: &SigningKey) -> Result<String, pgp::Error> {
+    let mut keyring = Keyring::default();
+    keyring.add(own.public_armored().as_bytes())?;
+    for (source, _) in target.extra_sources(catalog) {
+        for key in &source.apt_keys {
+            match key {
+                AptKey::Armored(text) => keyring.add(text.as_bytes())?,
+                AptKey::KeyringFile(path) => keyring.add_file(path)?,
+            }
+        }
+    }
+    keyring.to_armored()
 }
 
 fn own_builder(parts: &Parts, catalog: &Catalog) -> Candidate {
@@ -273,7 +320,7 @@ fn read_dsc(
     packaging: &Packaging,
     upload: &Changes,
 ) -> Result<(FileName, Dsc), Stop> {
-    let Some(listed) = upload.files.iter().find(|file| is_dsc(&file.name)) else {
+    let Some(listed) = upload.file_ending_with(".dsc") else {
         return Err(Rejection::NoDsc(packaging.changes.clone()).into());
     };
     let path = directory.join(listed.name.as_str());

@@ -8,7 +8,6 @@ use serde_json::{Map, Value};
 use crate::archive::{Installation, Prepared};
 use crate::deb::{BinaryPackage, Changes, FileName};
 use crate::events::record;
-use crate::incoming::listing::is_dsc;
 use crate::message::{self, tarball};
 use crate::model::job::{BuildState, Outcome, Packaging, PackagingState};
 use crate::model::{BuildKey, Buildrequest, Buildresult, Diststr, EventType};
@@ -56,13 +55,11 @@ fn install(parts: &Parts, packaging: &Packaging) -> Result<Packaging, Error> {
     let rollbacks = rollbacks(&catalog, &diststr)?;
     let directory = parts.home.event_directory(&packaging.upload());
     let dsc = upload
-        .files
-        .iter()
-        .find(|file| is_dsc(&file.name))
+        .file_ending_with(".dsc")
         .ok_or(Error::NoTarget)?;
     let mut binaries = Vec::new();
-    for result in results(packaging) {
-        if has_packages(result) {
+    for (_, result) in packaging.good_results() {
+        if result.status() != Some("skipped") {
             binaries.extend(unpack(parts, result)?);
         }
     }
@@ -86,7 +83,7 @@ fn install(parts: &Parts, packaging: &Packaging) -> Result<Packaging, Error> {
         archive.install(tx, &prepared, &diststr, rollbacks)?;
         commit_in(tx, EventType::Installed, &installed, extra)
     })?;
-    for result in results(packaging) {
+    for (_, result) in packaging.good_results() {
         remove(&parts.home.unpacked(&result.key()))?;
     }
     tracing::info!(%key, %diststr, "installed");
@@ -101,16 +98,10 @@ fn rollbacks(catalog: &Catalog, diststr: &Diststr) -> Result<u32, Error> {
 }
 
 fn results(packaging: &Packaging) -> impl Iterator<Item = &Buildresult> {
-    packaging.builds.values().filter_map(|build| match build {
-        BuildState::Done { result, .. } => Some(&**result),
-        BuildState::Requested { .. } | BuildState::Sent { .. } => None,
+    packaging.builds.values().filter_map(|build| match &build.state {
+        BuildState::Done(result) => Some(&**result),
+        BuildState::Requested | BuildState::Sent => None,
     })
-}
-
-/// A builder that skipped sends no packages; a failed optional architecture is left out.
-fn has_packages(result: &Buildresult) -> bool {
-    let status = result.sbuild.get("status").map(String::as_str);
-    result.is_successful() && status != Some("skipped")
 }
 
 /// Unpacks and verifies what the builder sent; returns the packages to install.

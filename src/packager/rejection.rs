@@ -63,8 +63,6 @@ pub enum Rejection {
     },
     #[error("Changes: {0}")]
     Options(#[from] upload_options::Error),
-    #[error("Changes: {0}")]
-    Option(String),
     #[error("{dsc}: Architecture: {architectures} builds nothing on {asked}")]
     NothingToBuild {
         dsc: FileName,
@@ -94,7 +92,6 @@ impl Rejection {
             | Rejection::MissingFile { .. }
             | Rejection::PoolMismatch { .. }
             | Rejection::Options(_)
-            | Rejection::Option(_)
             | Rejection::NothingToBuild { .. } => 400,
         }
     }

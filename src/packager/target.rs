@@ -18,6 +18,14 @@ pub struct Target<'a> {
     pub base: &'a Source,
 }
 
+impl<'a> Target<'a> {
+    /// The distribution's additional sources with their priorities.
+    pub fn extra_sources(&self, catalog: &'a Catalog) -> impl Iterator<Item = (&'a Source, i32)> {
+        let extra = self.distribution.extra_sources.iter();
+        extra.filter_map(|extra| Some((catalog.source(&extra.source)?, extra.priority)))
+    }
+}
+
 /// Finds where the field Distribution leads.
 pub fn find<'a>(catalog: &'a Catalog, distribution: &str) -> Result<Target<'a>, Rejection> {
     let diststr = catalog.resolve(distribution)?;

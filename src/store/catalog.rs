@@ -5,7 +5,7 @@ use crate::model::diststr::Malformed;
 use crate::model::repository::Identity;
 use crate::model::{
     Archive, Chroot, Distribution, Diststr, Item, Layout, Remote, Repository, Source, Status,
-    Uploader, meta_distribution,
+    Uploader,
 };
 
 use super::{Error, Transaction, items};
@@ -69,7 +69,10 @@ impl Catalog {
     }
     /// Where an upload or a message wants to go, by its field Distribution.
     pub fn resolve(&self, distribution: &str) -> Result<Diststr, Malformed> {
-        meta_distribution::resolve(distribution, self.repositories())
+        let meta = self
+            .repositories()
+            .find_map(|(repository, layout)| repository.meta_distribution(layout, distribution));
+        meta.map_or_else(|| distribution.parse(), Ok)
     }
 }
 
