@@ -5,6 +5,7 @@
 mod api;
 mod completion;
 pub mod daemon;
+pub mod doctor;
 mod documents;
 pub mod home;
 pub mod log;
@@ -41,6 +42,7 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Doctor(doctor::Options),
     Api(api::Options),
     Completion(completion::Options),
     Man(man::Options),
@@ -66,6 +68,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     line.log.start();
     let ended = match line.command {
         None => daemon::run(&line.daemon).map(|()| ExitCode::SUCCESS),
+        Some(Command::Doctor(options)) => doctor::run(&options),
         Some(Command::Api(options)) => api::run(&options),
         Some(Command::Completion(options)) => completion::run(&options, &mut command()),
         Some(Command::Man(options)) => man::run(&options, command()),

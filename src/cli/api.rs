@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::api::argument::{Default, Kind};
 use crate::api::{self, CALLS, Call, Spec};
-use crate::endpoint::ClientEndpoint;
+use crate::endpoint::{ClientEndpoint, Scheme};
 use crate::fetch;
 
 use super::{Failure, output};
@@ -74,7 +74,7 @@ fn detail(body: &[u8]) -> Option<String> {
 impl Options {
     fn url(&self) -> Result<String, Error> {
         let endpoint = &self.endpoint;
-        if !endpoint.url().starts_with("http") {
+        if !matches!(endpoint.scheme, Scheme::Http | Scheme::Https) {
             let endpoint = endpoint.clone();
             return Err(Error::Scheme { endpoint });
         }

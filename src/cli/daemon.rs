@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::endpoint::ServerEndpoint;
+use crate::endpoint::{Protocol, ServerEndpoint};
 use crate::home::Home;
 use crate::http::{self, AccessLog};
 use crate::instance::{self, Instance};
@@ -25,6 +25,7 @@ use super::Failure;
 const SHUTDOWN_TIME: Duration = Duration::from_secs(5);
 
 #[derive(Args, Clone, Debug)]
+#[group(skip)]
 pub struct Options {
     #[command(flatten)]
     pub home: super::home::Options,
@@ -166,24 +167,18 @@ fn address(
     (http, http_bound): (&ServerEndpoint, SocketAddr),
     (ftp, ftp_bound): (&ServerEndpoint, SocketAddr),
 ) -> Address {
+    let url = |endpoint: &ServerEndpoint, bound: SocketAddr, protocol| {
+        let bound = ServerEndpoint {
+            port: bound.port(),
+            ..endpoint.clone()
+        };
+        bound.url(protocol, &hostname)
+    };
     Address {
-        http_url: url("http", http, &hostname, http_bound.port()),
-        incoming_url: url("ftp", ftp, &hostname, ftp_bound.port()),
+        http_url: url(http, http_bound, Protocol::Http),
+        incoming_url: url(ftp, ftp_bound, Protocol::Ftp),
         hostname,
     }
-}
-
-/// Public URL of an endpoint: its host=, else the one interface it listens on, else the host's name.
-fn url(scheme: &str, endpoint: &ServerEndpoint, hostname: &str, port: u16) -> String {
-    let option = endpoint.options.iter().find(|(key, _)| key == "host");
-    let named = option.map(|(_, host)| host.as_str());
-    let interface = endpoint.interface.as_deref();
-    let interface = interface.filter(|interface| !matches!(*interface, "0.0.0.0" | "::" | "[::]"));
-    let host = named.or(interface).unwrap_or(hostname);
-    if host.contains(':') && !host.starts_with('[') {
-        return format!("{scheme}://[{host}]:{port}");
-    }
-    format!("{scheme}://{host}:{port}")
 }
 
 /// Name of this host as /etc/hosts knows it in full; no name server is asked, for it may not answer.
@@ -224,25 +219,14 @@ fn qualified(hostname: &str, hosts: &str) -> String {
 mod tests {
     use super::*;
 
-    fn endpoint(text: &str) -> ServerEndpoint {
-        text.parse().unwrap()
-    }
-
     #[test]
-    fn url_has_the_name_that_the_endpoint_gives() {
-        for (text, expected) in [
-            ("tcp6:port=8066", "http://h.example:1"),
-            ("tcp:port=0:interface=127.0.0.1", "http://127.0.0.1:1"),
-            ("tcp:port=0:interface=0.0.0.0", "http://h.example:1"),
-            ("tcp6:port=0:interface=\\:\\:1", "http://[::1]:1"),
-            ("tcp:port=80:host=apt.example", "http://apt.example:1"),
-        ] {
-            assert_eq!(
-                url("http", &endpoint(text), "h.example", 1),
-                expected,
-                "{text}"
-            );
-        }
+    fn address_has_the_ports_that_were_bound() {
+        let http: ServerEndpoint = "tcp6:port=0".parse().unwrap();
+        let ftp: ServerEndpoint = "tcp:port=0:interface=127.0.0.1".parse().unwrap();
+        let bound = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let address = address("h.example".into(), (&http, bound(1)), (&ftp, bound(2)));
+        assert_eq!(address.http_url, "http://h.example:1");
+        assert_eq!(address.incoming_url, "ftp://127.0.0.1:2");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::home::Home;
 
 /// The option that all commands on an instance have.
 #[derive(Args, Clone, Debug, Default)]
+#[group(skip)]
 pub struct Options {
     /// Directory of the instance.
     ///

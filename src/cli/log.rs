@@ -16,6 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The option that all commands have.
 #[derive(Args, Clone, Debug, Default)]
+#[group(skip)]
 pub struct Options {
     /// What to log: LEVEL, or MODULE.LEVEL for a part of the program; may be repeated.
     ///

@@ -1,6 +1,6 @@
 //! Accepts connections, bounded in number and time, and ends them in order.
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use jiff::Timestamp;
+use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -99,32 +100,29 @@ impl Server {
 }
 
 async fn bind(endpoint: &ServerEndpoint) -> Result<TcpListener, Error> {
-    let bound = match (endpoint.kind, &endpoint.interface) {
-        (Kind::Ssl | Kind::Unix, _) => {
-            let endpoint = endpoint.clone();
-            return Err(Error::NotAvailable { endpoint });
+    if matches!(endpoint.kind, Kind::Ssl | Kind::Unix) {
+        let endpoint = endpoint.clone();
+        return Err(Error::NotAvailable { endpoint });
+    }
+    let bound = match TcpListener::bind((endpoint.interface_or_any(), endpoint.port)).await {
+        // The default must work where the kernel has no IPv6.
+        Err(error) if endpoint.interface.is_none() && is_without_ipv6(&error) => {
+            warn!(%endpoint, "no IPv6 here, listening on IPv4 only");
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, endpoint.port)).await
         }
-        (Kind::Tcp | Kind::Tcp6, Some(interface)) => {
-            let interface = interface.trim_start_matches('[').trim_end_matches(']');
-            TcpListener::bind((interface, endpoint.port)).await
-        }
-        (Kind::Tcp, None) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, endpoint.port)).await,
-        (Kind::Tcp6, None) => match TcpListener::bind((Ipv6Addr::UNSPECIFIED, endpoint.port)).await
-        {
-            // The default must work where the kernel has no IPv6.
-            Err(error)
-                if error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error()) =>
-            {
-                warn!(%endpoint, "no IPv6 here, listening on IPv4 only");
-                TcpListener::bind((Ipv4Addr::UNSPECIFIED, endpoint.port)).await
-            }
-            bound => bound,
-        },
+        bound => bound,
     };
     bound.map_err(|source| Error::Bind {
         endpoint: endpoint.clone(),
         source,
     })
+}
+
+fn is_without_ipv6(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)
+    )
 }
 
 async fn accept_all(

@@ -1,7 +1,7 @@
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use oci_spec::runtime::{Mount, Spec};
 use sandbox::{Exit, IdMap, Launcher, Network, Process, Session, Stdio, User, session_spec};
@@ -135,17 +135,5 @@ pub(crate) fn run(session: &Session, process: &Process) -> (Exit, String) {
 pub(crate) fn output(session: &Session, script: &str) -> String {
     let (exit, text) = run(session, &shell(script));
     assert_eq!(exit, Exit::Code(0), "{script}: {text}");
-    text
-}
-
-/// Waits until everybody has closed a pipe that only the processes of interest have open.
-pub(crate) fn wait_for_close(mut reader: impl Read) {
-    let mut rest = Vec::new();
-    reader.read_to_end(&mut rest).unwrap();
-}
-
-pub(crate) fn read(path: &Path) -> String {
-    let mut text = String::new();
-    File::open(path).unwrap().read_to_string(&mut text).unwrap();
     text
 }
