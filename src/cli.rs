@@ -5,13 +5,14 @@
 mod api;
 mod completion;
 pub mod daemon;
-mod debian_packages;
 mod demo;
+pub mod doctor;
 mod documents;
 pub mod home;
 pub mod log;
 mod man;
 mod output;
+mod preflight;
 mod progress;
 mod supervise;
 mod up;
@@ -45,15 +46,16 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Options),
+    Up(up::Options),
+    Doctor(doctor::Options),
     Api(api::Options),
     Completion(completion::Options),
-    Demo(demo::Options),
     Man(man::Options),
     #[command(hide = true)]
     Documents(documents::Options),
     #[command(hide = true)]
     Supervise(supervise::Options),
-    Up(up::Options),
 }
 
 /// What ends a command before its time.
@@ -72,6 +74,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     line.log.start();
     let ended = match line.command {
         None => daemon::run(&line.daemon).map(|()| ExitCode::SUCCESS),
+        Some(Command::Doctor(options)) => doctor::run(&options),
         Some(Command::Api(options)) => api::run(&options),
         Some(Command::Completion(options)) => completion::run(&options, &mut command()),
         Some(Command::Demo(options)) => demo::run(&options),

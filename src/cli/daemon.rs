@@ -107,6 +107,12 @@ impl Drop for Announced {
     }
 }
 
+impl Options {
+    pub fn hostname(&self) -> String {
+        self.hostname.clone().unwrap_or_else(fqdn)
+    }
+}
+
 /// Runs the daemon until SIGTERM, SIGINT or SIGHUP.
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -150,7 +156,7 @@ pub async fn serve(
 ) -> Result<(), Error> {
     let home = options.home.home()?;
     let daemon = settings(&home)?;
-    let hostname = options.hostname.clone().unwrap_or_else(fqdn);
+    let hostname = options.hostname();
     let http_server = http::Server::bind(&options.http_endpoints).await?;
     let ftp_server = ftp::Server::bind(&daemon.ftp_endpoint).await?;
     let address = address(

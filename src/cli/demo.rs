@@ -23,11 +23,14 @@ use crate::fetch::Client;
 use crate::home::Home;
 use crate::model::Diststr;
 use crate::pgp::SigningKey;
-use crate::upload;
+use crate::{setup, upload};
 
 /// Who uploads in the demo.
 const UPLOADER: &str = "Demo Uploader";
 const EMAIL: &str = "demo@example.org";
+/// Any free port.
+const LOOPBACK: &str = "tcp:port=0:interface=127.0.0.1";
+const HOSTNAME: &str = "localhost";
 /// The daemon binds its ports in less than a second; a loaded machine may take longer.
 const START_TIME: Duration = Duration::from_secs(60);
 /// Keys and configuration are smaller.
@@ -77,31 +80,31 @@ enum Error {
     },
     #[error("the daemon did not serve within {seconds} s; see {log}", log = log.display())]
     Silent { seconds: u64, log: PathBuf },
-    #[error("the instance has no uploadable distribution")]
-    NoDistribution,
 }
 
 pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let home = Home::new(directory(options)?);
     let mut progress = Progress::new();
-    let made = up::make(
-        &home,
-        &up::Wishes {
-            yes: options.yes,
-            loopback: true,
-            uploaders: vec![(UPLOADER.into(), uploader_key(&home)?.public_armored())],
+    let uploader = uploader_key(&home)?.public_armored();
+    let wanted = up::Wanted {
+        yes: options.yes,
+        hostname: HOSTNAME.into(),
+        setup: setup::Wishes {
+            identity: None,
+            ftp_endpoint: LOOPBACK.parse()?,
+            max_parallel_builds: None,
+            uploaders: vec![("demo".into(), uploader)],
         },
-        &mut progress,
-    )?;
-    let diststr = made.uploadable.clone().ok_or(Error::NoDistribution)?;
+    };
+    let made = up::make(&home, &wanted, &mut progress)?;
 
     progress.begin("daemon", "Starting the daemon");
     let mut daemon = Daemon::start(&home, options.keep)?;
     let running = daemon.wait_until_serving(&home)?;
     progress.end(&format!("{} and {}", running.http_url, running.incoming_url));
 
-    let installed = go(options, &home, &made, &diststr, &running, &mut progress)?;
-    let sources = sources(&running, &diststr, "/etc/apt/keyrings/mini-buildd.asc");
+    let installed = go(options, &home, &made, &running, &mut progress)?;
+    let sources = sources(&running, &made.diststr, "/etc/apt/keyrings/mini-buildd.asc");
     let dput = ask(&running, "dput_conf")?;
     tell(options, &home, &running, &sources, &dput, &daemon);
     if options.json {
@@ -114,7 +117,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
             "home": home.root(),
             "seconds": seconds,
         });
-        super::output::print(&told.to_string())?;
+        super::output::write(&format!("{told}\n"))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -130,10 +133,10 @@ fn go(
     options: &Options,
     home: &Home,
     made: &up::Made,
-    diststr: &Diststr,
     running: &Running,
     progress: &mut Progress,
 ) -> Result<Installed, Failure> {
+    let diststr = &made.diststr;
     let now = Timestamp::now();
     let version = version(&made.version_suffix, now)?;
     progress.begin("upload", &format!("Uploading {} {version} to {diststr}", package::SOURCE));
@@ -144,7 +147,7 @@ fn go(
         key: &key,
     };
     let mut files = package::write(&directory, &version, diststr, &author, now)?;
-    let changes = files.pop().ok_or(Error::NoDistribution)?;
+    let changes = files.pop().expect("the .changes is the last");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(upload::upload(&running.incoming_url, &files, &changes))?;
     // Sent; a copy has no use.
@@ -277,7 +280,7 @@ impl Daemon {
         let output = File::create(&log).map_err(file)?;
         let errors = output.try_clone().map_err(file)?;
         let child = Command::new(std::env::current_exe().map_err(Error::Start)?)
-            .args(["--http-endpoint", "tcp:port=0:interface=127.0.0.1", "--hostname", "localhost", "--home"])
+            .args(["--http-endpoint", LOOPBACK, "--hostname", HOSTNAME, "--home"])
             .arg(home.root())
             .stdin(Stdio::null())
             .stdout(output)
@@ -286,12 +289,7 @@ impl Daemon {
             .process_group(0)
             .spawn()
             .map_err(Error::Start)?;
-        Ok(Daemon { child, log, keep: false }.kept_if(keep))
-    }
-
-    fn kept_if(mut self, keep: bool) -> Daemon {
-        self.keep = keep;
-        self
+        Ok(Daemon { child, log, keep })
     }
 
     fn wait_until_serving(&mut self, home: &Home) -> Result<Running, Error> {

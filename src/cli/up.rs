@@ -7,14 +7,14 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::progress::Progress;
-use super::{Failure, daemon, debian_packages};
+use super::{Failure, daemon, preflight};
 use crate::chroots::Chroots;
 use crate::endpoint::ServerEndpoint;
 use crate::home::Home;
-use crate::model::{Chroot, Daemon, Diststr, Item, version_scheme};
+use crate::model::{Chroot, Daemon, Diststr, Item as _, version_scheme};
 use crate::setup;
 use crate::store::catalog::Catalog;
-use crate::store::{self, Store, items};
+use crate::store::{Store, items};
 
 /// Makes a working instance, unless there is one, and runs its daemon.
 ///
@@ -27,6 +27,9 @@ pub(super) struct Options {
     /// FTP endpoint of a new instance [default: the port after the first HTTP endpoint's].
     #[arg(long, value_name = "ENDPOINT")]
     ftp_endpoint: Option<ServerEndpoint>,
+    /// Name of a new instance in keys and configuration of others [default: the short host name].
+    #[arg(long, value_name = "NAME")]
+    identity: Option<String>,
     /// Armored public key that may upload to the new instance's repository; may be repeated.
     #[arg(short = 'k', long = "uploader-key", value_name = "FILE")]
     uploader_keys: Vec<PathBuf>,
@@ -42,45 +45,45 @@ pub(super) struct Options {
 enum Error {
     #[error("can't read key {path}", path = path.display())]
     Key { path: PathBuf, source: io::Error },
-    #[error("sessions don't work here: {problems}")]
-    Preflight { problems: String },
     #[error("{home} has no {what}", home = home.display())]
     Incomplete { home: PathBuf, what: &'static str },
 }
 
 /// What is not this machine's to decide.
-pub(super) struct Wishes {
+pub(super) struct Wanted {
     pub(super) yes: bool,
-    pub(super) ftp_endpoint: ServerEndpoint,
-    /// Name and armored key.
-    pub(super) uploaders: Vec<(String, String)>,
     pub(super) hostname: String,
+    pub(super) setup: setup::Wishes,
 }
 
 /// A working instance.
 pub(super) struct Made {
     pub(super) chroot: Chroot,
-    /// The first distribution that takes uploads by its layout's normal rules, and the suffix of its versions.
-    pub(super) uploadable: Option<(Diststr, String)>,
+    /// Where new packages enter.
+    pub(super) diststr: Diststr,
+    /// What their versions end with.
+    pub(super) version_suffix: String,
 }
 
 pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let home = options.daemon.home.home()?;
     let mut progress = Progress::new();
-    let wishes = Wishes {
-        yes: options.yes,
-        ftp_endpoint: match &options.ftp_endpoint {
-            Some(endpoint) => endpoint.clone(),
-            None => beside(&options.daemon.http_endpoints[0])?,
-        },
-        uploaders: options
-            .uploader_keys
-            .iter()
-            .map(|path| read_key(path.clone()))
-            .collect::<Result<_, _>>()?,
-        hostname: options.daemon.hostname(),
+    let ftp_endpoint = match &options.ftp_endpoint {
+        Some(endpoint) => endpoint.clone(),
+        None => beside(&options.daemon.http_endpoints[0])?,
     };
-    make(&home, &wishes, &mut progress)?;
+    let keys = options.uploader_keys.iter().cloned().map(read_key);
+    let wanted = Wanted {
+        yes: options.yes,
+        hostname: options.daemon.hostname(),
+        setup: setup::Wishes {
+            identity: options.identity.clone(),
+            ftp_endpoint,
+            max_parallel_builds: None,
+            uploaders: keys.collect::<Result<_, _>>()?,
+        },
+    };
+    make(&home, &wanted, &mut progress)?;
     if !options.no_start {
         daemon::run(&options.daemon)?;
     }
@@ -108,28 +111,20 @@ fn read_key(path: PathBuf) -> Result<(String, String), Error> {
 }
 
 /// Makes what is missing of an instance: packages of the host, items, keys, chroots.
-pub(super) fn make(home: &Home, wishes: &Wishes, progress: &mut Progress) -> Result<Made, Failure> {
+pub(super) fn make(home: &Home, wanted: &Wanted, progress: &mut Progress) -> Result<Made, Failure> {
     home.refuse_stock()?;
     progress.begin("preflight", "Looking at this machine");
-    debian_packages::provide(wishes.yes)?;
+    preflight::pass(home, wanted.yes)?;
     home.create()?;
-    check_sessions(home)?;
-    progress.end("sessions work");
+    progress.end("nothing is missing");
 
     let store = Store::open(&home.database())?;
     let existing = store.read(|tx| items::get::<Daemon>(tx, "daemon"))?;
     if existing.is_none() {
         progress.begin("instance", &format!("Making an instance in {}", home.root().display()));
         let facts = setup::host_facts()?;
-        let wishes = setup::Wishes {
-            identity: None,
-            ftp_endpoint: wishes.ftp_endpoint.clone(),
-            max_parallel_builds: None,
-            uploaders: wishes.uploaders.clone(),
-        };
-        let items = setup::items(&facts, &wishes)?;
-        let hostname = &facts.hostname;
-        setup::create(home, hostname, &items)?;
+        let items = setup::items(&facts, &wanted.setup)?;
+        setup::create(home, &wanted.hostname, &items)?;
         progress.end(&format!("repository {} for {}", items.repository.identity, items.chroot.name()));
     }
     let made = made(home, &store)?;
@@ -137,39 +132,34 @@ pub(super) fn make(home: &Home, wishes: &Wishes, progress: &mut Progress) -> Res
     Ok(made)
 }
 
-fn check_sessions(home: &Home) -> Result<(), Failure> {
-    let program = std::env::current_exe()?;
-    let problems: Vec<String> = sandbox::preflight(&program, &home.sessions())
-        .into_iter()
-        .filter_map(|finding| {
-            let problem = finding.problem?;
-            let remedy = problem.remedy.map(|remedy| format!(" (mend it with: {remedy})"));
-            Some(format!("{}: {}{}", finding.name, problem.what, remedy.unwrap_or_default()))
-        })
-        .collect();
-    if problems.is_empty() {
-        return Ok(());
-    }
-    Err(Error::Preflight {
-        problems: problems.join("; "),
-    }
-    .into())
-}
-
 fn made(home: &Home, store: &Store) -> Result<Made, Failure> {
     let incomplete = |what| Error::Incomplete {
         home: home.root().to_owned(),
         what,
     };
-    let (chroots, catalog) = store.read(|tx| {
-        let chroots = items::all::<Chroot>(tx)?;
-        Ok::<_, store::Error>((chroots, Catalog::load(tx)?))
-    })?;
-    let (chroot, _) = chroots.into_iter().next().ok_or(incomplete("chroot"))?;
+    let catalog = store.read(Catalog::load)?;
+    let chroot = catalog.chroots().next().ok_or(incomplete("chroot"))?;
+    let (diststr, version_suffix) =
+        uploadable(&catalog, chroot).ok_or(incomplete("uploadable distribution"))?;
     Ok(Made {
-        uploadable: uploadable(&catalog, &chroot),
-        chroot,
+        chroot: chroot.clone(),
+        diststr,
+        version_suffix,
     })
+}
+
+/// Where new packages enter: the suite of the keyring package; and what their versions end with.
+fn uploadable(catalog: &Catalog, chroot: &Chroot) -> Option<(Diststr, String)> {
+    let (repository, layout) = catalog.repositories().next()?;
+    let suite = layout.suites.iter().find(|suite| suite.build_keyring_package)?;
+    let source = catalog.source(&chroot.source)?;
+    let suffix = version_scheme::default_version(
+        layout,
+        suite,
+        repository.identity.as_str(),
+        &source.codeversion,
+    );
+    Some((repository.dist(&chroot.codename, &suite.suite), suffix))
 }
 
 fn bootstrap(home: &Home, store: &Store, chroot: &Chroot, progress: &mut Progress) -> Result<(), Failure> {
