@@ -1,9 +1,9 @@
 //! The daemon: binds its servers, starts the instance, serves until a signal.
-use std::{fs, io};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fs, io};
 
 use clap::Args;
 use serde::{Deserialize, Serialize};

@@ -5,7 +5,7 @@ mod watch;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -101,15 +101,21 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     progress.begin("daemon", "Starting the daemon");
     let mut daemon = Daemon::start(&home, options.keep)?;
     let running = daemon.wait_until_serving(&home)?;
-    progress.end(&format!("{} and {}", running.http_url, running.incoming_url));
+    progress.end(&format!(
+        "{} and {}",
+        running.http_url, running.incoming_url
+    ));
 
     let installed = go(options, &home, &made, &running, &mut progress)?;
     let sources = sources(&running, &made.diststr, "/etc/apt/keyrings/mini-buildd.asc");
     let dput = ask(&running, "dput_conf")?;
     tell(options, &home, &running, &sources, &dput, &daemon);
     if options.json {
-        let seconds: Map<String, Value> =
-            progress.seconds().iter().map(|(name, took)| (name.clone(), json!(took))).collect();
+        let seconds: Map<String, Value> = progress
+            .seconds()
+            .iter()
+            .map(|(name, took)| (name.clone(), json!(took)))
+            .collect();
         let told = json!({
             "installed": format!("{} {}", package::SOURCE, installed.version),
             "output": installed.output,
@@ -139,7 +145,10 @@ fn go(
     let diststr = &made.diststr;
     let now = Timestamp::now();
     let version = version(&made.version_suffix, now)?;
-    progress.begin("upload", &format!("Uploading {} {version} to {diststr}", package::SOURCE));
+    progress.begin(
+        "upload",
+        &format!("Uploading {} {version} to {diststr}", package::SOURCE),
+    );
     let directory = tempdir(home)?;
     let key = uploader_key(home)?;
     let author = package::Author {
@@ -148,7 +157,9 @@ fn go(
     };
     let mut files = package::write(&directory, &version, diststr, &author, now)?;
     let changes = files.pop().expect("the .changes is the last");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(upload::upload(&running.incoming_url, &files, &changes))?;
     // Sent; a copy has no use.
     let _ = fs::remove_dir_all(&directory);
@@ -177,7 +188,11 @@ fn go(
 }
 
 fn directory(options: &Options) -> Result<PathBuf, Error> {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let variable = |name| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     let directory = match &options.home {
         Some(directory) => directory.clone(),
         None => variable("XDG_DATA_HOME")
@@ -210,7 +225,9 @@ fn version(suffix: &str, now: Timestamp) -> Result<Version, Failure> {
 }
 
 fn tempdir(home: &Home) -> Result<PathBuf, Error> {
-    let path = home.root().join(format!("demo-source.{}", std::process::id()));
+    let path = home
+        .root()
+        .join(format!("demo-source.{}", std::process::id()));
     match fs::create_dir(&path) {
         Ok(()) => Ok(path),
         Err(source) => Err(Error::File {
@@ -224,7 +241,9 @@ fn tempdir(home: &Home) -> Result<PathBuf, Error> {
 /// Answer of the instance's API as plain text.
 fn ask(running: &Running, call: &str) -> Result<String, Failure> {
     let url = format!("{}/mini_buildd/api/{call}/?output=plain", running.http_url);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let answer = runtime.block_on(Client::new().get(&url, ANSWER_LIMIT, START_TIME))?;
     Ok(String::from_utf8(answer)?)
 }
@@ -237,7 +256,14 @@ fn sources(running: &Running, diststr: &Diststr, key: &str) -> String {
     )
 }
 
-fn tell(options: &Options, home: &Home, running: &Running, sources: &str, dput: &str, daemon: &Daemon) {
+fn tell(
+    options: &Options,
+    home: &Home,
+    running: &Running,
+    sources: &str,
+    dput: &str,
+    daemon: &Daemon,
+) {
     let keeping = if options.keep {
         let stop = format!("kill {}", daemon.child.id());
         format!("The daemon goes on; end it with: {stop}")
@@ -280,7 +306,13 @@ impl Daemon {
         let output = File::create(&log).map_err(file)?;
         let errors = output.try_clone().map_err(file)?;
         let child = Command::new(std::env::current_exe().map_err(Error::Start)?)
-            .args(["--http-endpoint", LOOPBACK, "--hostname", HOSTNAME, "--home"])
+            .args([
+                "--http-endpoint",
+                LOOPBACK,
+                "--hostname",
+                HOSTNAME,
+                "--home",
+            ])
             .arg(home.root())
             .stdin(Stdio::null())
             .stdout(output)
@@ -295,11 +327,16 @@ impl Daemon {
     fn wait_until_serving(&mut self, home: &Home) -> Result<Running, Error> {
         let deadline = Instant::now() + START_TIME;
         while Instant::now() < deadline {
-            if let Some(running) = Running::read(home).filter(|running| running.pid == self.child.id()) {
+            if let Some(running) =
+                Running::read(home).filter(|running| running.pid == self.child.id())
+            {
                 return Ok(running);
             }
             if let Some(status) = self.child.try_wait().map_err(Error::Start)? {
-                let said = fs::read_to_string(&self.log).unwrap_or_default().trim().to_owned();
+                let said = fs::read_to_string(&self.log)
+                    .unwrap_or_default()
+                    .trim()
+                    .to_owned();
                 return Err(Error::Ended { status, said });
             }
             std::thread::sleep(PAUSE);

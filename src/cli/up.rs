@@ -103,7 +103,11 @@ fn beside(http: &ServerEndpoint) -> Result<ServerEndpoint, Failure> {
 }
 
 fn read_key(path: PathBuf) -> Result<(String, String), Error> {
-    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let name = path
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     match fs::read_to_string(&path) {
         Ok(key) => Ok((name, key)),
         Err(source) => Err(Error::Key { path, source }),
@@ -121,11 +125,18 @@ pub(super) fn make(home: &Home, wanted: &Wanted, progress: &mut Progress) -> Res
     let store = Store::open(&home.database())?;
     let existing = store.read(|tx| items::get::<Daemon>(tx, "daemon"))?;
     if existing.is_none() {
-        progress.begin("instance", &format!("Making an instance in {}", home.root().display()));
+        progress.begin(
+            "instance",
+            &format!("Making an instance in {}", home.root().display()),
+        );
         let facts = setup::host_facts()?;
         let items = setup::items(&facts, &wanted.setup)?;
         setup::create(home, &wanted.hostname, &items)?;
-        progress.end(&format!("repository {} for {}", items.repository.identity, items.chroot.name()));
+        progress.end(&format!(
+            "repository {} for {}",
+            items.repository.identity,
+            items.chroot.name()
+        ));
     }
     let made = made(home, &store)?;
     bootstrap(home, &store, &made.chroot, progress)?;
@@ -151,7 +162,10 @@ fn made(home: &Home, store: &Store) -> Result<Made, Failure> {
 /// Where new packages enter: the suite of the keyring package; and what their versions end with.
 fn uploadable(catalog: &Catalog, chroot: &Chroot) -> Option<(Diststr, String)> {
     let (repository, layout) = catalog.repositories().next()?;
-    let suite = layout.suites.iter().find(|suite| suite.build_keyring_package)?;
+    let suite = layout
+        .suites
+        .iter()
+        .find(|suite| suite.build_keyring_package)?;
     let source = catalog.source(&chroot.source)?;
     let suffix = version_scheme::default_version(
         layout,
@@ -162,7 +176,12 @@ fn uploadable(catalog: &Catalog, chroot: &Chroot) -> Option<(Diststr, String)> {
     Some((repository.dist(&chroot.codename, &suite.suite), suffix))
 }
 
-fn bootstrap(home: &Home, store: &Store, chroot: &Chroot, progress: &mut Progress) -> Result<(), Failure> {
+fn bootstrap(
+    home: &Home,
+    store: &Store,
+    chroot: &Chroot,
+    progress: &mut Progress,
+) -> Result<(), Failure> {
     let chroots = Chroots::of_caller(home.clone())?;
     if chroots.exists(chroot) {
         return Ok(());

@@ -87,7 +87,9 @@ impl Site {
     }
 
     fn get_with(&self, path: &str, header: &str) -> Answer {
-        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: h\r\n{header}\r\n\r\n"))
+        self.ask(&format!(
+            "GET {path} HTTP/1.1\r\nHost: h\r\n{header}\r\n\r\n"
+        ))
     }
 
     /// Ends the server and gives its access log.
@@ -132,7 +134,10 @@ impl Connection {
 
     fn answer(&mut self, is_head: bool) -> Answer {
         let line = self.line();
-        let status = line.split(' ').nth(1).unwrap_or_else(|| panic!("no status in {line:?}"));
+        let status = line
+            .split(' ')
+            .nth(1)
+            .unwrap_or_else(|| panic!("no status in {line:?}"));
         let mut answer = Answer {
             status: status.parse().unwrap(),
             headers: Vec::new(),
@@ -145,7 +150,11 @@ impl Connection {
             };
             answer.headers.push((name.to_lowercase(), value.to_owned()));
         }
-        let length = answer.header("content-length").unwrap_or("0").parse().unwrap();
+        let length = answer
+            .header("content-length")
+            .unwrap_or("0")
+            .parse()
+            .unwrap();
         if !is_head && answer.status != 304 {
             answer.body.resize(length, 0);
             self.reader.read_exact(&mut answer.body).unwrap();
@@ -169,7 +178,10 @@ const RELEASE: &str = "/repositories/test/dists/sid-test-stable/Release";
 
 fn with_release() -> Site {
     let site = Site::start();
-    site.file("repositories/test/dists/sid-test-stable/Release", "0123456789");
+    site.file(
+        "repositories/test/dists/sid-test-stable/Release",
+        "0123456789",
+    );
     site
 }
 
@@ -188,7 +200,12 @@ fn file_is_whole_with_its_validators() {
         assert_eq!(answer.header(name), Some(value), "{name}");
     }
     assert!(answer.header("etag").unwrap().starts_with('"'));
-    assert!(answer.header("content-security-policy").unwrap().contains("default-src 'none'"));
+    assert!(
+        answer
+            .header("content-security-policy")
+            .unwrap()
+            .contains("default-src 'none'")
+    );
     assert_eq!(answer.header("content-encoding"), None);
 }
 
@@ -225,7 +242,10 @@ fn unchanged_file_is_not_sent_again() {
     let etag = site.get(RELEASE).header("etag").unwrap().to_owned();
     let answer = site.get_with(RELEASE, &format!("If-None-Match: {etag}"));
     assert_eq!(answer.status, 304);
-    site.file("repositories/test/dists/sid-test-stable/Release", "new content");
+    site.file(
+        "repositories/test/dists/sid-test-stable/Release",
+        "new content",
+    );
     let answer = site.get_with(RELEASE, &format!("If-None-Match: {etag}"));
     assert_eq!((answer.status, answer.text()), (200, "new content"));
 }
@@ -233,7 +253,9 @@ fn unchanged_file_is_not_sent_again() {
 #[test]
 fn large_file_arrives_whole() {
     let site = Site::start();
-    let content: Vec<u8> = (0..3_000_001_u32).map(|number| (number % 251) as u8).collect();
+    let content: Vec<u8> = (0..3_000_001_u32)
+        .map(|number| (number % 251) as u8)
+        .collect();
     site.file("var/events/big.deb", &content);
     let answer = site.get("/static/events/big.deb");
     assert!(answer.body == content);
@@ -249,7 +271,12 @@ fn growing_log_is_sent_as_far_as_it_is() {
     let path = site.file("var/builds/hello/1/t/amd64/hello.buildlog", "first\n");
     let url = "/static/builds/hello/1/t/amd64/hello.buildlog";
     assert_eq!(site.get(url).text(), "first\n");
-    File::options().append(true).open(path).unwrap().write_all(b"second\n").unwrap();
+    File::options()
+        .append(true)
+        .open(path)
+        .unwrap()
+        .write_all(b"second\n")
+        .unwrap();
     assert_eq!(site.get(url).text(), "first\nsecond\n");
     assert_eq!(site.get_with(url, "Range: bytes=6-").text(), "second\n");
 }
@@ -259,9 +286,17 @@ fn only_dists_and_pool_of_a_repository_are_served() {
     let site = with_release();
     site.file("repositories/test/conf/options", "secret");
     site.file("repositories/test/pool/main/h/hello/h.dsc", "dsc");
-    assert_eq!(site.get("/repositories/test/pool/main/h/hello/h.dsc").status, 200);
+    assert_eq!(
+        site.get("/repositories/test/pool/main/h/hello/h.dsc")
+            .status,
+        200
+    );
     for path in ["conf/options", "conf/", "conf", "db/", ".lock"] {
-        assert_eq!(site.get(&format!("/repositories/test/{path}")).status, 404, "{path}");
+        assert_eq!(
+            site.get(&format!("/repositories/test/{path}")).status,
+            404,
+            "{path}"
+        );
     }
     let listing = site.get("/repositories/test/");
     assert!(listing.text().contains("./pool/"), "{listing:?}");
@@ -309,7 +344,8 @@ fn nothing_outside_is_reached() {
         assert_eq!(answer.status, 404, "{path}");
         assert!(!answer.text().contains("secret"), "{path}");
     }
-    let absolute = site.ask("GET http://h/repositories/../keys/signing.asc HTTP/1.1\r\nHost: h\r\n\r\n");
+    let absolute =
+        site.ask("GET http://h/repositories/../keys/signing.asc HTTP/1.1\r\nHost: h\r\n\r\n");
     assert_eq!(absolute.status, 404);
 }
 
@@ -325,13 +361,30 @@ fn directory_is_listed_with_escaped_names() {
         (302, Some("/static/events/a%20b/?x=1"))
     );
     let listing = site.get("/static/events/");
-    assert_eq!(listing.header("content-type"), Some("text/html; charset=utf-8"));
+    assert_eq!(
+        listing.header("content-type"),
+        Some("text/html; charset=utf-8")
+    );
     assert!(!listing.text().contains("<script>"), "{}", listing.text());
-    assert!(listing.text().contains("href=\"./a%20b/\""), "{}", listing.text());
+    assert!(
+        listing.text().contains("href=\"./a%20b/\""),
+        "{}",
+        listing.text()
+    );
     let below = site.get("/static/events/a%20b/");
-    assert!(below.text().contains("href=\"./c%3Ad+e~f.changes\""), "{}", below.text());
-    assert_eq!(site.get("/static/events/a%20b/c%3Ad+e~f.changes").text(), "x");
-    assert_eq!(site.get("/static/events/a%20b/c:d+e~f.changes/").status, 404);
+    assert!(
+        below.text().contains("href=\"./c%3Ad+e~f.changes\""),
+        "{}",
+        below.text()
+    );
+    assert_eq!(
+        site.get("/static/events/a%20b/c%3Ad+e~f.changes").text(),
+        "x"
+    );
+    assert_eq!(
+        site.get("/static/events/a%20b/c:d+e~f.changes/").status,
+        404
+    );
 }
 
 #[test]
@@ -339,7 +392,10 @@ fn package_can_not_bring_a_page() {
     let site = Site::start();
     site.file("var/builds/x.html", "<script>alert(1)</script>");
     let answer = site.get("/static/builds/x.html");
-    assert_eq!(answer.header("content-type"), Some("text/plain; charset=UTF-8"));
+    assert_eq!(
+        answer.header("content-type"),
+        Some("text/plain; charset=UTF-8")
+    );
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
 }
 
@@ -374,7 +430,9 @@ fn pipelined_requests_are_answered_in_order() {
 fn malformed_requests_do_no_harm() {
     let site = with_release();
     let long = "x".repeat(100_000);
-    let many: String = (0..500).map(|number| format!("X-{number}: y\r\n")).collect();
+    let many: String = (0..500)
+        .map(|number| format!("X-{number}: y\r\n"))
+        .collect();
     for request in [
         format!("GET /{long} HTTP/1.1\r\nHost: h\r\n\r\n"),
         format!("GET / HTTP/1.1\r\nHost: h\r\nX: {long}\r\n\r\n"),
@@ -384,13 +442,18 @@ fn malformed_requests_do_no_harm() {
         "\r\n\r\n\u{1}\u{2}\r\n\r\n".into(),
     ] {
         let mut stream = TcpStream::connect(site.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
         // The server may refuse before all is sent.
         let _ = stream.write_all(request.as_bytes());
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
         let answer = String::from_utf8_lossy(&answer);
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+        assert!(
+            answer.is_empty() || answer.starts_with("HTTP/1.1 4"),
+            "{answer}"
+        );
     }
     assert_eq!(site.get(RELEASE).status, 200);
 }
@@ -463,7 +526,11 @@ fn apt_updates_and_downloads_with_pipelining() {
         &packages,
     );
     let state = site.directory.path().join("apt");
-    for directory in ["lists/partial", "cache/archives/partial", "etc/preferences.d"] {
+    for directory in [
+        "lists/partial",
+        "cache/archives/partial",
+        "etc/preferences.d",
+    ] {
         fs::create_dir_all(state.join(directory)).unwrap();
     }
     fs::write(state.join("status"), "").unwrap();

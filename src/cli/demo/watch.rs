@@ -48,10 +48,16 @@ impl Watch {
                 if event.kind == EventType::Installed {
                     return Ok(format!("INSTALLED in {}", event.distribution));
                 }
-                let detail = event.extra.get("error").and_then(|error| error.get("detail"));
+                let detail = event
+                    .extra
+                    .get("error")
+                    .and_then(|error| error.get("detail"));
                 return Err(Error::Ended {
                     kind: event.kind,
-                    detail: detail.and_then(|text| text.as_str()).unwrap_or("no detail").to_owned(),
+                    detail: detail
+                        .and_then(|text| text.as_str())
+                        .unwrap_or("no detail")
+                        .to_owned(),
                     directory,
                 });
             }
@@ -63,7 +69,10 @@ impl Watch {
         let ends = [EventType::Installed, EventType::Failed, EventType::Rejected];
         for path in files_below(&self.events, 2) {
             let name = path.file_name()?.to_string_lossy().into_owned();
-            if ends.iter().any(|end| name.ends_with(&format!("_{end}.json"))) {
+            if ends
+                .iter()
+                .any(|end| name.ends_with(&format!("_{end}.json")))
+            {
                 let event = serde_json::from_str(&fs::read_to_string(&path).ok()?).ok()?;
                 return Some((event, path.parent()?.to_owned()));
             }
@@ -73,9 +82,10 @@ impl Watch {
 
     fn follow_log(&mut self, progress: &Progress) {
         if self.log.is_none() {
-            let found = files_below(&self.builds, 2)
-                .into_iter()
-                .find(|path| path.extension().is_some_and(|extension| extension == "buildlog"));
+            let found = files_below(&self.builds, 2).into_iter().find(|path| {
+                path.extension()
+                    .is_some_and(|extension| extension == "buildlog")
+            });
             if let Some(path) = found
                 && let Ok(file) = File::open(&path)
             {
@@ -109,7 +119,9 @@ fn show(line: &str, progress: &Progress) {
 
 /// The log is data: it must not steer the terminal.
 fn printable(line: &str) -> String {
-    line.chars().filter(|character| !character.is_control()).collect()
+    line.chars()
+        .filter(|character| !character.is_control())
+        .collect()
 }
 
 /// Title in the box of a section: `| Title     |`.
@@ -120,11 +132,18 @@ fn section(line: &str) -> Option<&str> {
 
 /// Files at the given depth below a directory; none where it does not exist yet.
 fn files_below(directory: &Path, depth: u32) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
+    let entries = fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok)
+        .map(|entry| entry.path());
     if depth == 0 {
         return entries.filter(|path| path.is_file()).collect();
     }
-    entries.filter(|path| path.is_dir()).flat_map(|path| files_below(&path, depth - 1)).collect()
+    entries
+        .filter(|path| path.is_dir())
+        .flat_map(|path| files_below(&path, depth - 1))
+        .collect()
 }
 
 #[cfg(test)]
@@ -133,7 +152,10 @@ mod tests {
 
     #[test]
     fn titles_are_found_in_boxes() {
-        assert_eq!(section("| Build                                      |"), Some("Build"));
+        assert_eq!(
+            section("| Build                                      |"),
+            Some("Build")
+        );
         assert_eq!(section("+--------+"), None);
         assert_eq!(section("|        |"), None);
         assert_eq!(section("a | b |"), None);
