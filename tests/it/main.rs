@@ -1,1 +1,2 @@
-
+//! Tests of the whole program; one file a matter that users see.
+mod ftp;
