@@ -133,7 +133,7 @@ fn source(facts: &HostFacts, suite: &str) -> Result<Option<Source>, Error> {
             archives.push(url);
         }
     }
-    let codename: Codename = suite.parse()?;
+    let codename = facts.codename.clone();
     let own_option = first.option("check-valid-until");
     Ok(Some(Source {
         origin: facts.origin.clone(),
