@@ -1,1 +1,203 @@
-//! A chroot's backend, the sessions that run on it, and its upkeep: bootstrap, upgraded layer, build-dependency layers.
+//! Chroots: where each is kept, how it is bootstrapped, and sessions in snapshots of it.
+//!
+//! Reading order: [`Chroots`] finds a chroot's backend and begins a [`Session`]; [`tree`] is how files get into one,
+//! [`process`] who runs in it, [`apt`] how packages get into it, [`debs`] what was downloaded already; `bootstrap`
+//! makes a base, `trial` installs a package in a throw-away session.
+pub mod apt;
+pub mod bootstrap;
+pub mod debs;
+pub mod process;
+mod session;
+pub mod tree;
+mod trial;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use backends::{Access, Backend, LayerKey};
+use oci_spec::runtime::{Mount, MountBuilder};
+use sandbox::{IdMap, Launcher, Network};
+
+use crate::home::Home;
+use crate::model::Chroot;
+use crate::model::chroot::Backend as Kind;
+
+pub use session::Session;
+pub use trial::Trial;
+
+/// Name that processes of a session see as the machine's.
+const HOSTNAME: &str = "mini-buildd";
+
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    #[error("can't find this program")]
+    Program(#[source] std::io::Error),
+    #[error("can't prepare sessions")]
+    Ids(#[source] sandbox::Error),
+    #[error("can't {action} chroot {chroot}")]
+    Backend {
+        action: &'static str,
+        chroot: String,
+        source: backends::Error,
+    },
+    #[error("can't begin a session")]
+    Begin(#[source] sandbox::Error),
+    #[error("can't run {command} in the session")]
+    Run {
+        command: String,
+        source: sandbox::Error,
+    },
+    #[error("{command} in the session ended with {exit:?}: {said}")]
+    Failed {
+        command: String,
+        exit: sandbox::Exit,
+        said: String,
+    },
+    #[error("can't put files into the session")]
+    Unpack(#[source] std::io::Error),
+    #[error("can't read {path} of the session")]
+    Open {
+        path: PathBuf,
+        source: sandbox::Error,
+    },
+    #[error("can't end the session")]
+    End(#[source] sandbox::Error),
+    #[error("can't {action} the session's root file system")]
+    Rootfs {
+        action: &'static str,
+        source: backends::Error,
+    },
+    #[error("can't pass data to or from the session")]
+    Pipe(#[source] std::io::Error),
+    #[error("source {source_name} has no {what}")]
+    Incomplete {
+        source_name: String,
+        what: &'static str,
+    },
+    #[error("can't write {path}")]
+    Write {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("can't keep downloaded package {path}")]
+    Keep {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("apt's list of downloads: {0}")]
+    AptPlan(String),
+}
+
+/// The chroots below one home directory.
+#[derive(Clone, Debug)]
+pub struct Chroots {
+    home: Home,
+    launcher: Arc<Launcher>,
+}
+
+impl Chroots {
+    pub fn new(home: Home, launcher: Arc<Launcher>) -> Chroots {
+        Chroots { home, launcher }
+    }
+
+    /// For this program and user: its own sandbox helper and subordinate ids.
+    pub fn of_caller(home: Home) -> Result<Chroots, Error> {
+        let launcher = Launcher {
+            helper: std::env::current_exe().map_err(Error::Program)?,
+            ids: IdMap::of_caller().map_err(Error::Ids)?,
+        };
+        Ok(Chroots::new(home, Arc::new(launcher)))
+    }
+
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    pub fn backend(&self, chroot: &Chroot) -> Box<dyn Backend> {
+        let kind = match chroot.backend {
+            Kind::Dir => backends::Kind::Dir,
+        };
+        let config = backends::Config {
+            kind,
+            directory: self.home.chroot(&chroot.codename, &chroot.architecture),
+            sessions: self.home.sessions(),
+            trash: self.home.trash(),
+        };
+        backends::open(&config, &self.launcher)
+    }
+
+    /// Tells whether there is a whole base.
+    pub fn exists(&self, chroot: &Chroot) -> bool {
+        self.backend(chroot).exists()
+    }
+
+    /// Removes what ended sessions and killed processes left behind.
+    pub fn clean(&self, chroot: &Chroot) -> Result<(), Error> {
+        self.backend(chroot)
+            .clean()
+            .map_err(failed("clean", chroot))
+    }
+
+    /// Begins a session in a copy of the base with `layer` on it.
+    ///
+    /// With the host's network, its resolver's configuration is there too.
+    pub fn begin(
+        &self,
+        backend: &dyn Backend,
+        layer: Option<&LayerKey>,
+        network: Network,
+    ) -> Result<Session, Error> {
+        self.begin_in(backend, Access::Snapshot, layer, network)
+    }
+
+    fn begin_in(
+        &self,
+        backend: &dyn Backend,
+        access: Access,
+        layer: Option<&LayerKey>,
+        network: Network,
+    ) -> Result<Session, Error> {
+        let rootfs = backend
+            .open(access, layer)
+            .map_err(|source| Error::Rootfs {
+                action: "open",
+                source,
+            })?;
+        let mut spec = sandbox::session_spec(rootfs.path(), rootfs.mounts(), HOSTNAME);
+        if network == Network::Host {
+            let mut mounts = spec.mounts().clone().unwrap_or_default();
+            mounts.extend(
+                ["/etc/resolv.conf", "/etc/hosts"]
+                    .into_iter()
+                    .filter_map(host_file),
+            );
+            spec.set_mounts(Some(mounts));
+        }
+        let session = self.launcher.begin(&spec).map_err(Error::Begin)?;
+        Ok(Session::new(session, rootfs))
+    }
+}
+
+/// Shows a file of the host under its own name, read-only; `None` where the host has none.
+fn host_file(path: &str) -> Option<Mount> {
+    let source = std::fs::canonicalize(path).ok()?;
+    let mount = MountBuilder::default()
+        .destination(Path::new(path))
+        .typ("bind")
+        .source(source)
+        .options(["bind", "ro", "nosuid", "nodev"].map(str::to_owned))
+        .build()
+        .expect("a mount with a destination is valid");
+    Some(mount)
+}
+
+fn failed(action: &'static str, chroot: &Chroot) -> impl FnOnce(backends::Error) -> Error {
+    use crate::model::Item;
+    let chroot = chroot.name();
+    move |source| Error::Backend {
+        action,
+        chroot,
+        source,
+    }
+}

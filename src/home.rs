@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 
-use crate::deb::{Architecture, Codename};
+use crate::deb::{Architecture, Codename, FileName};
 use crate::model::repository::Identity;
-use crate::model::{BuildKey, PackageKey};
+use crate::model::{BuildKey, Diststr, PackageKey, Timecode};
 
 const PUBLIC: u32 = 0o755;
 const PRIVATE: u32 = 0o700;
@@ -60,17 +60,7 @@ impl Home {
     }
     /// Makes all directories, with their modes; refuses a home of the stock program.
     pub fn create(&self) -> Result<(), Error> {
-        let stock = self.root.join("config.sqlite");
-        match stock.try_exists() {
-            Ok(false) => {}
-            Ok(true) => return Err(Error::Stock { path: stock }),
-            Err(source) => {
-                return Err(Error::Look {
-                    path: stock,
-                    source,
-                });
-            }
-        }
+        self.refuse_stock()?;
         if let Some(parent) = self.root.parent() {
             fs::create_dir_all(parent).map_err(|source| Error::Make {
                 path: parent.into(),
@@ -81,6 +71,15 @@ impl Home {
             make(&path, mode).map_err(|source| Error::Make { path, source })?;
         }
         Ok(())
+    }
+    /// Refuses a home that holds the stock program's database.
+    pub fn refuse_stock(&self) -> Result<(), Error> {
+        let path = self.root.join("config.sqlite");
+        match path.try_exists() {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(Error::Stock { path }),
+            Err(source) => Err(Error::Look { path, source }),
+        }
     }
     /// Parents before children; what is private lets in the daemon only.
     fn directories(&self) -> Vec<(PathBuf, u32)> {
@@ -139,11 +138,22 @@ impl Home {
     pub fn incoming(&self) -> PathBuf {
         self.root.join("incoming")
     }
+    pub fn staging(&self, name: &str) -> PathBuf {
+        self.incoming().join(name)
+    }
     pub fn repositories(&self) -> PathBuf {
         self.root.join("repositories")
     }
     pub fn repository(&self, identity: &Identity) -> PathBuf {
         self.repositories().join(identity.as_str())
+    }
+    /// Where a snapshot of a distribution is published.
+    pub fn snapshot(&self, dist: &Diststr, name: &FileName) -> PathBuf {
+        self.repository(&dist.repository)
+            .join("dists")
+            .join(dist.to_string())
+            .join("snapshots")
+            .join(name.as_str())
     }
     pub fn signing_key(&self) -> PathBuf {
         self.root.join("keys/signing.asc")
@@ -163,6 +173,10 @@ impl Home {
     }
     pub fn package_events(&self, key: &PackageKey) -> PathBuf {
         self.events().join(key.to_string())
+    }
+    /// What a builder sent for one architecture, while it is being installed.
+    pub fn unpacked(&self, key: &BuildKey) -> PathBuf {
+        self.event_directory(key).join(".unpacked")
     }
     pub fn builds(&self) -> PathBuf {
         self.root.join("var/builds")
@@ -190,8 +204,16 @@ impl Home {
     pub fn quarantine(&self) -> PathBuf {
         self.root.join("var/quarantine")
     }
+    /// Where a refused message is kept, under names of our own.
+    pub fn quarantined(&self, arrival: &Timecode) -> PathBuf {
+        self.quarantine().join(arrival.as_str())
+    }
     pub fn log(&self) -> PathBuf {
         self.root.join("var/log")
+    }
+    /// Process and URLs of the running daemon.
+    pub fn running(&self) -> PathBuf {
+        self.root.join("var/running.json")
     }
     pub fn access_log(&self) -> PathBuf {
         self.log().join("access.log")
@@ -220,6 +242,20 @@ fn write_pid(file: &mut File) -> io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
     writeln!(file, "{}", std::process::id())
+}
+
+/// Replaces a file so that readers, and a crash, see either the old content or the new one.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".new");
+    let new = directory.join(name);
+    let mut file = File::create(&new)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    File::open(directory)?.sync_all()
 }
 
 #[cfg(test)]

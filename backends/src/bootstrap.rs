@@ -1,9 +1,41 @@
 //! debootstrap, unpatched, into a base chroot, inside a session.
-use std::path::PathBuf;
+//!
+//! The session shows debootstrap the host's programs read-only, the new base as /target, and a /dev
+//! in it that is bound beforehand: nobody may make device nodes in a user namespace.
+mod output;
 
-use sandbox::Launcher;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
-use crate::{Backend, Error};
+use oci_spec::runtime::{Mount, Spec};
+use sandbox::{Launcher, Network, Process, Session};
+
+use output::Output;
+
+use crate::{Access, Backend, Error, Rootfs, directory, host, tool};
+
+/// Where the new base is in the session.
+const TARGET: &str = "/target";
+/// Where downloaded .debs are in the session.
+const CACHE: &str = "/cache";
+/// Devices that debootstrap looks for in the base's /dev before it makes them.
+const DEVICES: &[&str] = &[
+    "null", "zero", "full", "random", "urandom", "tty", "console",
+];
+
+/// Runs the rest of the arguments, then takes away what belongs to one machine or one download, and
+/// keeps services from being started: 101 is "action forbidden" (README.policy-rc.d, sysv-rc).
+const SCRIPT: &str = r#"
+set -eu
+cd "$1"
+shift
+ln -s pts/ptmx dev/ptmx
+"$@"
+rm -f var/cache/apt/archives/*.deb var/log/bootstrap.log var/lib/dbus/machine-id
+if [ -e etc/machine-id ]; then : > etc/machine-id; fi
+printf '#!/bin/sh\nexit 101\n' > usr/sbin/policy-rc.d
+chmod 755 usr/sbin/policy-rc.d
+"#;
 
 /// What to bootstrap, from where.
 #[derive(Clone, Debug)]
@@ -27,10 +59,182 @@ pub struct Bootstrap {
 
 /// Makes the base chroot of `backend`; `progress` gets each of debootstrap's `I: …` messages.
 pub fn bootstrap(
-    _launcher: &Launcher,
-    _backend: &dyn Backend,
-    _what: &Bootstrap,
-    _progress: &mut dyn FnMut(&str),
+    launcher: &Launcher,
+    backend: &dyn Backend,
+    what: &Bootstrap,
+    progress: &mut dyn FnMut(&str),
 ) -> Result<(), Error> {
-    todo!()
+    backend.create()?;
+    let rootfs = backend.open(Access::Source, None)?;
+    let cache = Cache::make(launcher, &what.cache)?;
+    let session = launcher.begin(&spec(what, rootfs.as_ref(), &cache))?;
+    run(session, what, progress)?;
+    rootfs.close()
+}
+
+fn run(session: Session, what: &Bootstrap, progress: &mut dyn FnMut(&str)) -> Result<(), Error> {
+    let log = File::create(&what.log).map_err(Error::io("make", &what.log))?;
+    let mut output = Output::new(log, progress);
+    let exit = host::run(session, &process(what), &mut |line| output.line(line))?;
+    let said = output.end().map_err(Error::io("write", &what.log))?;
+    if exit.success() {
+        return Ok(());
+    }
+    Err(Error::Debootstrap {
+        exit,
+        log: what.log.clone(),
+        said,
+    })
+}
+
+/// Directories below [`Bootstrap::cache`].
+struct Cache {
+    /// Owned by the session's root, which fills it.
+    debs: PathBuf,
+    /// Empty: where the session's root is mounted.
+    root: PathBuf,
+}
+
+impl Cache {
+    fn make(launcher: &Launcher, directory: &Path) -> Result<Cache, Error> {
+        let cache = Cache {
+            debs: directory.join("debootstrap"),
+            root: directory.join("root"),
+        };
+        directory::make_private_all(&cache.root)
+            .map_err(Error::io("make directory", &cache.root))?;
+        let mut make_debs = launcher.storage_command("mkdir");
+        make_debs.args(["--parents", "--mode=755"]).arg(&cache.debs);
+        tool::run(&mut make_debs)?;
+        Ok(cache)
+    }
+}
+
+fn spec(what: &Bootstrap, rootfs: &dyn Rootfs, cache: &Cache) -> Spec {
+    let mut spec = host::spec(&cache.root, host::tmpfs("/", "755"));
+    let mounts = spec.mounts_mut().get_or_insert_default();
+    mounts.push(host::tmpfs("/root", "700"));
+    mounts.push(host::read_only(
+        &what.keyring,
+        keyring_inside(&what.keyring),
+    ));
+    mounts.push(host::writable(&cache.debs, CACHE));
+    if let Some(path) = local_path(&what.mirror) {
+        mounts.push(host::read_only(path, path));
+    }
+    mounts.extend(target_mounts(rootfs));
+    spec
+}
+
+/// The new base and its /dev.
+fn target_mounts(rootfs: &dyn Rootfs) -> Vec<Mount> {
+    let mut mounts = vec![];
+    for mut mount in rootfs.mounts() {
+        let below = mount
+            .destination()
+            .strip_prefix("/")
+            .unwrap_or(Path::new(""));
+        let destination = Path::new(TARGET).join(below);
+        mount.set_destination(destination);
+        mounts.push(mount);
+    }
+    if mounts.is_empty() {
+        mounts.push(host::writable(rootfs.path(), TARGET));
+    }
+    // debootstrap mounts /proc unless it is there, which takes a capability that it has not.
+    mounts.push(host::proc(Path::new(TARGET).join("proc")));
+    let dev = Path::new(TARGET).join("dev");
+    mounts.push(host::tmpfs(&dev, "755"));
+    for device in DEVICES {
+        let source = Path::new("/dev").join(device);
+        // A container need not have a console.
+        if source.exists() {
+            mounts.push(host::writable(&source, dev.join(device)));
+        }
+    }
+    mounts.push(host::devpts(dev.join("pts")));
+    mounts
+}
+
+fn process(what: &Bootstrap) -> Process {
+    let script = ["/bin/sh", "-c", SCRIPT, "sh", TARGET].map(str::to_owned);
+    let env = [
+        // debootstrap then leaves devices alone that are there, and mounts no more than it may.
+        ("container", "lxc"),
+        ("DEBIAN_FRONTEND", "noninteractive"),
+        ("HOME", "/root"),
+        ("LC_ALL", "C.UTF-8"),
+        ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
+    ];
+    let args = script.into_iter().chain(debootstrap(what)).collect();
+    host::process(args, &env, Network::Host)
+}
+
+/// debootstrap's command line (debootstrap(8)).
+fn debootstrap(what: &Bootstrap) -> Vec<String> {
+    let mut line = vec![
+        "debootstrap".to_owned(),
+        format!("--variant={}", what.variant),
+        format!("--arch={}", what.architecture),
+        format!("--keyring={}", keyring_inside(&what.keyring)),
+        format!("--components={}", what.components.join(",")),
+        format!("--cache-dir={CACHE}"),
+    ];
+    line.extend(what.options.iter().cloned());
+    line.extend([what.codename.as_str(), TARGET, &what.mirror].map(str::to_owned));
+    line
+}
+
+/// gpgv tells binary and armored keyrings apart by name, so that is kept.
+fn keyring_inside(keyring: &Path) -> String {
+    let name = keyring.file_name().unwrap_or_default();
+    format!("/keyring/{}", name.to_string_lossy())
+}
+
+/// The directory of a mirror that is one.
+fn local_path(mirror: &str) -> Option<&Path> {
+    let path = mirror.strip_prefix("file:")?;
+    Some(Path::new(path.strip_prefix("//").unwrap_or(path)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn what() -> Bootstrap {
+        Bootstrap {
+            codename: "bookworm".to_owned(),
+            architecture: "amd64".to_owned(),
+            mirror: "file:///srv/mirror".to_owned(),
+            keyring: PathBuf::from("/usr/share/keyrings/archive.gpg"),
+            variant: "buildd".to_owned(),
+            components: vec!["main".to_owned(), "contrib".to_owned()],
+            options: vec!["--no-merged-usr".to_owned()],
+            cache: PathBuf::from("/home/cache"),
+            log: PathBuf::from("/home/log"),
+        }
+    }
+
+    #[test]
+    fn options_stand_before_what_is_bootstrapped() {
+        assert_eq!(
+            debootstrap(&what()).join(" "),
+            "debootstrap --variant=buildd --arch=amd64 --keyring=/keyring/archive.gpg \
+             --components=main,contrib --cache-dir=/cache --no-merged-usr \
+             bookworm /target file:///srv/mirror"
+        );
+    }
+
+    #[test]
+    fn a_local_mirror_is_shown_to_debootstrap() {
+        assert_eq!(
+            local_path("file:///srv/mirror"),
+            Some(Path::new("/srv/mirror"))
+        );
+        assert_eq!(
+            local_path("file:/srv/mirror"),
+            Some(Path::new("/srv/mirror"))
+        );
+        assert_eq!(local_path("https://mirror.example/debian"), None);
+    }
 }

@@ -1,9 +1,25 @@
 //! Base chroots, and layers on top of them, on one kind of storage each.
+//!
+//! A [`Backend`] hands out data, a path and mounts; the sandbox mounts.
+//! Several processes may use one chroot at the same time: every lock is flock(2)'s.
+//!
+//! Reading order: `dir` is the backend on overlayfs, with `layers` and `trash`; `bootstrap` fills a
+//! base, with the programs of the host that `host` shows it; `lock`, `worker`, `directory` and `tool`
+//! serve them.
 pub mod bootstrap;
 mod dir;
+mod directory;
+mod host;
+mod layers;
+mod lock;
+mod tool;
+mod trash;
+mod worker;
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::Arc;
 
 use oci_spec::runtime::Mount;
@@ -11,6 +27,7 @@ use sandbox::Launcher;
 use serde::{Deserialize, Serialize};
 
 pub use bootstrap::{Bootstrap, bootstrap};
+pub use layers::{Claim, Making};
 
 /// Keeps base chroots, and layers on top of them, on one kind of storage.
 pub trait Backend: Send + Sync {
@@ -20,11 +37,18 @@ pub trait Backend: Send + Sync {
     fn exists(&self) -> bool;
     /// Makes an empty base chroot for a bootstrap to fill; what a broken-off one left goes away.
     ///
-    /// The base is whole, and `exists`, once the `Rootfs` opened with [`Access::Source`] is closed.
+    /// The base is whole, and `exists`, once the `Rootfs` that this value opens next with
+    /// [`Access::Source`] is closed; dropped without, it goes away.
     fn create(&self) -> Result<(), Error>;
     /// Opens the base, or a copy of the base with `layer` on it.
+    ///
+    /// The base itself is opened while no session uses it, and loses its layers: they hold
+    /// differences to what it was.
     fn open(&self, access: Access, layer: Option<&LayerKey>) -> Result<Box<dyn Rootfs>, Error>;
     fn layers(&self) -> Result<Vec<Layer>, Error>;
+    /// Tells whether `layer` must be made; waits while another process, or thread, makes it.
+    fn claim(&self, layer: &LayerKey) -> Result<Claim, Error>;
+    /// Drops a layer and those made on it, unless a session uses one of them.
     fn drop_layer(&self, layer: &LayerKey) -> Result<(), Error>;
     /// Removes base and layers.
     fn remove(&self) -> Result<(), Error>;
@@ -37,6 +61,8 @@ pub trait Rootfs: Send {
     /// Root of the tree, as [`oci_spec::runtime::Root`] names it.
     fn path(&self) -> &Path;
     /// Mounts that make up the tree, done by the sandbox in its user namespace, before all others.
+    ///
+    /// For one session: a later one asks again.
     fn mounts(&self) -> Vec<Mount>;
     /// Makes the changes so far a read-only layer that later snapshots start from.
     ///
@@ -96,9 +122,55 @@ pub fn open(config: &Config, launcher: &Arc<Launcher>) -> Box<dyn Backend> {
     }
 }
 
+/// What went wrong, on what.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     #[error(transparent)]
     Sandbox(#[from] sandbox::Error),
+    #[error("can't {action} {path}")]
+    Io {
+        action: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error("can't run {command}")]
+    StartTool { command: String, source: io::Error },
+    #[error("{command}: {status}: {stderr}")]
+    Tool {
+        command: String,
+        status: ExitStatus,
+        stderr: String,
+    },
+    #[error("there is no base chroot in {directory}")]
+    NoBase { directory: PathBuf },
+    #[error("there is a base chroot in {directory} already")]
+    BaseExists { directory: PathBuf },
+    #[error("{path} is in use")]
+    InUse { path: PathBuf },
+    #[error("there is no layer {layer}")]
+    NoLayer { layer: LayerKey },
+    #[error("layer key {key} is not a hexadecimal digest")]
+    LayerKey { key: LayerKey },
+    #[error("only a snapshot can be frozen, or opened on a layer")]
+    NoSnapshot,
+    #[error("overlayfs does not work for sessions in {directory}: {said}")]
+    Overlay { directory: PathBuf, said: String },
+    #[error("debootstrap failed ({exit:?}), see {log}: {said}")]
+    Debootstrap {
+        exit: sandbox::Exit,
+        log: PathBuf,
+        /// The last lines of its output.
+        said: String,
+    },
+}
+
+impl Error {
+    fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+        move |source| Error::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
 }

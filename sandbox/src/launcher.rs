@@ -1,9 +1,17 @@
-use std::path::PathBuf;
-use std::process::Command;
+use std::ffi::OsString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use oci_spec::runtime::Spec;
 
-use crate::{Error, IdMap, Session};
+use crate::channel::Channel;
+use crate::message::{Begin, Begun};
+use crate::plan::plan;
+use crate::{Error, IdMap, Session, capabilities, holder, preflight, storage, syscall};
+
+/// First argument of the helper, before its role.
+const HELPER: &str = "sandbox-helper";
 
 /// Starts sessions: the helper program and the ids they get.
 #[derive(Clone, Debug)]
@@ -16,22 +24,85 @@ pub struct Launcher {
 impl Launcher {
     /// Starts holder and init, makes namespaces and mounts.
     ///
-    /// An overlay's missing upper and work directories are made; their parent must be writable for all.
-    pub fn begin(&self, _spec: &Spec) -> Result<Session, Error> {
-        todo!()
+    /// The session is as the spec says; what the spec's `process` says is used for the capabilities
+    /// of the session's root only. Missing mount points are made by the session's root.
+    /// An overlay's missing upper and work directories are made by it too; their parent must be
+    /// writable for all.
+    ///
+    /// Closing the last descriptor of the session, as the death of the calling process does,
+    /// ends the session.
+    pub fn begin(&self, spec: &Spec) -> Result<Session, Error> {
+        let begin = Begin {
+            ids: self.ids.clone(),
+            steps: plan(spec)?,
+            capabilities: capabilities::names(spec),
+        };
+        let (control, theirs) = Channel::pair().map_err(Error::Channel)?;
+        let mut command = helper_command(&self.helper, "hold");
+        let holder = command
+            .env_clear()
+            .current_dir("/")
+            .stdin(theirs.into_socket())
+            .stdout(Stdio::null())
+            .spawn()
+            .map_err(|source| Error::Helper {
+                path: self.helper.clone(),
+                source,
+            })?;
+        // The command holds the helper's end of the channel, whose close tells of the helper's end.
+        drop(command);
+        let session = Session::new(control, holder);
+        session.send(&begin, &[])?;
+        match session.receive()? {
+            Some(Begun::Ready) => Ok(session),
+            Some(Begun::Refused(refusal)) => Err(refusal.into()),
+            None => Err(Error::HelperDied {
+                path: self.helper.clone(),
+            }),
+        }
     }
 
     /// A host program that will run as root of a user namespace, in the host's file system view,
     /// where the ids of the sessions and the caller's own are mapped:
     /// for making, syncing and deleting the trees that sessions live in.
-    pub fn storage_command(&self, _program: &str) -> Command {
-        todo!()
+    ///
+    /// When the namespace can't be made, it exits with 125 and a message on standard error.
+    pub fn storage_command(&self, program: &str) -> Command {
+        let mut command = helper_command(&self.helper, "storage");
+        command.args(storage::arguments(&self.ids)).arg(program);
+        command
     }
+}
+
+pub(crate) fn helper_command(helper: &Path, role: &str) -> Command {
+    let mut command = Command::new(helper);
+    command.args([HELPER, role]);
+    command
 }
 
 /// Runs the helper's part when `arguments` (without the program name) begin with `sandbox-helper`.
 ///
 /// Must be called first thing in `main`, before any thread exists; returns only when not meant.
-pub fn helper_main(_arguments: impl Iterator<Item = std::ffi::OsString>) {
-    todo!()
+pub fn helper_main(arguments: impl Iterator<Item = OsString>) {
+    let mut arguments = arguments.peekable();
+    if arguments.next_if(|first| first == HELPER).is_none() {
+        return;
+    }
+    let role = arguments.next();
+    match role.as_ref().and_then(|role| role.to_str()) {
+        Some("hold") => serve(holder::hold),
+        Some("probe") => serve(preflight::run_probe),
+        Some("storage") => storage::run(arguments),
+        _ => std::process::exit(2),
+    }
+}
+
+/// Serves the library over standard input, with no other descriptor open that matters.
+fn serve(role: impl FnOnce(OwnedFd)) -> ! {
+    if syscall::close_from(3).is_ok()
+        && let Ok(channel) = std::io::stdin().as_fd().try_clone_to_owned()
+    {
+        role(channel);
+    }
+    std::process::exit(0)
 }

@@ -1,39 +1,196 @@
 use std::fs::File;
+use std::io::{PipeReader, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::process::Child;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::fs::Mode;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::channel::Channel;
+use crate::message::{Opened, Request};
+use crate::refusal::Refusal;
 use crate::{Error, Exit, Process, Stdio};
+
+/// More than init ever writes about one process.
+const LONGEST_REPORT: u64 = 64 * 1024;
 
 /// Namespaces and mounts that outlive the processes run in them; dropping ends all of it.
 #[derive(Debug)]
-pub struct Session {}
+pub struct Session {
+    control: Arc<Channel>,
+    holder: Child,
+    next_key: AtomicU64,
+}
 
 impl Session {
+    pub(crate) fn new(control: Channel, holder: Child) -> Session {
+        Session {
+            control: Arc::new(control),
+            holder,
+            next_key: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn send(
+        &self,
+        message: &impl Serialize,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), Error> {
+        self.control.send(message, descriptors).map_err(send_error)
+    }
+
+    pub(crate) fn receive<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
+        let received = self.control.receive().map_err(Error::Channel)?;
+        Ok(received.map(|(message, _)| message))
+    }
+
     /// Starts a process; several may run side by side.
-    pub fn run(&self, _process: &Process, _stdio: Stdio) -> Result<Running, Error> {
-        todo!()
+    ///
+    /// It leads a session and a process group of its own.
+    /// A program that can't be executed is an error, not an exit code.
+    pub fn run(&self, process: &Process, stdio: Stdio) -> Result<Running, Error> {
+        let null = |given: Option<OwnedFd>| given.map_or_else(open_null, Ok);
+        let three = [null(stdio.stdin)?, null(stdio.stdout)?, null(stdio.stderr)?];
+        three.iter().for_each(let_reopen);
+        let (mut failure, failure_writer) = std::io::pipe().map_err(Error::Channel)?;
+        let (exit, exit_writer) = std::io::pipe().map_err(Error::Channel)?;
+        let key = self.next_key.fetch_add(1, Ordering::Relaxed);
+        let request = Request::Start {
+            key,
+            process: Box::new(process.clone()),
+        };
+        let mut descriptors = vec![failure_writer.as_fd(), exit_writer.as_fd()];
+        descriptors.extend(three.iter().map(AsFd::as_fd));
+        self.send(&request, &descriptors)?;
+        drop((failure_writer, exit_writer, three));
+        if let Some(refusal) = read_report::<Refusal>(&mut failure)? {
+            return Err(refusal.into());
+        }
+        Ok(Running {
+            control: Arc::clone(&self.control),
+            key,
+            exit,
+        })
     }
 
     /// Opens a regular file below the session's root for reading, following no link on the way.
-    pub fn open(&self, _path: &Path) -> Result<File, Error> {
-        todo!()
+    ///
+    /// An open file keeps its mount, and so an overlay's directories, in use after the session.
+    pub fn open(&self, path: &Path) -> Result<File, Error> {
+        let (answer, theirs) = Channel::pair().map_err(Error::Channel)?;
+        let request = Request::Open {
+            path: path.to_path_buf(),
+        };
+        self.send(&request, &[theirs.as_fd()])?;
+        drop(theirs);
+        let Some((opened, descriptors)) = answer.receive().map_err(Error::Channel)? else {
+            return Err(Error::SessionEnded);
+        };
+        if let Opened::Refused(refusal) = opened {
+            return Err(refusal.into());
+        }
+        let not_regular = || Error::NotRegular {
+            path: path.to_path_buf(),
+        };
+        // Init shares its namespaces with what runs in them; what it says is checked.
+        let file = File::from(descriptors.into_iter().next().ok_or_else(not_regular)?);
+        let regular = file.metadata().is_ok_and(|metadata| metadata.is_file());
+        if regular {
+            Ok(file)
+        } else {
+            Err(not_regular())
+        }
     }
 
     /// Kills all processes and waits until the kernel has taken the namespaces down.
-    pub fn end(self) -> Result<(), Error> {
-        todo!()
+    pub fn end(mut self) -> Result<(), Error> {
+        self.take_down()
     }
+
+    fn take_down(&mut self) -> Result<(), Error> {
+        // The holder sees it, kills init and ends last. When it is gone already, so is the session.
+        let _ = self.control.shut_down();
+        self.holder.wait().map_err(Error::Wait)?;
+        Ok(())
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // After `end`, the exit status is known and nothing is done twice.
+        let _ = self.take_down();
+    }
+}
+
+/// Lets the process open /dev/stdout and the like when they are anonymous pipes of the caller's,
+/// whose ids it does not have.
+fn let_reopen(stdio: &OwnedFd) {
+    const PIPEFS_MAGIC: u64 = 0x5049_5045;
+    let is_pipe = rustix::fs::fstatfs(stdio)
+        .is_ok_and(|about| u64::try_from(about.f_type) == Ok(PIPEFS_MAGIC));
+    if is_pipe {
+        // Another's pipe stays as it is; the process can still use its descriptor.
+        let _ = rustix::fs::fchmod(stdio, Mode::from_bits_truncate(0o666));
+    }
+}
+
+fn open_null() -> Result<OwnedFd, Error> {
+    File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+        .map(OwnedFd::from)
+        .map_err(|source| Error::Read {
+            path: "/dev/null".into(),
+            source,
+        })
+}
+
+fn send_error(error: std::io::Error) -> Error {
+    match error.raw_os_error() {
+        Some(nix::libc::EPIPE | nix::libc::ECONNRESET) => Error::SessionEnded,
+        _ => Error::Channel(error),
+    }
+}
+
+/// Waits for the end of the pipe; `None` when nothing was written.
+fn read_report<T: DeserializeOwned>(pipe: &mut PipeReader) -> Result<Option<T>, Error> {
+    let mut text = Vec::new();
+    pipe.take(LONGEST_REPORT)
+        .read_to_end(&mut text)
+        .map_err(Error::Channel)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let report = serde_json::from_slice(&text).map_err(|error| Error::Channel(error.into()))?;
+    Ok(Some(report))
 }
 
 /// A process that was started in a session; the session's end ends it.
 #[derive(Debug)]
-pub struct Running {}
+pub struct Running {
+    control: Arc<Channel>,
+    key: u64,
+    exit: PipeReader,
+}
 
 impl Running {
-    pub fn wait(self) -> Result<Exit, Error> {
-        todo!()
+    pub fn wait(mut self) -> Result<Exit, Error> {
+        read_report(&mut self.exit)?.ok_or(Error::SessionEnded)
     }
 
-    pub fn kill(&self, _signal: i32) -> Result<(), Error> {
-        todo!()
+    /// Sends a signal to the process itself, not to its children.
+    ///
+    /// A process that has ended meanwhile gets none.
+    pub fn kill(&self, signal: i32) -> Result<(), Error> {
+        let request = Request::Signal {
+            key: self.key,
+            signal,
+        };
+        self.control.send(&request, &[]).map_err(send_error)
     }
 }

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::deb::Paragraph;
-use crate::model::buildrequest::{PREFIX, snake_case, strip_prefix};
 use crate::model::key::BuildKey;
+use crate::model::message::{PREFIX, snake_case, strip_prefix};
 
 /// What happened to a package: one JSON file below var/events, in stock's shape.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -193,7 +193,7 @@ mod timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::buildrequest::tests::buildresult;
+    use crate::model::buildresult::tests::buildresult;
 
     /// Stock's separators have a blank, which serde_json's have not.
     fn compact(stock: &str) -> String {

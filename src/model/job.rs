@@ -3,14 +3,20 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::deb::Architecture;
+use crate::deb::{Architecture, FileName};
 use crate::model::build_check::{Modes, passes};
-use crate::model::{Buildresult, Diststr, PackageKey};
+use crate::model::{BuildKey, Buildresult, Diststr, PackageKey};
 
 /// An upload that was accepted at the door.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Packaging {
     pub key: PackageKey,
+    /// As in the upload; meta names stay.
+    pub distribution: String,
+    /// The upload's Architecture field, part of its directory: `source`, `source amd64`.
+    pub architecture: String,
+    /// Name of the upload's .changes.
+    pub changes: FileName,
     /// After the meta map.
     pub diststr: Option<Diststr>,
     /// The suite is: checks count for nothing.
@@ -88,6 +94,10 @@ fn is_good(result: &Buildresult, modes: Modes, experimental: bool) -> bool {
 }
 
 impl Packaging {
+    /// Key of the upload itself.
+    pub fn upload(&self) -> BuildKey {
+        self.key.build(&self.architecture)
+    }
     /// `None`: still waiting for results.
     ///
     /// All results are waited for, those of optional architectures too; only mandatory ones must be good.
@@ -127,7 +137,7 @@ impl Packaging {
 mod tests {
     use super::*;
     use crate::model::build_check::Mode;
-    use crate::model::buildrequest::tests::buildresult;
+    use crate::model::buildresult::tests::buildresult;
 
     fn build(sbuild: &[(&str, &str)]) -> RequestedBuild {
         let mut result = buildresult();
@@ -158,6 +168,9 @@ mod tests {
     fn packaging<const N: usize>(builds: [(&str, RequestedBuild); N]) -> Packaging {
         Packaging {
             key: buildresult().key().package,
+            distribution: "trixie-test-unstable".into(),
+            architecture: "source".into(),
+            changes: "hello_1_source.changes".parse().unwrap(),
             diststr: Some("trixie-test-unstable".parse().unwrap()),
             experimental: false,
             state: PackagingState::Packaging,

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::deb::sources_list;
 use crate::deb::{Architecture, Codename, Component};
-use crate::model::build_sources::NoArchive;
+pub use crate::model::build_sources::NoArchive;
 use crate::model::{Invalid, Item, invalid, is_one_line};
 
 /// Archive (mirror) that one builds from.

@@ -98,6 +98,11 @@ pub struct Build {
     pub request: Buildrequest,
     /// SHA-256 of the buildrequest's .changes: the same again does nothing, another is refused.
     pub digest: String,
+    /// Fingerprint of the key that signed it.
+    pub requester: String,
+    /// How many supervisors were started for it.
+    #[serde(default)]
+    pub attempts: u32,
     pub state: BuilderState,
 }
 

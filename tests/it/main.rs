@@ -1,1 +1,3 @@
-
+//! The one integration test program: one file a user-visible matter.
+mod build;
+mod http;

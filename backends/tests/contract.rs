@@ -1,0 +1,73 @@
+//! What every backend promises, as a list of sentences that is run for each of them.
+//!
+//! The program starts itself again: as the sandbox's helper, and as a process that gets killed.
+//! So it has a `main` of its own; its arguments select promises by a part of their names.
+#[path = "contract/bases.rs"]
+mod bases;
+#[path = "contract/bootstrap.rs"]
+mod bootstrap;
+#[path = "contract/cleaning.rs"]
+mod cleaning;
+#[path = "contract/fixture.rs"]
+mod fixture;
+#[path = "contract/layers.rs"]
+mod layers;
+#[path = "contract/snapshots.rs"]
+mod snapshots;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use fixture::Fixture;
+
+/// One sentence about backends, and how it is seen to be true.
+type Promise = (&'static str, fn(&Fixture));
+
+fn main() -> ExitCode {
+    sandbox::helper_main(std::env::args_os().skip(1));
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|word| word == cleaning::HOLD) {
+        cleaning::hold(&arguments[1..]);
+    }
+    if arguments.first().is_some_and(|word| word == bootstrap::RUN) {
+        return bootstrap::run(&arguments[1..]);
+    }
+    let wanted: Vec<&String> = arguments
+        .iter()
+        .filter(|word| !word.starts_with('-'))
+        .collect();
+    let (mut kept, mut broken) = (0, Vec::new());
+    for make in fixture::BACKENDS {
+        let mut promises = vec![
+            bases::PROMISES,
+            snapshots::PROMISES,
+            layers::PROMISES,
+            cleaning::PROMISES,
+        ];
+        // It takes a minute, and none of it happens where sessions are.
+        if !make.memory {
+            promises.push(bootstrap::PROMISES);
+        }
+        for (promise, see) in promises.concat() {
+            let name = format!("{}: {promise}", make.name);
+            if !wanted.is_empty() && !wanted.iter().any(|part| name.contains(part.as_str())) {
+                continue;
+            }
+            let begun = Instant::now();
+            let seen = catch_unwind(AssertUnwindSafe(|| see(&Fixture::new(make))));
+            let verdict = if seen.is_ok() { "ok" } else { "BROKEN" };
+            eprintln!("{name} ... {verdict} ({:.1?})", begun.elapsed());
+            match seen {
+                Ok(()) => kept += 1,
+                Err(_) => broken.push(name),
+            }
+        }
+    }
+    eprintln!("{kept} promises kept, {} broken", broken.len());
+    if broken.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}

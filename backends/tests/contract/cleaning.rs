@@ -1,0 +1,136 @@
+use std::io::{BufRead, BufReader};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{self, TryRecvError};
+use std::thread;
+
+use backends::{Access, Config, Error, Kind, LayerKey};
+
+use super::Promise;
+use super::fixture::{Fixture, begin, entries, launcher, process};
+
+pub(crate) const PROMISES: &[Promise] = &[
+    (
+        "what a killed process leaves goes at the next start",
+        killed_is_cleaned,
+    ),
+    (
+        "sessions of other processes are left alone",
+        running_is_left_alone,
+    ),
+    (
+        "what a killed process left in the trash is deleted",
+        trash_is_emptied,
+    ),
+    (
+        "cleaning beside sessions that come and go disturbs none",
+        cleaning_disturbs_none,
+    ),
+];
+
+/// First argument of a process that holds a session until it is killed.
+pub(crate) const HOLD: &str = "hold-session";
+
+/// Opens a snapshot on the layer a1, runs something in it, says so and never ends.
+pub(crate) fn hold(arguments: &[String]) -> ! {
+    let [directory, sessions, trash] = arguments else {
+        panic!("{arguments:?}");
+    };
+    let config = Config {
+        kind: Kind::Dir,
+        directory: PathBuf::from(directory),
+        sessions: PathBuf::from(sessions),
+        trash: PathBuf::from(trash),
+    };
+    let launcher = Arc::new(launcher());
+    let backend = backends::open(&config, &launcher);
+    let layer = LayerKey("a1".to_owned());
+    let snapshot = backend.open(Access::Snapshot, Some(&layer)).unwrap();
+    let session = begin(&launcher, snapshot.as_ref(), Vec::new());
+    let script = process("echo held; sleep 1000");
+    let stdio = sandbox::Stdio {
+        stdout: Some(std::io::stdout().as_fd().try_clone_to_owned().unwrap()),
+        ..sandbox::Stdio::default()
+    };
+    session.run(&script, stdio).unwrap().wait().unwrap();
+    unreachable!("it is killed before");
+}
+
+/// A process that holds a session on layer a1.
+fn holder(fixture: &Fixture) -> Child {
+    let config = &fixture.config;
+    let mut child = Command::new(&fixture.launcher.helper)
+        .arg(HOLD)
+        .args([&config.directory, &config.sessions, &config.trash])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let output = child.stdout.take().unwrap();
+    BufReader::new(output).read_line(&mut line).unwrap();
+    assert_eq!(line, "held\n");
+    child
+}
+
+fn killed_is_cleaned(fixture: &Fixture) {
+    fixture.with_base();
+    let layer = fixture.layer("a1", None, "touch /layer");
+    let mut holder = holder(fixture);
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    assert_eq!(entries(&fixture.config.sessions).len(), 1);
+    fixture.backend.clean().unwrap();
+
+    assert!(entries(&fixture.config.sessions).is_empty());
+    fixture.wait_for_trash();
+    fixture.backend.drop_layer(&layer).unwrap();
+}
+
+fn running_is_left_alone(fixture: &Fixture) {
+    fixture.with_base();
+    let layer = fixture.layer("a1", None, "touch /layer");
+    let mut holder = holder(fixture);
+    fixture.backend.clean().unwrap();
+
+    assert_eq!(entries(&fixture.config.sessions).len(), 1);
+    assert!(matches!(
+        fixture.backend.drop_layer(&layer),
+        Err(Error::InUse { .. })
+    ));
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+}
+
+fn trash_is_emptied(fixture: &Fixture) {
+    fixture.with_base();
+    std::fs::create_dir_all(fixture.config.trash.join("left/over")).unwrap();
+    fixture.backend.clean().unwrap();
+
+    fixture.wait_for_trash();
+}
+
+fn cleaning_disturbs_none(fixture: &Fixture) {
+    fixture.with_base();
+    let other = backends::open(&fixture.config, &fixture.launcher);
+    let (ended, over) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            while over.try_recv() == Err(TryRecvError::Empty) {
+                other.clean().unwrap();
+            }
+        });
+        for number in 0..50 {
+            let layer = LayerKey(format!("{number:02x}"));
+            let snapshot = fixture.snapshot(None);
+            assert!(snapshot.path().is_dir());
+            snapshot.freeze(&layer).unwrap();
+            let snapshot = fixture.snapshot(Some(&layer));
+            assert!(snapshot.path().is_dir());
+            snapshot.close().unwrap();
+        }
+        drop(ended);
+    });
+    assert_eq!(fixture.backend.layers().unwrap().len(), 50);
+}

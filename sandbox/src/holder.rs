@@ -1,0 +1,64 @@
+//! The process that makes a session's namespaces and ends with them.
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::sched::CloneFlags;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
+
+use crate::channel::Channel;
+use crate::message::{Begin, Begun};
+use crate::refusal::{Attempt, Refusal};
+use crate::{init, syscall, userns};
+
+/// Serves one session over `control`; returns when it is over.
+pub(crate) fn hold(control: OwnedFd) {
+    let control = Channel::new(control);
+    // Ctrl-C at the caller's terminal is the caller's matter.
+    let _ = rustix::process::setsid();
+    let Ok(Some((begin, _))) = control.receive::<Begin>() else {
+        return;
+    };
+    if let Err(refusal) = begin_session(&control, &begin) {
+        // When the library is gone, there is nobody to tell.
+        let _ = control.send(&Begun::Refused(refusal), &[]);
+    }
+}
+
+fn begin_session(control: &Channel, begin: &Begin) -> Result<(), Refusal> {
+    userns::enter(
+        &begin.ids,
+        CloneFlags::CLONE_NEWNS
+            | CloneFlags::CLONE_NEWPID
+            | CloneFlags::CLONE_NEWIPC
+            | CloneFlags::CLONE_NEWUTS
+            | CloneFlags::CLONE_NEWCGROUP,
+    )?;
+    let (holder_alive, alive) =
+        pipe_with(PipeFlags::CLOEXEC).map_err(|errno| Attempt::Fork.refused(errno))?;
+    let Some(pid) = syscall::fork().map_err(|errno| Attempt::Fork.refused(errno))? else {
+        drop(alive);
+        init::run(control, &holder_alive, begin);
+    };
+    let pid = Pid::from_raw(pid.as_raw()).expect("fork gives the parent a pid above zero");
+    watch(control, pid);
+    drop(alive);
+    Ok(())
+}
+
+/// Waits until init is dead, which it is at the latest when the library's end of `control` closes.
+fn watch(control: &Channel, init: Pid) {
+    // Not reaped yet, so the pid is still init's.
+    if let Ok(pidfd) = pidfd_open(init, PidfdFlags::empty()) {
+        let mut ends = [
+            PollFd::from_borrowed_fd(control.as_fd(), PollFlags::RDHUP),
+            PollFd::new(&pidfd, PollFlags::IN),
+        ];
+        // Whatever ends the wait, init must not outlive it.
+        let _ = rustix::io::retry_on_intr(|| poll(&mut ends, None));
+    }
+    let _ = kill_process(init, Signal::KILL);
+    // The kernel lets init be reaped when all processes of its namespace are gone
+    // (pid_namespaces(7)).
+    let _ = rustix::io::retry_on_intr(|| waitpid(Some(init), WaitOptions::empty()));
+}

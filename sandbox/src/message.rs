@@ -1,0 +1,46 @@
+//! What library and helper say to each other.
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::idmap::IdMap;
+use crate::plan::Step;
+use crate::process::Process;
+use crate::refusal::Refusal;
+
+/// Library to holder, the first message.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Begin {
+    pub(crate) ids: IdMap,
+    pub(crate) steps: Vec<Step>,
+    /// Names of the capabilities that root of the session keeps.
+    pub(crate) capabilities: Vec<String>,
+}
+
+/// Holder or init to library, the answer to [`Begin`].
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Begun {
+    Ready,
+    Refused(Refusal),
+}
+
+/// Library to init, any number of times.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Request {
+    /// Comes with the descriptors `[failure, exit, stdin, stdout, stderr]`.
+    ///
+    /// `failure` is closed by exec, so that its end without a [`Refusal`] tells that the program runs;
+    /// `exit` gets an [`crate::Exit`].
+    Start { key: u64, process: Box<Process> },
+    /// Passes a signal to the process started with the same key.
+    Signal { key: u64, signal: i32 },
+    /// Comes with a socket for [`Opened`].
+    Open { path: PathBuf },
+}
+
+/// Init to library; comes with the descriptor when opened.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Opened {
+    Opened,
+    Refused(Refusal),
+}

@@ -1,0 +1,377 @@
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::api::argument::{Argument, ArgumentValue, Kind};
+use crate::api::call::blocking;
+use crate::api::{Arguments, Auth, Call, CallError, Context};
+use crate::deb::{Codename, Component, FileName, Suite, sources_list};
+use crate::home::Home;
+use crate::model::repository::Identity;
+use crate::model::{Distribution, Diststr, Layout, Repository, Source, Status, SuiteOptions};
+use crate::store::{self, Transaction, items};
+
+pub(super) const CALL: Call = Call {
+    name: "sources_list",
+    doc: "Get apt sources of repositories\n\n\
+          One line a distribution, for sources.list(5); needs the key that pub_key gives.",
+    auth: Auth::None,
+    running: false,
+    confirm: false,
+    arguments: &[
+        CODENAMES.spec,
+        REPOSITORIES.spec,
+        SUITES.spec,
+        TYPES.spec,
+        OPTIONS.spec,
+        ROLLBACKS.spec,
+        SNAPSHOT.spec,
+        MIRROR.spec,
+        WITH_EXTRA.spec,
+        WITH_COMMENT.spec,
+    ],
+    run: |context, arguments| Box::pin(run(context, arguments)),
+};
+
+const CODENAMES: Argument<Option<Vec<Codename>>> =
+    Argument::computed("codenames", 'C', "all_codenames", "Only these codenames");
+const REPOSITORIES: Argument<Option<Vec<Identity>>> = Argument::computed(
+    "repositories",
+    'R',
+    "all_repositories",
+    "Only these repositories",
+);
+const SUITES: Argument<Option<Vec<Suite>>> =
+    Argument::computed("suites", 'S', "all_suites", "Only these suites");
+const TYPES: Argument<Vec<AptType>> =
+    Argument::option("types", 'T', "deb", "Types of sources: deb, deb-src");
+const OPTIONS: Argument<AptOptions> = Argument::option(
+    "options",
+    'O',
+    "",
+    "Options of each source, like 'signed-by=/etc/apt/keyrings/x.asc'",
+);
+const ROLLBACKS: Argument<i64> = Argument::option(
+    "rollbacks",
+    'r',
+    "0",
+    "Also list this many rollback distributions of each suite; below zero: all",
+);
+const SNAPSHOT: Argument<Option<FileName>> = Argument::option(
+    "snapshot",
+    'P',
+    "",
+    "Use this snapshot of the distributions",
+);
+const MIRROR: Argument<Option<Mirror>> = Argument::option(
+    "mirror",
+    'M',
+    "",
+    "URL of a mirror of this instance, instead of its own",
+);
+const WITH_EXTRA: Argument<bool> = Argument::option(
+    "with_extra",
+    'X',
+    "False",
+    "Also list the extra sources that the distributions are built with",
+);
+const WITH_COMMENT: Argument<bool> = Argument::option(
+    "with_comment",
+    'D',
+    "False",
+    "Precede each source by a comment with what apt can pin it by",
+);
+
+async fn run(context: &Context, arguments: &Arguments) -> Result<Value, CallError> {
+    let instance = &context.instance;
+    let wanted = Wanted::read(arguments)?;
+    let published = context.read(published).await?;
+    if let Some(unknown) = wanted.unknown_repository(&published) {
+        return Err(CallError::NotFound(format!(
+            "No such repository: {unknown}"
+        )));
+    }
+    let base = arguments
+        .get(&MIRROR)?
+        .map_or_else(|| instance.address.http_url.clone(), |mirror| mirror.0);
+    let origin = instance.daemon.archive_origin(&instance.address.hostname);
+    let sources = sources(&published, &wanted, &base, &origin);
+    if let Some(snapshot) = arguments.get(&SNAPSHOT)? {
+        let dists = sources.iter().filter_map(|source| source.dist.clone());
+        exists(&instance.home, snapshot, dists.collect()).await?;
+    }
+    Ok(text(&sources, arguments.get(&WITH_COMMENT)?).into())
+}
+
+/// Refuses a snapshot that one of the distributions lacks.
+async fn exists(home: &Home, snapshot: FileName, dists: Vec<Diststr>) -> Result<(), CallError> {
+    let places: Vec<_> = dists
+        .into_iter()
+        .map(|dist| (home.snapshot(&dist, &snapshot), dist))
+        .collect();
+    let missing = blocking("look for a snapshot", move || {
+        for (place, dist) in places {
+            if !Path::try_exists(&place)? {
+                return Ok(Some(dist));
+            }
+        }
+        Ok::<_, std::io::Error>(None)
+    })
+    .await?;
+    match missing {
+        Some(dist) => Err(CallError::Refused(format!(
+            "No such snapshot for '{dist}': {snapshot}"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// What a repository consists of.
+struct Published {
+    repository: Repository,
+    layout: Layout,
+    distributions: Vec<(Distribution, Vec<Source>)>,
+}
+
+fn published(tx: &Transaction<'_>) -> Result<Vec<Published>, store::Error> {
+    let mut published = Vec::new();
+    for (repository, status) in items::all::<Repository>(tx)? {
+        if status == Status::Removed {
+            continue;
+        }
+        let Some((layout, _)) = items::get::<Layout>(tx, &repository.layout)? else {
+            continue;
+        };
+        let mut distributions = Vec::new();
+        for codename in &repository.distributions {
+            if let Some((distribution, _)) = items::get::<Distribution>(tx, codename.as_str())? {
+                let extra = extra_sources(tx, &distribution)?;
+                distributions.push((distribution, extra));
+            }
+        }
+        published.push(Published {
+            repository,
+            layout,
+            distributions,
+        });
+    }
+    Ok(published)
+}
+
+fn extra_sources(
+    tx: &Transaction<'_>,
+    distribution: &Distribution,
+) -> Result<Vec<Source>, store::Error> {
+    let mut sources = Vec::new();
+    for extra in &distribution.extra_sources {
+        sources.extend(items::get::<Source>(tx, &extra.source)?.map(|(source, _)| source));
+    }
+    Ok(sources)
+}
+
+/// What the caller asks for.
+struct Wanted {
+    codenames: Option<Vec<Codename>>,
+    repositories: Option<Vec<Identity>>,
+    suites: Option<Vec<Suite>>,
+    types: Vec<AptType>,
+    options: AptOptions,
+    rollbacks: i64,
+    snapshot: Option<FileName>,
+    with_extra: bool,
+}
+
+impl Wanted {
+    fn read(arguments: &Arguments) -> Result<Wanted, CallError> {
+        Ok(Wanted {
+            codenames: arguments.get(&CODENAMES)?,
+            repositories: arguments.get(&REPOSITORIES)?,
+            suites: arguments.get(&SUITES)?,
+            types: arguments.get(&TYPES)?,
+            options: arguments.get(&OPTIONS)?,
+            rollbacks: arguments.get(&ROLLBACKS)?,
+            snapshot: arguments.get(&SNAPSHOT)?,
+            with_extra: arguments.get(&WITH_EXTRA)?,
+        })
+    }
+
+    fn unknown_repository(&self, published: &[Published]) -> Option<&Identity> {
+        let is_known = |identity: &Identity| {
+            published
+                .iter()
+                .any(|published| published.repository.identity == *identity)
+        };
+        self.repositories
+            .iter()
+            .flatten()
+            .find(|identity| !is_known(identity))
+    }
+
+    fn source(&self, uri: String, suite: String, components: &[Component]) -> sources_list::Source {
+        sources_list::Source {
+            types: self.types.iter().map(|kind| kind.0.to_owned()).collect(),
+            uri,
+            suite,
+            components: components.iter().map(ToString::to_string).collect(),
+            options: self.options.0.clone(),
+        }
+    }
+}
+
+fn among<T: PartialEq>(wanted: Option<&Vec<T>>, value: &T) -> bool {
+    wanted.is_none_or(|wanted| wanted.contains(value))
+}
+
+/// An apt source with the words of its comment.
+#[derive(Debug)]
+struct Listed {
+    source: sources_list::Source,
+    origin: String,
+    codename: String,
+    /// Distribution of ours.
+    dist: Option<Diststr>,
+}
+
+fn sources(published: &[Published], wanted: &Wanted, base: &str, origin: &str) -> Vec<Listed> {
+    let mut listed = Vec::new();
+    for published in published {
+        if !among(wanted.repositories.as_ref(), &published.repository.identity) {
+            continue;
+        }
+        for (distribution, extra) in &published.distributions {
+            if !among(wanted.codenames.as_ref(), &distribution.codename) {
+                continue;
+            }
+            if wanted.with_extra {
+                listed.extend(extra.iter().filter_map(|source| foreign(source, wanted)));
+            }
+            for suite in &published.layout.suites {
+                if among(wanted.suites.as_ref(), &suite.suite) {
+                    let dists = dists(&published.repository, distribution, suite, wanted);
+                    listed.extend(dists.map(|dist| own(dist, distribution, wanted, base, origin)));
+                }
+            }
+        }
+    }
+    listed
+}
+
+/// The suite's distribution and as many of its rollbacks as wanted.
+fn dists(
+    repository: &Repository,
+    distribution: &Distribution,
+    suite: &SuiteOptions,
+    wanted: &Wanted,
+) -> impl Iterator<Item = Diststr> {
+    let all = suite.rollback;
+    let rollbacks = u32::try_from(wanted.rollbacks).map_or(all, |number| number.min(all));
+    let dist = repository.dist(&distribution.codename, &suite.suite);
+    let rollback = dist.clone();
+    std::iter::once(dist).chain((0..rollbacks).map(move |number| Diststr {
+        rollback: Some(number),
+        ..rollback.clone()
+    }))
+}
+
+fn own(
+    dist: Diststr,
+    distribution: &Distribution,
+    wanted: &Wanted,
+    base: &str,
+    origin: &str,
+) -> Listed {
+    let suite = match &wanted.snapshot {
+        Some(snapshot) => format!("{dist}/snapshots/{snapshot}"),
+        None => dist.to_string(),
+    };
+    let uri = format!("{base}/repositories/{}", dist.repository);
+    Listed {
+        source: wanted.source(uri, suite, &distribution.components),
+        origin: origin.to_owned(),
+        codename: dist.to_string(),
+        dist: Some(dist),
+    }
+}
+
+fn foreign(source: &Source, wanted: &Wanted) -> Option<Listed> {
+    let archive = source.archives.first()?;
+    Some(Listed {
+        source: wanted.source(archive.clone(), source.suite.clone(), &source.components),
+        origin: source.origin.clone(),
+        codename: source.codename.to_string(),
+        dist: None,
+    })
+}
+
+fn text(listed: &[Listed], with_comment: bool) -> String {
+    let mut text = String::new();
+    for Listed {
+        source,
+        origin,
+        codename,
+        dist: _,
+    } in listed
+    {
+        if with_comment {
+            let suite = &source.suite;
+            writeln!(
+                text,
+                "# {origin} '{suite}': release n={codename}, o={origin}"
+            )
+            .expect("a String takes every write");
+        }
+        text.push_str(source.to_string().trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// `deb` or `deb-src`.
+#[derive(Clone, Copy, Debug)]
+struct AptType(&'static str);
+
+impl ArgumentValue for AptType {
+    const KIND: Kind = Kind::Text;
+    fn parse(text: &str) -> Result<AptType, String> {
+        match text {
+            "deb" => Ok(AptType("deb")),
+            "deb-src" => Ok(AptType("deb-src")),
+            _ => Err("neither deb nor deb-src".into()),
+        }
+    }
+}
+
+/// Options of a source, separated by blanks: `arch=amd64 signed-by=/x`.
+#[derive(Clone, Debug, Default)]
+struct AptOptions(Vec<(String, String)>);
+
+impl ArgumentValue for AptOptions {
+    const KIND: Kind = Kind::Text;
+    fn parse(text: &str) -> Result<AptOptions, String> {
+        let option = |word: &str| {
+            let (name, value) = word
+                .split_once('=')
+                .ok_or_else(|| format!("{word:?} is not of the form NAME=VALUE"))?;
+            if word.contains(['[', ']']) || word.chars().any(char::is_control) {
+                return Err(format!("{word:?} would end the options"));
+            }
+            Ok((name.to_owned(), value.to_owned()))
+        };
+        let options: Result<_, _> = text.split_whitespace().map(option).collect();
+        options.map(AptOptions)
+    }
+}
+
+/// URL without a slash at the end.
+struct Mirror(String);
+
+impl ArgumentValue for Mirror {
+    const KIND: Kind = Kind::Text;
+    fn parse(text: &str) -> Result<Mirror, String> {
+        if text.chars().any(|c| c.is_whitespace() || c.is_control()) || !text.contains(':') {
+            return Err("not a URL".into());
+        }
+        Ok(Mirror(text.trim_end_matches('/').to_owned()))
+    }
+}

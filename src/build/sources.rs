@@ -1,0 +1,168 @@
+//! The buildrequest's apt sources: foreign archives, which change now and then and make a layer, and the packager's own
+//! repository, which changes with every package and does not.
+use sha2::{Digest, Sha256};
+
+use crate::chroots::debs::hexadecimal;
+use crate::deb::sources_list::Source;
+use crate::deb::{self, Architecture};
+
+/// The sources of one buildrequest in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sources {
+    pub(super) foreign: Vec<Source>,
+    pub(super) own: Vec<Source>,
+}
+
+impl Sources {
+    /// Reads .config/apt_sources.list; `packager` is the HTTP URL of the instance that asks.
+    pub(super) fn parse(text: &str, packager: &str) -> Result<Sources, deb::Error> {
+        let own = format!("{}/repositories/", packager.trim_end_matches('/'));
+        let binary = Source::parse_list(text)?
+            .into_iter()
+            .filter(|source| source.types.iter().any(|kind| kind == "deb"));
+        let (own, foreign) = binary.partition(|source| source.uri.starts_with(&own));
+        Ok(Sources { foreign, own })
+    }
+}
+
+/// Text of a sources.list.
+pub(super) fn list(sources: &[Source]) -> String {
+    sources
+        .iter()
+        .map(|source| format!("{}\n", line(source)))
+        .collect()
+}
+
+fn line(source: &Source) -> String {
+    source.to_string().trim_end().to_owned()
+}
+
+/// URL of the file that names a source's indices and their digests.
+pub(super) fn release_url(source: &Source) -> String {
+    let uri = source.uri.trim_end_matches('/');
+    let suite = source.suite.trim_matches('/');
+    if source.suite.ends_with('/') {
+        return format!("{uri}/{suite}/InRelease");
+    }
+    format!("{uri}/dists/{suite}/InRelease")
+}
+
+/// Digest of what apt would see of a source: the same while its package indices are, whatever the Release's date.
+///
+/// The text is unverified: it says only which layer is looked for. Layers are made by apt, which verifies.
+pub(super) fn index_digest(source: &Source, release: &str, architecture: &Architecture) -> String {
+    let wanted: Vec<String> = source
+        .components
+        .iter()
+        .flat_map(|component| {
+            [architecture.as_str(), "all"]
+                .map(|architecture| format!("{component}/binary-{architecture}/Packages"))
+        })
+        .collect();
+    let mut lines: Vec<&str> = release
+        .lines()
+        .filter(|line| is_sha256_of(line, &wanted))
+        .collect();
+    lines.sort_unstable();
+    if lines.is_empty() {
+        return digest(&[release]);
+    }
+    digest(&lines)
+}
+
+/// Recognises ` DIGEST SIZE PATH` in the field SHA256, of a Packages file in `wanted`, compressed or not.
+fn is_sha256_of(line: &str, wanted: &[String]) -> bool {
+    let mut words = line.split_whitespace();
+    let (Some(digest), Some(_size), Some(path)) = (words.next(), words.next(), words.next()) else {
+        return false;
+    };
+    let plain = path
+        .rsplit_once("Packages")
+        .map(|(directory, _)| format!("{directory}Packages"));
+    digest.len() == 64 && plain.is_some_and(|plain| wanted.contains(&plain))
+}
+
+/// Digest over parts, each with its length, so that none can run into the next.
+pub(super) fn digest<T: AsRef<str>>(parts: &[T]) -> String {
+    let mut digest = Sha256::new();
+    for part in parts {
+        let part = part.as_ref();
+        digest.update((part.len() as u64).to_be_bytes());
+        digest.update(part);
+    }
+    hexadecimal(&digest.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sources() -> Sources {
+        let text = "deb [check-valid-until=yes] http://mirror.example.org/debian/ trixie main contrib\n\
+                    deb [] http://buildd.example.org:8066/repositories/test trixie-test-unstable main\n";
+        Sources::parse(text, "http://buildd.example.org:8066").unwrap()
+    }
+
+    fn release(date: &str, digit: &str) -> String {
+        format!(
+            "Date: {date}\nMD5Sum:\n {} 7 main/binary-amd64/Packages\nSHA256:\n {} 7 main/binary-amd64/Packages\n \
+             {} 9 main/binary-arm64/Packages.xz\n",
+            "1".repeat(32),
+            digit.repeat(64),
+            "3".repeat(64),
+        )
+    }
+
+    fn digest_of(release: &str) -> String {
+        index_digest(&sources().foreign[0], release, &"amd64".parse().unwrap())
+    }
+
+    #[test]
+    fn the_packagers_repository_is_its_own() {
+        let sources = sources();
+        let names = |sources: &[Source]| -> Vec<String> {
+            sources.iter().map(|source| source.suite.clone()).collect()
+        };
+        assert_eq!(names(&sources.foreign), ["trixie"]);
+        assert_eq!(names(&sources.own), ["trixie-test-unstable"]);
+    }
+
+    #[test]
+    fn release_stands_below_dists_unless_the_archive_is_flat() {
+        let mut source = sources().foreign.remove(0);
+        assert_eq!(
+            release_url(&source),
+            "http://mirror.example.org/debian/dists/trixie/InRelease"
+        );
+        source.suite = "./".to_owned();
+        assert_eq!(
+            release_url(&source),
+            "http://mirror.example.org/debian/./InRelease"
+        );
+    }
+
+    #[test]
+    fn date_and_other_architectures_do_not_matter() {
+        assert_eq!(
+            digest_of(&release("today", "2")),
+            digest_of(&release("tomorrow", "2"))
+        );
+        assert_eq!(
+            digest_of(&release("today", "2")),
+            digest_of(&release("today", "2").replace(&"3".repeat(64), &"4".repeat(64)))
+        );
+    }
+
+    #[test]
+    fn package_indices_matter() {
+        assert_ne!(
+            digest_of(&release("today", "2")),
+            digest_of(&release("today", "5"))
+        );
+    }
+
+    #[test]
+    fn parts_do_not_run_into_each_other() {
+        assert_ne!(digest(&["ab", "c"]), digest(&["a", "bc"]));
+    }
+}

@@ -1,0 +1,165 @@
+//! How packages get into a session: apt's configuration, command lines and answers.
+use std::time::Duration;
+
+use sandbox::{Network, Process};
+
+use super::{Error, process};
+
+/// Path of [`CONFIGURATION`] inside.
+pub const CONFIGURATION_FILE: &str = "/etc/apt/apt.conf.d/00mini-buildd";
+
+/// What holds for every apt of ours.
+///
+/// apt runs its methods as root: it has nothing more to lose than the session. Hashes of downloads are told as SHA-256.
+pub const CONFIGURATION: &str = r#"APT::Install-Recommends "false";
+APT::Install-Suggests "false";
+APT::Sandbox::User "root";
+APT::Get::Assume-Yes "true";
+Acquire::Languages "none";
+Acquire::PDiffs "false";
+Acquire::ForceHash "SHA256";
+Acquire::Retries "3";
+Dpkg::Use-Pty "false";
+Dpkg::Options { "--force-confdef"; "--force-confnew"; };
+"#;
+
+/// Times that an update of the indices may take, one try each.
+pub const UPDATE_TRIES: [Duration; 5] = [
+    Duration::from_secs(10),
+    Duration::from_secs(40),
+    Duration::from_secs(80),
+    Duration::from_secs(160),
+    Duration::from_secs(320),
+];
+
+/// Between two tries.
+pub const UPDATE_PAUSE: Duration = Duration::from_secs(10);
+
+/// apt-get with the host's network.
+pub fn get(args: &[&str]) -> Process {
+    process::of_root(&[&["apt-get", "-q"], args].concat(), Network::Host)
+}
+
+/// apt-get update, ended by timeout(1) after `time`; `args` may narrow it down to some sources.
+pub fn update(time: Duration, args: &[&str]) -> Process {
+    let seconds = time.as_secs().to_string();
+    let line = [
+        "timeout",
+        "--kill-after=5",
+        &seconds,
+        "apt-get",
+        "-q",
+        "update",
+    ];
+    process::of_root(
+        // Without this, an archive that does not answer is a warning only.
+        &[&line[..], &["--error-on=any"], args].concat(),
+        Network::Host,
+    )
+}
+
+/// A .deb that apt would download.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Download {
+    /// File name in apt's cache.
+    pub name: String,
+    pub size: u64,
+    pub sha256: String,
+}
+
+/// What apt would do, from what `apt-get --print-uris` says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Sorted.
+    pub downloads: Vec<Download>,
+    /// Names of packages, sorted.
+    pub removals: Vec<String>,
+}
+
+impl Plan {
+    pub fn parse(text: &str) -> Result<Plan, Error> {
+        let mut plan = Plan::default();
+        let mut removed = false;
+        for line in text.lines() {
+            if line.starts_with('\'') {
+                plan.downloads
+                    .push(parse_uri(line).ok_or_else(|| Error::AptPlan(line.to_owned()))?);
+            } else if removed && line.starts_with(' ') {
+                // A star marks what is purged.
+                let names = line
+                    .split_whitespace()
+                    .map(|name| name.trim_end_matches('*').to_owned());
+                plan.removals.extend(names);
+            } else {
+                removed = line.starts_with("The following packages will be REMOVED:");
+            }
+        }
+        plan.downloads.sort();
+        plan.removals.sort();
+        Ok(plan)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.downloads.is_empty() && self.removals.is_empty()
+    }
+}
+
+/// Reads `'URI' NAME SIZE SHA256:DIGEST`.
+fn parse_uri(line: &str) -> Option<Download> {
+    let mut words = line.split_whitespace().skip(1);
+    let name = words.next()?;
+    let size = words.next()?.parse().ok()?;
+    let sha256 = words.next()?.strip_prefix("SHA256:")?;
+    let named = name.ends_with(".deb") && !name.starts_with('.') && !name.contains('/');
+    let digest = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (named && digest).then(|| Download {
+        name: name.to_owned(),
+        size,
+        sha256: sha256.to_ascii_lowercase(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGEST: &str = "8f2e0a6ff7a7f6a4a4b1b7a9ab28dcd1bd5bd1f58d2f1f8d6aeb8d4fb4d4b1a1";
+
+    #[test]
+    fn downloads_and_removals_are_read() {
+        let text = format!(
+            "Reading package lists...\n\
+             The following packages will be REMOVED:\n  libfoo-dev* foo-tools\n\
+             The following NEW packages will be installed:\n  bar\n\
+             Need to get 12 B of archives.\n\
+             'http://mirror.example.org/pool/b/bar/bar_1%3a2-1_all.deb' bar_1%3a2-1_all.deb 12 SHA256:{DIGEST}\n"
+        );
+        assert_eq!(
+            Plan::parse(&text).unwrap(),
+            Plan {
+                downloads: vec![Download {
+                    name: "bar_1%3a2-1_all.deb".to_owned(),
+                    size: 12,
+                    sha256: DIGEST.to_owned(),
+                }],
+                removals: vec!["foo-tools".to_owned(), "libfoo-dev".to_owned()],
+            }
+        );
+    }
+
+    #[test]
+    fn nothing_to_do_is_an_empty_plan() {
+        let text = "0 upgraded, 0 newly installed, 0 to remove and 0 not upgraded.\n";
+        assert!(Plan::parse(text).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_download_without_a_good_digest_is_refused() {
+        for line in [
+            "'http://x/a_1_all.deb' a_1_all.deb 12 MD5Sum:00",
+            "'http://x/a' ../a.deb 12 SHA256:00",
+        ] {
+            assert!(Plan::parse(line).is_err(), "{line}");
+        }
+    }
+}
