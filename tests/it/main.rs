@@ -1,3 +1,5 @@
 //! The one integration test program: one file a user-visible matter.
 mod build;
 mod http;
+mod http_apt;
+mod site;
