@@ -9,6 +9,8 @@
 //!
 //! A crash at any point leaves clients with the old or the new state of a dist; publishing again finishes the job.
 mod clean;
+#[cfg(test)]
+mod client;
 mod contents;
 mod disk;
 mod dist;

@@ -6,6 +6,7 @@
 pub mod assignment;
 pub mod result;
 
+use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -47,6 +48,8 @@ pub struct Parts {
     pub address: Address,
     pub events: Arc<Events>,
     pub load: Arc<Load>,
+    /// Program that supervises builds: `PROGRAM supervise DIRECTORY`.
+    pub supervisor: PathBuf,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -128,16 +131,19 @@ pub async fn run(
     mut requests: mpsc::UnboundedReceiver<BuildKey>,
     mut shutdown: watch::Receiver<bool>,
 ) {
-    let slots = Arc::new(Semaphore::new(parts.load.slots()));
-    let mut builds = JoinSet::new();
-    let unfinished = blocking(&parts, |parts| {
+    let mut walks = Walks {
+        slots: Arc::new(Semaphore::new(parts.load.slots())),
+        parts,
+        walking: HashSet::new(),
+        tasks: JoinSet::new(),
+    };
+    let unfinished = blocking(&walks.parts, |parts| {
         Ok(parts.store.read(jobs::unfinished_builds)?)
     });
     match unfinished.await {
         Ok(unfinished) => {
             for build in unfinished {
-                let key = build.request.key();
-                builds.spawn(walk(Arc::clone(&parts), Arc::clone(&slots), key));
+                walks.begin(build.request.key());
             }
         }
         Err(error) => error!(error = with_causes(&error), "can't read unfinished builds"),
@@ -147,19 +153,39 @@ pub async fn run(
             biased;
             _ = shutdown.changed() => break,
             key = requests.recv() => match key {
-                Some(key) => {
-                    builds.spawn(walk(Arc::clone(&parts), Arc::clone(&slots), key));
-                }
+                Some(key) => walks.begin(key),
                 None => break,
             },
-            Some(_) = builds.join_next() => {}
+            Some(ended) = walks.tasks.join_next() => match ended {
+                Ok(key) => {
+                    walks.walking.remove(&key);
+                }
+                Err(panicked) => error!(%panicked, "builder"),
+            },
         }
     }
-    parts.load.stop();
+    walks.parts.load.stop();
+}
+
+/// The builds that are on their way, each once: a request may arrive while unfinished ones are read.
+struct Walks {
+    parts: Arc<Parts>,
+    slots: Arc<Semaphore>,
+    walking: HashSet<BuildKey>,
+    tasks: JoinSet<BuildKey>,
+}
+
+impl Walks {
+    fn begin(&mut self, key: BuildKey) {
+        if self.walking.insert(key.clone()) {
+            let (parts, slots) = (Arc::clone(&self.parts), Arc::clone(&self.slots));
+            self.tasks.spawn(walk(parts, slots, key));
+        }
+    }
 }
 
 /// Brings one build to its end, trying again when something of ours fails.
-async fn walk(parts: Arc<Parts>, slots: Arc<Semaphore>, key: BuildKey) {
+async fn walk(parts: Arc<Parts>, slots: Arc<Semaphore>, key: BuildKey) -> BuildKey {
     let mut pause = FIRST_PAUSE;
     let counted = Counted::new(&parts.load);
     while let Err(error) = build(&parts, &slots, &key).await {
@@ -173,6 +199,7 @@ async fn walk(parts: Arc<Parts>, slots: Arc<Semaphore>, key: BuildKey) {
         sleep(pause).await;
         pause = longer(pause);
     }
+    key
 }
 
 /// From Queued or Building to Built.
@@ -229,8 +256,9 @@ async fn supervise(parts: &Arc<Parts>, row: &Build) -> Result<Option<Verdict>, E
     }
     let build = row.clone();
     let assignment = blocking(parts, move |parts| begin(parts, build)).await?;
+    let program = parts.supervisor.clone();
     wait(move || {
-        let mut child = supervisor::start(&assignment)?;
+        let mut child = supervisor::start_program(&program, &assignment)?;
         child.wait().map_err(|source| Error::File {
             action: "wait for the supervisor in",
             path: directory.clone(),
@@ -302,11 +330,7 @@ fn finish(parts: &Parts, row: &Build, verdict: Result<Verdict, String>) -> Resul
     Ok(())
 }
 
-fn collect(
-    parts: &Parts,
-    request: &Buildrequest,
-    verdict: &Verdict,
-) -> Result<Buildresult, Error> {
+fn collect(parts: &Parts, request: &Buildrequest, verdict: &Verdict) -> Result<Buildresult, Error> {
     let result = result::of(request, Ok(verdict));
     match result::write(parts, &result, Some(verdict)) {
         Ok(()) => Ok(result),
@@ -330,7 +354,9 @@ fn flush(parts: &Parts) {
 
 /// From Built to Uploaded; the error is for the log.
 async fn send(parts: &Arc<Parts>, key: &BuildKey) -> Result<(), String> {
-    let row = read(parts, key).await.map_err(|error| with_causes(&error))?;
+    let row = read(parts, key)
+        .await
+        .map_err(|error| with_causes(&error))?;
     if row.state == BuilderState::Uploaded {
         return Ok(());
     }

@@ -59,11 +59,7 @@ pub enum Error {
 
 impl Incoming {
     /// `closed` gets the staging directories whose connections have ended.
-    pub fn new(
-        home: Home,
-        store: Arc<Store>,
-        closed: mpsc::UnboundedSender<PathBuf>,
-    ) -> Incoming {
+    pub fn new(home: Home, store: Arc<Store>, closed: mpsc::UnboundedSender<PathBuf>) -> Incoming {
         Incoming {
             home,
             store,

@@ -2,8 +2,8 @@
 //!
 //! Reading order: [`status`], [`diststr`], the items that administrators configure ([`daemon`], [`source`], [`layout`],
 //! [`distribution`], [`repository`], [`chroot`], [`remote`], [`user`]), then what happens to an upload:
-//! [`upload_options`], [`build_check`], [`version_scheme`], [`key`], [`build_sources`],
-//! [`message`], [`buildrequest`], [`buildresult`], [`job`], [`event`].
+//! [`upload_options`], [`build_check`], [`version_scheme`], [`key`], [`build_sources`], [`message`],
+//! [`buildrequest`], [`buildresult`], [`job`], [`event`].
 pub mod address;
 pub mod build_check;
 pub mod build_sources;

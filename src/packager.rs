@@ -196,12 +196,14 @@ impl Packager {
     async fn finish(&mut self, key: PackageKey) {
         let arrival = Arrival::Buildresult(key.clone());
         let finished = self
-            .blocking(move |parts| match parts.store.read(|tx| jobs::packaging(tx, &key))? {
-                Some(packaging) if packaging.state == PackagingState::Packaging => {
-                    install::finish(parts, packaging)
-                }
-                Some(_) | None => Ok(None),
-            })
+            .blocking(
+                move |parts| match parts.store.read(|tx| jobs::packaging(tx, &key))? {
+                    Some(packaging) if packaging.state == PackagingState::Packaging => {
+                        install::finish(parts, packaging)
+                    }
+                    Some(_) | None => Ok(None),
+                },
+            )
             .await;
         self.flush().await;
         match finished {
@@ -306,7 +308,10 @@ async fn send(parts: Arc<Parts>, key: PackageKey, architecture: Architecture) {
     }
     let sent = tokio::task::spawn_blocking(move || mark_sent(&parts, &key, &architecture)).await;
     if let Ok(Err(error)) = sent {
-        error!(error = with_causes(&error), "can't note a sent buildrequest");
+        error!(
+            error = with_causes(&error),
+            "can't note a sent buildrequest"
+        );
     }
 }
 

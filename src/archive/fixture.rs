@@ -9,6 +9,7 @@ use crate::model::Diststr;
 use crate::pgp::SigningKey;
 use crate::store::{Error as StoreError, Store};
 
+use super::client::Client;
 use super::sample::Samples;
 use super::{ArchiveDir, DistSettings, Error, Installation, Listed, Prepared};
 
@@ -120,6 +121,11 @@ impl Fixture {
     pub(super) fn publish(&self, now: Timestamp) -> Vec<String> {
         let published = self.archive.publish(key(), now).unwrap();
         published.iter().map(ToString::to_string).collect()
+    }
+
+    /// What a client finds in a dist; panics on anything that does not fit.
+    pub(super) fn client(&self, dist: &str) -> Client {
+        Client::read(self.archive.directory(), dist).unwrap()
     }
 
     pub(super) fn list(&self, source: &str) -> Vec<Listed> {

@@ -429,3 +429,6 @@ fn index_file(path: String, checksums: &Checksums) -> IndexFile {
         sha256: checksums.sha256.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,11 +8,11 @@ use backends::{Claim, LayerKey};
 use sandbox::Network;
 
 use super::package::Kind;
+use super::packages;
 use super::sources::{self, Sources, digest};
 use super::steps::Build;
 use super::stop::{Step, Stop};
 use super::upgraded::{failed, fetch_all, has, read_sources};
-use super::packages;
 use crate::chroots::apt::{self, Plan};
 use crate::deb::{Dsc, Paragraph};
 use crate::model::Buildrequest;
@@ -45,7 +45,9 @@ pub(super) fn layer(
     let sources = read_sources(build)?;
     let question = question(dsc, &build.assignment.request);
     let arguments = arguments(kind, &build.assignment.request);
-    build.log.say(&format!("{question}apt-get {}\n", arguments.join(" ")))?;
+    build
+        .log
+        .say(&format!("{question}apt-get {}\n", arguments.join(" ")))?;
     let asked = asked(build, &sources, &question, &arguments, upgraded)?;
     if let Some(key) = build.memo.get(RESOLVED, &asked).map(LayerKey)
         && has(build, &key)
@@ -88,7 +90,9 @@ fn resolve(
     arguments: &[String],
     upgraded: &LayerKey,
 ) -> Result<LayerKey, Stop> {
-    let session = build.chroots.begin(build.backend.as_ref(), Some(upgraded), Network::Host)?;
+    let session = build
+        .chroots
+        .begin(build.backend.as_ref(), Some(upgraded), Network::Host)?;
     let all = [sources.foreign.as_slice(), &sources.own].concat();
     let mut tree = packages::setup(build)?;
     tree.text("/etc/apt/sources.list", sources::list(&all))
@@ -98,7 +102,12 @@ fn resolve(
     if !sources.own.is_empty() {
         let list = format!("Dir::Etc::SourceList={OWN_LIST}");
         let alone = [
-            "-o", &list, "-o", "Dir::Etc::SourceParts=/dev/null", "-o", "APT::Get::List-Cleanup=false",
+            "-o",
+            &list,
+            "-o",
+            "Dir::Etc::SourceParts=/dev/null",
+            "-o",
+            "APT::Get::List-Cleanup=false",
         ];
         packages::update(build, &session, &alone)?;
     }
@@ -127,9 +136,16 @@ fn resolve(
 }
 
 fn key(upgraded: &LayerKey, plan: &Plan) -> LayerKey {
-    let installed = plan.downloads.iter().map(|deb| format!("{} {}", deb.name, deb.sha256));
+    let installed = plan
+        .downloads
+        .iter()
+        .map(|deb| format!("{} {}", deb.name, deb.sha256));
     let removed = plan.removals.iter().map(|name| format!("- {name}"));
-    let parts: Vec<String> = [upgraded.0.clone()].into_iter().chain(installed).chain(removed).collect();
+    let parts: Vec<String> = [upgraded.0.clone()]
+        .into_iter()
+        .chain(installed)
+        .chain(removed)
+        .collect();
     LayerKey(digest(&parts))
 }
 
@@ -149,9 +165,11 @@ fn question(dsc: &Dsc, request: &Buildrequest) -> String {
     }
     let added = one_line(&request.add_depends);
     if !added.is_empty() {
-        let depends = question.get("Build-Depends").map_or(added.clone(), |depends| {
-            format!("{}, {added}", depends.trim_end_matches([',', ' ']))
-        });
+        let depends = question
+            .get("Build-Depends")
+            .map_or(added.clone(), |depends| {
+                format!("{}, {added}", depends.trim_end_matches([',', ' ']))
+            });
         question.set("Build-Depends", depends);
     }
     question.to_string()
@@ -171,7 +189,11 @@ fn arguments(kind: Kind, request: &Buildrequest) -> Vec<String> {
     });
     let mut profiles = String::new();
     for profile in request.deb_build_profiles.split_whitespace() {
-        let _ = write!(profiles, "{}{profile}", if profiles.is_empty() { "" } else { "," });
+        let _ = write!(
+            profiles,
+            "{}{profile}",
+            if profiles.is_empty() { "" } else { "," }
+        );
     }
     if !profiles.is_empty() {
         arguments.push(format!("--build-profiles={profiles}"));
@@ -187,8 +209,8 @@ mod tests {
     use crate::chroots::apt::Download;
 
     fn dsc() -> Dsc {
-        "Format: 3.0 (native)\nSource: a\nBinary: a\nArchitecture: any\nVersion: 1\n\
-         Build-Depends: debhelper-compat (= 13),\n libfoo-dev <!nocheck>,\nBuild-Conflicts: bar\n"
+        format!("Format: 3.0 (native)\nSource: aa\nBinary: aa\nArchitecture: any\nVersion: 1\n\
+         Build-Depends: debhelper-compat (= 13),\n libfoo-dev <!nocheck>,\nBuild-Conflicts: bar\nFiles:\n {} 5 aa_1.tar.gz\n", "0".repeat(32))
             .parse()
             .unwrap()
     }
@@ -199,7 +221,7 @@ mod tests {
         request.add_depends = "baz (>= 2)".to_owned();
         assert_eq!(
             question(&dsc(), &request),
-            "Format: 1.0\nSource: a\nVersion: 1\nArchitecture: any\n\
+            "Format: 1.0\nSource: aa\nVersion: 1\nArchitecture: any\n\
              Build-Depends: debhelper-compat (= 13), libfoo-dev <!nocheck>, baz (>= 2)\nBuild-Conflicts: bar\n"
         );
     }
@@ -212,7 +234,10 @@ mod tests {
             arguments(Kind::Any, &request).join(" "),
             format!("build-dep --arch-only --build-profiles=nocheck,nodoc {QUESTION}")
         );
-        assert_eq!(arguments(Kind::Full, &self::request()).join(" "), format!("build-dep {QUESTION}"));
+        assert_eq!(
+            arguments(Kind::Full, &self::request()).join(" "),
+            format!("build-dep {QUESTION}")
+        );
     }
 
     #[test]
@@ -228,6 +253,9 @@ mod tests {
             removals: removals.iter().map(|name| (*name).to_owned()).collect(),
         };
         assert_ne!(key(&below, &plan("11", &[])), key(&below, &plan("22", &[])));
-        assert_ne!(key(&below, &plan("11", &[])), key(&below, &plan("11", &["b"])));
+        assert_ne!(
+            key(&below, &plan("11", &[])),
+            key(&below, &plan("11", &["b"]))
+        );
     }
 }

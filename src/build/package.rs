@@ -13,7 +13,8 @@ use crate::model::Buildrequest;
 /// Where packages are built: always the same, so that what is built can be reproduced. Debian's builders use it too.
 pub(super) const BUILD_PATH: &str = "/build/reproducible-path";
 /// Names that a build without network can look up.
-const HOSTS: &str = "127.0.0.1 localhost\n127.0.1.1 mini-buildd\n::1 localhost ip6-localhost ip6-loopback\n";
+const HOSTS: &str =
+    "127.0.0.1 localhost\n127.0.1.1 mini-buildd\n::1 localhost ip6-localhost ip6-loopback\n";
 
 /// What of a source package is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +64,17 @@ pub(super) fn prepare(build: &Build, session: &Session, dsc: &Dsc) -> Result<(),
     let mut tree = Tree::default();
     tree.text("/etc/hosts", HOSTS)
         .directory(BUILD_PATH, Owner::BuildUser);
-    for name in dsc.files.iter().map(|file| &file.name).chain([&dsc_name(&build.assignment.request)]) {
-        tree.file(&format!("{BUILD_PATH}/{name}"), Owner::BuildUser, &build.path(name));
+    for name in dsc
+        .files
+        .iter()
+        .map(|file| &file.name)
+        .chain([&dsc_name(&build.assignment.request)])
+    {
+        tree.file(
+            &format!("{BUILD_PATH}/{name}"),
+            Owner::BuildUser,
+            &build.path(name),
+        );
     }
     session.unpack(tree)?;
     build.subsection("Build environment")?;
@@ -99,7 +109,13 @@ pub(super) fn build(
         ("DEB_BUILD_PROFILES", request.deb_build_profiles.as_str()),
     ];
     let distribution = format!("--changes-option=-DDistribution={}", request.distribution);
-    let line = ["dpkg-buildpackage", "-us", "-uc", kind.option(), &distribution];
+    let line = [
+        "dpkg-buildpackage",
+        "-us",
+        "-uc",
+        kind.option(),
+        &distribution,
+    ];
     let cwd = Path::new(BUILD_PATH).join(tree_name(dsc));
     build.log.say(&format!(
         "Command: {}\nDEB_BUILD_OPTIONS={options}\nDEB_BUILD_PROFILES={}\n\n",
@@ -110,7 +126,10 @@ pub(super) fn build(
     let built = build.run_step(session, Step::Build, &process);
     let line = ["du", "--summarize", "--block-size=1024", BUILD_PATH];
     let (_, used) = session.output(&process::of_root(&line, Network::None), None, 1024)?;
-    build.space = used.split_whitespace().next().and_then(|used| used.parse().ok());
+    build.space = used
+        .split_whitespace()
+        .next()
+        .and_then(|used| used.parse().ok());
     built
 }
 
@@ -126,7 +145,10 @@ pub(super) fn list_contents(
         .filter(|name| name.ends_with(".deb") || name.ends_with(".udeb"));
     let shell = "for deb; do printf '\\n%s\\n' \"$deb\"; printf '%s\\n' \"$deb\" | tr -c '\\n' -; echo; \
                  dpkg-deb --info \"$deb\" && dpkg-deb --contents \"$deb\" || exit 1; done";
-    let line: Vec<&str> = ["/bin/sh", "-c", shell, "sh"].into_iter().chain(debs).collect();
+    let line: Vec<&str> = ["/bin/sh", "-c", shell, "sh"]
+        .into_iter()
+        .chain(debs)
+        .collect();
     let process = process::of_build_user(&line, Path::new(BUILD_PATH), &[]);
     build.run_step(session, Step::Contents, &process)
 }
@@ -141,7 +163,9 @@ pub(super) fn dsc_name(request: &Buildrequest) -> FileName {
 /// Directory that dpkg-source would choose: source and upstream version.
 fn tree_name(dsc: &Dsc) -> String {
     let version = dsc.version.without_epoch();
-    let upstream = version.rsplit_once('-').map_or(version, |(upstream, _)| upstream);
+    let upstream = version
+        .rsplit_once('-')
+        .map_or(version, |(upstream, _)| upstream);
     format!("{}-{upstream}", dsc.source)
 }
 
@@ -159,7 +183,7 @@ mod tests {
     use super::*;
 
     fn dsc(architecture: &str) -> Dsc {
-        format!("Format: 1.0\nSource: a\nBinary: a\nArchitecture: {architecture}\nVersion: 2:1.0-rc-3\n")
+        format!("Format: 1.0\nSource: aa\nBinary: aa\nArchitecture: {architecture}\nVersion: 2:1.0-rc-3\nFiles:\n {} 5 aa_1.0-rc.tar.gz\n", "0".repeat(32))
             .parse()
             .unwrap()
     }
@@ -180,13 +204,16 @@ mod tests {
 
     #[test]
     fn parallel_is_added_unless_given() {
-        assert_eq!(build_options("nocheck noddebs", 4), "nocheck noddebs parallel=4");
+        assert_eq!(
+            build_options("nocheck noddebs", 4),
+            "nocheck noddebs parallel=4"
+        );
         assert_eq!(build_options("parallel=1", 4), "parallel=1");
         assert_eq!(build_options("", 2), "parallel=2");
     }
 
     #[test]
     fn source_tree_is_named_without_epoch_and_revision() {
-        assert_eq!(tree_name(&dsc("any")), "a-1.0-rc");
+        assert_eq!(tree_name(&dsc("any")), "aa-1.0-rc");
     }
 }

@@ -16,7 +16,10 @@ const REQUESTED: &str = "rm -f /etc/apt/preferences /etc/apt/trusted.gpg.d/mini-
 pub(super) fn setup(build: &Build) -> Result<Tree, Stop> {
     let mut tree = Tree::default();
     tree.text(apt::CONFIGURATION_FILE, apt::CONFIGURATION);
-    for (number, key) in armored_blocks(&build.configuration("apt_keys")?).iter().enumerate() {
+    for (number, key) in armored_blocks(&build.configuration("apt_keys")?)
+        .iter()
+        .enumerate()
+    {
         // apt reads one armored key a file.
         let path = format!("/etc/apt/trusted.gpg.d/mini-buildd-buildrequest-{number}.asc");
         tree.text(&path, *key);
@@ -36,11 +39,7 @@ pub(super) fn drop_requested(session: &chroots::Session) -> Result<(), Stop> {
 }
 
 /// apt-get update, again and again with more time.
-pub(super) fn update(
-    build: &Build,
-    session: &chroots::Session,
-    args: &[&str],
-) -> Result<(), Stop> {
+pub(super) fn update(build: &Build, session: &chroots::Session, args: &[&str]) -> Result<(), Stop> {
     build.subsection("apt-get update")?;
     let mut tries = apt::UPDATE_TRIES.iter().peekable();
     while let Some(time) = tries.next() {
@@ -96,7 +95,11 @@ fn armored_blocks(text: &str) -> Vec<&str> {
     const BEGIN: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----";
     let starts: Vec<usize> = text.match_indices(BEGIN).map(|(start, _)| start).collect();
     let ends = starts.iter().skip(1).copied().chain([text.len()]);
-    starts.iter().zip(ends).map(|(start, end)| &text[*start..end]).collect()
+    starts
+        .iter()
+        .zip(ends)
+        .map(|(start, end)| &text[*start..end])
+        .collect()
 }
 
 #[cfg(test)]
@@ -106,7 +109,9 @@ mod tests {
     #[test]
     fn keys_are_parted() {
         let key = |letter: &str| {
-            format!("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n{letter}\n-----END PGP PUBLIC KEY BLOCK-----\n")
+            format!(
+                "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n{letter}\n-----END PGP PUBLIC KEY BLOCK-----\n"
+            )
         };
         let text = format!("{}{}", key("a"), key("b"));
         assert_eq!(armored_blocks(&text), [key("a"), key("b")]);

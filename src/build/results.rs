@@ -22,9 +22,12 @@ pub(super) fn changes_name(request: &Buildrequest) -> FileName {
 }
 
 fn named(request: &Buildrequest, architecture: &str) -> FileName {
-    format!("{}_{architecture}.changes", request.key().package.file_base())
-        .parse()
-        .expect("source, version and architecture were validated as parts of file names")
+    format!(
+        "{}_{architecture}.changes",
+        request.key().package.file_base()
+    )
+    .parse()
+    .expect("source, version and architecture were validated as parts of file names")
 }
 
 /// Copies the .changes and its files to `result/`.
@@ -32,7 +35,9 @@ pub(super) fn collect(build: &Build, session: &Session) -> Result<Changes, Stop>
     let request = &build.assignment.request;
     let text = read_changes(session, request)?;
     let name = changes_name(request);
-    let changes: Changes = text.parse().map_err(|error| fault(&name, format!("{error}")))?;
+    let changes: Changes = text
+        .parse()
+        .map_err(|error| fault(&name, format!("{error}")))?;
     check(&changes, request)?;
     let directory = build.assignment.directory.join("result");
     fs::create_dir_all(&directory).map_err(failed(&directory))?;
@@ -50,17 +55,23 @@ pub(super) fn collect(build: &Build, session: &Session) -> Result<Changes, Stop>
 /// dpkg-genchanges names it by architecture, or `all` where nothing else was built.
 fn read_changes(session: &Session, request: &Buildrequest) -> Result<String, Stop> {
     let names = [changes_name(request), named(request, "all")];
-    let files = names.iter().map(|name| session.open(&Path::new(BUILD_PATH).join(name.as_str())));
+    let files = names
+        .iter()
+        .map(|name| session.open(&Path::new(BUILD_PATH).join(name.as_str())));
     let mut first_error = None;
     for file in files {
         match file {
-            Ok(file) => return read_bounded(file).map_err(|error| fault(&names[0], format!("{error}"))),
+            Ok(file) => {
+                return read_bounded(file).map_err(|error| fault(&names[0], format!("{error}")));
+            }
             Err(error) => {
                 first_error.get_or_insert(error);
             }
         }
     }
-    let reason = first_error.map(|error| super::stop::in_one_line(&error)).unwrap_or_default();
+    let reason = first_error
+        .map(|error| super::stop::in_one_line(&error))
+        .unwrap_or_default();
     Err(fault(&names[0], reason))
 }
 
@@ -78,10 +89,16 @@ fn check(changes: &Changes, request: &Buildrequest) -> Result<(), Stop> {
     let name = changes_name(request);
     let refuse = |text: String| Err(fault(&name, text));
     if changes.source != request.source {
-        return refuse(format!("Source is {}, expected {}", changes.source, request.source));
+        return refuse(format!(
+            "Source is {}, expected {}",
+            changes.source, request.source
+        ));
     }
     if changes.version != request.version {
-        return refuse(format!("Version is {}, expected {}", changes.version, request.version));
+        return refuse(format!(
+            "Version is {}, expected {}",
+            changes.version, request.version
+        ));
     }
     let architecture = changes
         .architectures
@@ -93,7 +110,10 @@ fn check(changes: &Changes, request: &Buildrequest) -> Result<(), Stop> {
     if changes.files.len() > MOST_FILES {
         return refuse(format!("lists {} files", changes.files.len()));
     }
-    let bytes = changes.files.iter().fold(0, |sum: u64, file| sum.saturating_add(file.size));
+    let bytes = changes
+        .files
+        .iter()
+        .fold(0, |sum: u64, file| sum.saturating_add(file.size));
     if bytes > MOST_BYTES {
         return refuse(format!("lists {bytes} bytes"));
     }
@@ -116,7 +136,9 @@ fn copy(from: File, listed: &ListedFile, directory: &Path) -> Result<(), Stop> {
     io::copy(&mut from.take(listed.size.saturating_add(1)), &mut to).map_err(failed(&path))?;
     to.seek(SeekFrom::Start(0)).map_err(failed(&path))?;
     let actual = Checksums::of(&mut to).map_err(failed(&path))?;
-    listed.compare(&actual).map_err(|text| fault(&listed.name, text))
+    listed
+        .compare(&actual)
+        .map_err(|text| fault(&listed.name, text))
 }
 
 fn fault(name: &FileName, fault: String) -> Stop {
@@ -155,7 +177,11 @@ mod tests {
 
     #[test]
     fn changes_of_anything_else_is_the_packages_fault() {
-        for other in [changes("bash", "amd64"), changes("hello", "arm64"), changes("hello", "source")] {
+        for other in [
+            changes("bash", "amd64"),
+            changes("hello", "arm64"),
+            changes("hello", "source"),
+        ] {
             let stop = check(&other, &request()).unwrap_err();
             assert_eq!(stop.status(), crate::build::BuildStatus::Attempted);
         }

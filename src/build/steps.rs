@@ -38,7 +38,10 @@ impl Build {
     ) -> Build {
         let backend = chroots.backend(&assignment.chroot);
         let chroot = &assignment.chroot;
-        let memo = chroots.home().chroot(&chroot.codename, &chroot.architecture).join("memo");
+        let memo = chroots
+            .home()
+            .chroot(&chroot.codename, &chroot.architecture)
+            .join("memo");
         Build {
             backend,
             memo: Memo::new(memo),
@@ -66,15 +69,23 @@ impl Build {
         })?;
         self.section("Prepare session")?;
         let session = self.phase("session", |build| {
-            build.log.say(&format!("Chroot {}, layer {layer}\n", build.assignment.chroot.name()))?;
-            let session = build.chroots.begin(build.backend.as_ref(), Some(&layer), Network::None)?;
+            build.log.say(&format!(
+                "Chroot {}, layer {layer}\n",
+                build.assignment.chroot.name()
+            ))?;
+            let session =
+                build
+                    .chroots
+                    .begin(build.backend.as_ref(), Some(&layer), Network::None)?;
             package::prepare(build, &session, dsc)?;
             Ok(session)
         })?;
         self.phase("unpack", |build| package::unpack(build, &session, dsc))?;
         self.phase("build", |build| package::build(build, &session, dsc, kind))?;
         let changes = self.phase("collect", |build| results::collect(build, &session))?;
-        self.phase("contents", |build| package::list_contents(build, &session, &changes))?;
+        self.phase("contents", |build| {
+            package::list_contents(build, &session, &changes)
+        })?;
         self.phase("end", |_| Ok(session.close()?))?;
         Ok(results::changes_name(&self.assignment.request))
     }
@@ -166,15 +177,21 @@ impl Build {
     }
 
     pub(super) fn remember(&self, kind: &str, digest: &str, answer: &str) -> Result<(), Stop> {
-        self.memo.put(kind, digest, answer).map_err(|source| Stop::Memo {
-            path: self.assignment.home.clone(),
-            source,
-        })
+        self.memo
+            .put(kind, digest, answer)
+            .map_err(|source| Stop::Memo {
+                path: self.assignment.home.clone(),
+                source,
+            })
     }
 }
 
 fn succeeded(step: Step, exit: Exit) -> Result<(), Stop> {
-    if exit.success() { Ok(()) } else { Err(Stop::Step { step, exit }) }
+    if exit.success() {
+        Ok(())
+    } else {
+        Err(Stop::Step { step, exit })
+    }
 }
 
 /// Names of the files that a .changes lists.

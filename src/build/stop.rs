@@ -30,10 +30,7 @@ pub(super) enum Stop {
     #[error("can't read {name}")]
     Signed { name: FileName, source: pgp::Error },
     #[error("{what}")]
-    Format {
-        what: String,
-        source: deb::Error,
-    },
+    Format { what: String, source: deb::Error },
     #[error("result {name}: {fault}")]
     Result { name: String, fault: String },
     #[error("can't keep result {path}")]
@@ -173,7 +170,10 @@ mod tests {
         assert_eq!(status(Step::Build), BuildStatus::Attempted);
         assert_eq!(status(Step::Resolve), BuildStatus::GivenBack);
         assert_eq!(status(Step::Update), BuildStatus::Failed);
-        assert_eq!(Stop::NothingToBuild("arm64".to_owned()).status(), BuildStatus::Skipped);
+        assert_eq!(
+            Stop::NothingToBuild("arm64".to_owned()).status(),
+            BuildStatus::Skipped
+        );
     }
 
     #[test]

@@ -14,7 +14,10 @@ use crate::model::Buildrequest;
 
 /// First lines of a log.
 pub(super) fn head(request: &Buildrequest, kind: Option<Kind>, begin: Timestamp) -> String {
-    let title = format!("{} {} ({})", request.source, request.version, request.architecture);
+    let title = format!(
+        "{} {} ({})",
+        request.source, request.version, request.architecture
+    );
     let lines = [
         ("Package", request.source.to_string()),
         ("Version", request.version.to_string()),
@@ -24,7 +27,10 @@ pub(super) fn head(request: &Buildrequest, kind: Option<Kind>, begin: Timestamp)
         ("Host Architecture", request.architecture.to_string()),
         ("Build Architecture", request.architecture.to_string()),
         ("Build Profiles", request.deb_build_profiles.clone()),
-        ("Build Type", kind.map_or("none", Kind::build_type).to_owned()),
+        (
+            "Build Type",
+            kind.map_or("none", Kind::build_type).to_owned(),
+        ),
     ];
     let program = format!("mini-buildd {}\n\n", env!("CARGO_PKG_VERSION"));
     program + &section::title(&title, begin) + &fields(&lines)
@@ -76,7 +82,13 @@ fn end(
     total: u64,
 ) -> String {
     let request = &build.assignment.request;
-    let of = |name: &str| verdict.summary.get(name).cloned().unwrap_or_else(|| "n/a".to_owned());
+    let of = |name: &str| {
+        verdict
+            .summary
+            .get(name)
+            .cloned()
+            .unwrap_or_else(|| "n/a".to_owned())
+    };
     let mut lines = vec![
         ("Build Architecture", request.architecture.to_string()),
         ("Build-Space", of("build_space")),
@@ -86,7 +98,10 @@ fn end(
     lines.extend(stop.map(|stop| ("Fail-Stage", stop.stage().to_owned())));
     lines.extend([
         ("Host Architecture", request.architecture.to_string()),
-        ("Install-Time", seconds(build.phases.wall("dependencies")).to_string()),
+        (
+            "Install-Time",
+            seconds(build.phases.wall("dependencies")).to_string(),
+        ),
         ("Machine Architecture", request.architecture.to_string()),
         ("Package", request.source.to_string()),
         ("Package-Time", of("package_time")),
@@ -95,8 +110,17 @@ fn end(
         ("Status", verdict.status.as_str().to_owned()),
         ("Version", request.version.to_string()),
     ]);
-    let error = verdict.error.iter().map(|error| format!("E: {error}\n")).collect::<String>();
-    let took = format!("{:02}:{:02}:{:02}", total / 3600, total / 60 % 60, total % 60);
+    let error = verdict
+        .error
+        .iter()
+        .map(|error| format!("E: {error}\n"))
+        .collect::<String>();
+    let took = format!(
+        "{:02}:{:02}:{:02}",
+        total / 3600,
+        total / 60 % 60,
+        total % 60
+    );
     let now = begin + Duration::from_secs(total);
     section::section("Summary")
         + &error
@@ -111,7 +135,8 @@ fn end(
 }
 
 fn times(verdict: &Verdict) -> String {
-    let in_seconds = |milliseconds: u64| format!("{}.{:02}", milliseconds / 1000, milliseconds % 1000 / 10);
+    let in_seconds =
+        |milliseconds: u64| format!("{}.{:02}", milliseconds / 1000, milliseconds % 1000 / 10);
     let rows = verdict.phases.iter().map(|phase| {
         let [wall, processor] = [phase.wall_ms, phase.cpu_ms].map(in_seconds);
         format!("{:<14} {wall:>9} {processor:>9}\n", phase.name)
@@ -132,7 +157,11 @@ mod tests {
 
     #[test]
     fn head_names_package_and_architectures() {
-        let head = head(&request(), Some(Kind::Full), "2026-11-22T05:46:20Z".parse().unwrap());
+        let head = head(
+            &request(),
+            Some(Kind::Full),
+            "2026-11-22T05:46:20Z".parse().unwrap(),
+        );
         assert!(head.contains("| hello 2.10-3 (amd64) "));
         assert!(head.contains("\nDistribution: trixie-test-unstable\n"));
         assert!(head.contains("\nBuild Type: binary\n"));

@@ -105,14 +105,20 @@ pub fn start_program(program: &Path, assignment: &Assignment) -> Result<Child, E
         .spawn()
         .map_err(failed)?;
     let mut ready = [0];
-    let answered = child.stdout.take().map_or(Ok(0), |mut stdout| stdout.read(&mut ready));
+    let answered = child
+        .stdout
+        .take()
+        .map_or(Ok(0), |mut stdout| stdout.read(&mut ready));
     if answered.map_err(failed)? == 1 {
         return Ok(child);
     }
     child.wait().map_err(failed)?;
     Err(Error::Ended {
         directory: directory.clone(),
-        said: fs::read_to_string(&messages).unwrap_or_default().trim().to_owned(),
+        said: fs::read_to_string(&messages)
+            .unwrap_or_default()
+            .trim()
+            .to_owned(),
     })
 }
 
@@ -152,14 +158,19 @@ fn read_verdict(directory: &Path) -> Result<Option<Verdict>, Error> {
         return Ok(None);
     };
     let mut text = String::new();
-    found.read_to_string(&mut text).map_err(file("read", &path))?;
+    found
+        .read_to_string(&mut text)
+        .map_err(file("read", &path))?;
     let verdict = serde_json::from_str(&text).map_err(|source| Error::Json { path, source })?;
     Ok(Some(verdict))
 }
 
 /// The supervisor's own main function: runs the assignment of `directory`, returns the exit code.
 pub fn main(directory: &Path) -> i32 {
-    tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).init();
+    tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .init();
     match supervise(directory) {
         Ok(()) => 0,
         Err(error) => {
@@ -232,7 +243,9 @@ fn read_dsc(build: &Build) -> Result<Dsc, Stop> {
 fn log_path(assignment: &Assignment) -> PathBuf {
     let request = &assignment.request;
     let base = request.key().package.file_base();
-    assignment.directory.join(format!("{base}_{}.buildlog", request.architecture))
+    assignment
+        .directory
+        .join(format!("{base}_{}.buildlog", request.architecture))
 }
 
 fn lock(directory: &Path) -> Result<File, Error> {
@@ -345,7 +358,10 @@ mod tests {
     #[test]
     fn a_directory_without_supervisor_is_not_running() {
         let directory = tempfile::tempdir().unwrap();
-        assert!(matches!(state(directory.path()).unwrap(), State::NotRunning));
+        assert!(matches!(
+            state(directory.path()).unwrap(),
+            State::NotRunning
+        ));
         assert!(wait(directory.path()).unwrap().is_none());
     }
 
@@ -355,7 +371,10 @@ mod tests {
         let lock = lock(directory.path()).unwrap();
         assert!(matches!(state(directory.path()).unwrap(), State::Running));
         drop(lock);
-        assert!(matches!(state(directory.path()).unwrap(), State::NotRunning));
+        assert!(matches!(
+            state(directory.path()).unwrap(),
+            State::NotRunning
+        ));
     }
 
     #[test]

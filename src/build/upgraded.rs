@@ -93,7 +93,9 @@ fn releases(build: &Build, foreign: &[Source]) -> Result<Vec<String>, Stop> {
         let text = match text {
             Some(text) => text,
             None => {
-                let (text, url) = fetched.next().expect("one was fetched for each that was missing");
+                let (text, url) = fetched
+                    .next()
+                    .expect("one was fetched for each that was missing");
                 build.remember(RELEASE, &digest(&[url]), &text)?;
                 text
             }
@@ -132,7 +134,9 @@ pub(super) fn fetch_all(urls: &[String]) -> Result<Vec<String>, Stop> {
 }
 
 fn make(build: &mut Build, foreign: &[Source], key: &LayerKey) -> Result<(), Stop> {
-    let session = build.chroots.begin(build.backend.as_ref(), None, Network::Host)?;
+    let session = build
+        .chroots
+        .begin(build.backend.as_ref(), None, Network::Host)?;
     let mut tree = packages::setup(build)?;
     tree.text("/etc/apt/sources.list", sources::list(foreign));
     session.unpack(tree)?;
@@ -144,7 +148,11 @@ fn make(build: &mut Build, foreign: &[Source], key: &LayerKey) -> Result<(), Sto
     if !plan.is_empty() {
         packages::download(build, &session, Step::Upgrade, &plan, &upgrade)?;
         build.run_step(&session, Step::Upgrade, &apt::get(&upgrade))?;
-        build.run_step(&session, Step::Upgrade, &apt::get(&["autoremove", "--purge"]))?;
+        build.run_step(
+            &session,
+            Step::Upgrade,
+            &apt::get(&["autoremove", "--purge"]),
+        )?;
     }
     packages::drop_requested(&session)?;
     Ok(session.freeze(key)?)

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use crate::build::{BuildStatus, Verdict};
 use crate::deb::{Changes, FileName};
 use crate::home;
-use crate::message::tarball::{self, Content, Member};
 use crate::message;
+use crate::message::tarball::{self, Content, Member};
 use crate::model::{Buildrequest, Buildresult};
 use crate::pgp;
 
@@ -102,7 +102,10 @@ fn built(directory: &Path, changes: &FileName) -> Result<Vec<Member>, Error> {
     let content = message::read_text(&path, CHANGES_LIMIT)?;
     let parsed: Changes = pgp::unauthenticated_text(&content)
         .map_err(|error| error.to_string())
-        .and_then(|text| text.parse().map_err(|error: crate::deb::Error| error.to_string()))
+        .and_then(|text| {
+            text.parse()
+                .map_err(|error: crate::deb::Error| error.to_string())
+        })
         .map_err(|fault| Error::File {
             action: "parse",
             path: path.clone(),
@@ -119,7 +122,10 @@ fn built(directory: &Path, changes: &FileName) -> Result<Vec<Member>, Error> {
 /// What is sent: files in order, then the .changes.
 pub(super) fn files(directory: &Path, request: &Buildrequest) -> (Vec<PathBuf>, PathBuf) {
     let name = request.result().file_name();
-    let files = [beside(directory, &request.buildlog()), tar(directory, &name)];
+    let files = [
+        beside(directory, &request.buildlog()),
+        tar(directory, &name),
+    ];
     (
         files.into_iter().filter(|path| path.is_file()).collect(),
         directory.join(name.as_str()),

@@ -116,7 +116,10 @@ impl Peers {
     /// Tells whether the key is that of the builder; who is no remote, is ourselves.
     pub fn is_builder(&self, fingerprint: &str, builder: &str) -> bool {
         if self.remotes.values().any(|url| url == builder) {
-            return self.remotes.get(fingerprint).is_some_and(|url| url == builder);
+            return self
+                .remotes
+                .get(fingerprint)
+                .is_some_and(|url| url == builder);
         }
         fingerprint == self.own
     }

@@ -17,8 +17,8 @@ use crate::cause::with_causes;
 use crate::deb::{Changes, Checksums, FileName};
 use crate::events::Events;
 use crate::home::Home;
-use crate::model::message::MessageKind;
 use crate::model::job::{BuildState, Packaging, PackagingState};
+use crate::model::message::MessageKind;
 use crate::model::{BuildKey, Buildrequest, Buildresult, PackageKey};
 use crate::pgp::{self, SigningKey, Verified};
 use crate::store::catalog::Catalog;
@@ -261,12 +261,7 @@ impl Door {
     }
 
     /// Keeps the message in quarantine and tells of it; a job that it claims to belong to stays as it is.
-    fn refuse(
-        &self,
-        staging: &Directory,
-        message: &Received,
-        fault: &Fault,
-    ) -> Result<(), Error> {
+    fn refuse(&self, staging: &Directory, message: &Received, fault: &Fault) -> Result<(), Error> {
         let content = staging
             .read(&message.changes, CHANGES_LIMIT)
             .ok()
@@ -320,8 +315,7 @@ fn read_changes(staging: &Directory, changes: &FileName) -> Result<Vec<u8>, Stop
 }
 
 fn parse(message: &Received, text: &str) -> Result<Changes, Fault> {
-    text.parse()
-        .map_err(|source| text_fault(message, source))
+    text.parse().map_err(|source| text_fault(message, source))
 }
 
 fn text_fault(message: &Received, source: crate::deb::Error) -> Fault {
@@ -448,7 +442,9 @@ fn link(
     let to = Directory::create(place).map_err(place_failed)?;
     let files = changes.files.iter().map(|file| &file.name);
     for name in files.chain([&message.changes]) {
-        staging.link(name, &to, name.as_str()).map_err(place_failed)?;
+        staging
+            .link(name, &to, name.as_str())
+            .map_err(place_failed)?;
     }
     to.sync().map_err(place_failed)
 }

@@ -126,7 +126,10 @@ fn compare_dsc(
         ));
     }
     for (number, file) in dsc.files.iter().enumerate() {
-        if dsc.files[..number].iter().any(|other| other.name == file.name) {
+        if dsc.files[..number]
+            .iter()
+            .any(|other| other.name == file.name)
+        {
             return Err(format!("Files: {} is listed twice", file.name));
         }
         if let Some(actual) = verified.get(&file.name) {

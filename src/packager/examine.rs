@@ -11,10 +11,10 @@ use crate::deb::{Architecture, Changes, Dsc, FileName, changelog};
 use crate::events::record;
 use crate::incoming::listing::parse_dsc;
 use crate::message;
-use crate::model::job::{BuildState, Packaging, PackagingState, RequestedBuild};
 use crate::model::build_sources::BuildSources;
-use crate::model::{Buildrequest, Diststr, Event, EventType, UploadOptions};
+use crate::model::job::{BuildState, Packaging, PackagingState, RequestedBuild};
 use crate::model::source::AptKey;
+use crate::model::{Buildrequest, Diststr, Event, EventType, UploadOptions};
 use crate::pgp::{self, Keyring, SigningKey};
 use crate::remotes::{self, Candidate};
 use crate::store::catalog::Catalog;
@@ -214,11 +214,7 @@ fn plan(
     let candidates = [own_builder(parts, catalog)];
     let mut asked = Vec::new();
     for option in buildrequest::architectures(&target, &dsc) {
-        let builder = remotes::choose(
-            &candidates,
-            &target.diststr.codename,
-            &option.architecture,
-        )?;
+        let builder = remotes::choose(&candidates, &target.diststr.codename, &option.architecture)?;
         let ends = Ends {
             upload_to: &parts.address.incoming_url,
             packager: &parts.address.http_url,
@@ -255,7 +251,10 @@ fn plan(
 
 fn nothing_to_build(dsc_name: FileName, dsc: &Dsc, target: &Target<'_>) -> Rejection {
     let asked = &target.distribution.architectures;
-    let asked: Vec<&str> = asked.iter().map(|option| option.architecture.as_str()).collect();
+    let asked: Vec<&str> = asked
+        .iter()
+        .map(|option| option.architecture.as_str())
+        .collect();
     Rejection::NothingToBuild {
         dsc: dsc_name,
         architectures: dsc.architectures.join(" "),
@@ -324,8 +323,7 @@ fn read_dsc(
         return Err(Rejection::NoDsc(packaging.changes.clone()).into());
     };
     let path = directory.join(listed.name.as_str());
-    let text =
-        message::read_text(&path, TEXT_LIMIT).map_err(|error| Stop::Failed(error.into()))?;
+    let text = message::read_text(&path, TEXT_LIMIT).map_err(|error| Stop::Failed(error.into()))?;
     let dsc = parse_dsc(&text).map_err(|fault| Rejection::Dsc {
         dsc: listed.name.clone(),
         fault,

@@ -54,9 +54,7 @@ fn install(parts: &Parts, packaging: &Packaging) -> Result<Packaging, Error> {
     let catalog = parts.store.read(Catalog::load)?;
     let rollbacks = rollbacks(&catalog, &diststr)?;
     let directory = parts.home.event_directory(&packaging.upload());
-    let dsc = upload
-        .file_ending_with(".dsc")
-        .ok_or(Error::NoTarget)?;
+    let dsc = upload.file_ending_with(".dsc").ok_or(Error::NoTarget)?;
     let mut binaries = Vec::new();
     for (_, result) in packaging.good_results() {
         if result.status() != Some("skipped") {
@@ -91,17 +89,22 @@ fn install(parts: &Parts, packaging: &Packaging) -> Result<Packaging, Error> {
 }
 
 fn rollbacks(catalog: &Catalog, diststr: &Diststr) -> Result<u32, Error> {
-    let (repository, _) = catalog.repository(&diststr.repository).ok_or(Error::NoTarget)?;
+    let (repository, _) = catalog
+        .repository(&diststr.repository)
+        .ok_or(Error::NoTarget)?;
     let layout = catalog.layout(&repository.layout).ok_or(Error::NoTarget)?;
     let suite = layout.suite(&diststr.suite).ok_or(Error::NoTarget)?;
     Ok(suite.rollback)
 }
 
 fn results(packaging: &Packaging) -> impl Iterator<Item = &Buildresult> {
-    packaging.builds.values().filter_map(|build| match &build.state {
-        BuildState::Done(result) => Some(&**result),
-        BuildState::Requested | BuildState::Sent => None,
-    })
+    packaging
+        .builds
+        .values()
+        .filter_map(|build| match &build.state {
+            BuildState::Done(result) => Some(&**result),
+            BuildState::Requested | BuildState::Sent => None,
+        })
 }
 
 /// Unpacks and verifies what the builder sent; returns the packages to install.
@@ -199,9 +202,8 @@ fn check_changes(changes: &Changes, result: &Buildresult) -> Result<(), String> 
 
 /// Only what the .changes lists may be in the tar, and all of it must.
 fn check_members(names: &[String], changes: &Changes, own: &str) -> Result<(), String> {
-    let is_listed = |name: &String| {
-        name == own || changes.files.iter().any(|file| file.name.as_str() == name)
-    };
+    let is_listed =
+        |name: &String| name == own || changes.files.iter().any(|file| file.name.as_str() == name);
     if let Some(extra) = names.iter().find(|name| !is_listed(name)) {
         return Err(format!("Files: {extra} is not listed"));
     }

@@ -44,7 +44,9 @@ pub fn find<'a>(catalog: &'a Catalog, distribution: &str) -> Result<Target<'a>, 
     if !repository.distributions.contains(&diststr.codename) {
         return Err(no_codename());
     }
-    let distribution = catalog.distribution(&diststr.codename).ok_or_else(no_codename)?;
+    let distribution = catalog
+        .distribution(&diststr.codename)
+        .ok_or_else(no_codename)?;
     let no_suite = || Rejection::NoSuite {
         distribution: name.clone(),
         suite: diststr.suite.to_string(),

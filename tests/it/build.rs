@@ -32,7 +32,10 @@ fn output(command: &mut Command) -> String {
 }
 
 fn architecture() -> Architecture {
-    output(Command::new("dpkg").arg("--print-architecture")).trim().parse().unwrap()
+    output(Command::new("dpkg").arg("--print-architecture"))
+        .trim()
+        .parse()
+        .unwrap()
 }
 
 /// The host's own release, from the archive that its apt uses.
@@ -51,7 +54,10 @@ fn host_source() -> Source {
         "Identifier: Packages",
     ]));
     let wanted = format!("Debian {codename} ");
-    let archive = targets.lines().find_map(|line| line.strip_prefix(&wanted)).unwrap();
+    let archive = targets
+        .lines()
+        .find_map(|line| line.strip_prefix(&wanted))
+        .unwrap();
     Source {
         origin: "Debian".to_owned(),
         suite: codename.to_string(),
@@ -105,7 +111,9 @@ impl Fixture {
         };
         let chroots = Chroots::new(home, Arc::new(launcher));
         if !chroots.exists(&chroot) {
-            chroots.bootstrap(&chroot, &source, &mut |line| eprintln!("{line}")).unwrap();
+            chroots
+                .bootstrap(&chroot, &source, &mut |line| eprintln!("{line}"))
+                .unwrap();
         }
         Fixture {
             chroots,
@@ -116,7 +124,10 @@ impl Fixture {
     }
 
     fn sources_list(&self) -> String {
-        format!("deb [] {} {} main\n", self.source.archives[0], self.source.suite)
+        format!(
+            "deb [] {} {} main\n",
+            self.source.archives[0], self.source.suite
+        )
     }
 
     /// A directory as the builder unpacks a buildrequest.
@@ -233,7 +244,12 @@ impl Package {
             fs::write(debian.join(file), text).unwrap();
         }
         output(Command::new("chmod").arg("755").arg(debian.join("rules")));
-        output(Command::new("dpkg-source").arg("-b").arg("tree").current_dir(directory));
+        output(
+            Command::new("dpkg-source")
+                .arg("-b")
+                .arg("tree")
+                .current_dir(directory),
+        );
         fs::remove_dir_all(tree).unwrap();
     }
 
@@ -269,13 +285,26 @@ fn package_is_built_as_an_ordinary_user_without_network() {
         ..Package::default()
     };
     let built = Fixture::get().build(&package);
-    assert_eq!(built.verdict.status, BuildStatus::Successful, "{}", built.log);
+    assert_eq!(
+        built.verdict.status,
+        BuildStatus::Successful,
+        "{}",
+        built.log
+    );
     let architecture = architecture();
-    let expected = ["all.deb", &format!("{architecture}.buildinfo"), &format!("{architecture}.changes")]
-        .map(|end| format!("mbd-test-plain_1.0_{end}"));
+    let expected = [
+        "all.buildinfo",
+        "all.deb",
+        &format!("{architecture}.changes"),
+    ]
+    .map(|end| format!("mbd-test-plain_1.0_{end}"));
     assert_eq!(built.results(), expected);
     let changes = built.directory.path().join("result").join(&expected[2]);
-    assert!(fs::read_to_string(changes).unwrap().contains("\nDistribution: host-test-unstable\n"));
+    assert!(
+        fs::read_to_string(changes)
+            .unwrap()
+            .contains("\nDistribution: host-test-unstable\n")
+    );
     assert!(built.log.contains("\nStatus: successful\n"));
 }
 
@@ -284,7 +313,11 @@ fn second_build_resolves_and_installs_nothing() {
     let fixture = Fixture::get();
     fixture.build(&Package::default());
     let again = fixture.build(&Package::default());
-    assert!(again.log.contains("Resolved and installed before."), "{}", again.log);
+    assert!(
+        again.log.contains("Resolved and installed before."),
+        "{}",
+        again.log
+    );
     assert_eq!(again.verdict.status, BuildStatus::Successful);
 }
 
@@ -296,8 +329,17 @@ fn status_is_not_read_from_the_log() {
         ..Package::default()
     };
     let built = Fixture::get().build(&package);
-    assert_eq!(built.verdict.status, BuildStatus::Attempted, "{}", built.log);
-    assert!(built.log.contains("\nFail-Stage: build\nHost"), "{}", built.log);
+    assert_eq!(
+        built.verdict.status,
+        BuildStatus::Attempted,
+        "{}",
+        built.log
+    );
+    assert!(
+        built.log.contains("\nFail-Stage: build\nHost"),
+        "{}",
+        built.log
+    );
     assert!(built.log.ends_with("disk space\n"));
 }
 
@@ -309,7 +351,12 @@ fn missing_build_dependency_gives_the_package_back_with_apts_words() {
         ..Package::default()
     };
     let built = Fixture::get().build(&package);
-    assert_eq!(built.verdict.status, BuildStatus::GivenBack, "{}", built.log);
+    assert_eq!(
+        built.verdict.status,
+        BuildStatus::GivenBack,
+        "{}",
+        built.log
+    );
     assert!(built.log.contains("mbd-there-is-no-such-package"));
 }
 
@@ -320,7 +367,10 @@ fn package_for_another_architecture_is_skipped() {
         architecture: "hurd-i386",
         ..Package::default()
     };
-    assert_eq!(Fixture::get().build(&package).verdict.status, BuildStatus::Skipped);
+    assert_eq!(
+        Fixture::get().build(&package).verdict.status,
+        BuildStatus::Skipped
+    );
 }
 
 /// Starts a build that goes on for ever and waits until it does.
@@ -335,11 +385,21 @@ fn start_endless(directory: &Path) -> std::process::Child {
     let child = supervisor::start_program(&program(), &assignment).unwrap();
     let log = directory.join(format!("mbd-test-endless_1.0_{}.buildlog", architecture()));
     let begin = std::time::Instant::now();
-    while !fs::read_to_string(&log).unwrap_or_default().contains("\nnow-it-hangs\n") {
-        assert!(begin.elapsed().as_secs() < 300, "{}", fs::read_to_string(&log).unwrap());
+    while !fs::read_to_string(&log)
+        .unwrap_or_default()
+        .contains("\nnow-it-hangs\n")
+    {
+        assert!(
+            begin.elapsed().as_secs() < 300,
+            "{}",
+            fs::read_to_string(&log).unwrap()
+        );
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
-    assert!(matches!(supervisor::state(directory).unwrap(), State::Running));
+    assert!(matches!(
+        supervisor::state(directory).unwrap(),
+        State::Running
+    ));
     child
 }
 
@@ -361,7 +421,10 @@ fn killed_supervisor_leaves_no_verdict_and_can_start_again() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(supervisor::wait(directory.path()).unwrap().is_none());
-    assert!(matches!(supervisor::state(directory.path()).unwrap(), State::NotRunning));
+    assert!(matches!(
+        supervisor::state(directory.path()).unwrap(),
+        State::NotRunning
+    ));
 }
 
 #[test]
@@ -374,6 +437,9 @@ fn package_is_installed_and_tried_in_a_throw_away_session() {
         package: &package,
         command: &["hello"],
     };
-    let said = fixture.chroots.try_package(&fixture.chroot, &trial, &mut |_| {}).unwrap();
+    let said = fixture
+        .chroots
+        .try_package(&fixture.chroot, &trial, &mut |_| {})
+        .unwrap();
     assert_eq!(said, "Hello, world!\n");
 }
