@@ -1,5 +1,6 @@
 //! The one integration test program: one file a user-visible matter.
 mod build;
+mod ftp;
 mod http;
 mod http_apt;
 mod site;
