@@ -77,10 +77,10 @@ impl Subordinate {
         };
         subordinate::choose(&wanted, &entries, &subordinate::parse_outer(&outer))
             .map(inside)
-            .map_err(|reason| Error::SubordinateIds {
+            .map_err(|source| Error::SubordinateIds {
                 file: file.to_path_buf(),
                 user: user.name.clone(),
-                reason,
+                source,
             })
     }
 }

@@ -1,6 +1,7 @@
 //! What this host lets sessions do, found by doing it.
 mod probe;
 
+use std::error::Error as _;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -97,10 +98,21 @@ fn finding(name: &'static str, error: Option<&Error>) -> Finding {
     Finding {
         name,
         problem: error.map(|error| Problem {
-            what: error.to_string(),
+            what: with_causes(error),
             remedy: error.remedy(),
         }),
     }
+}
+
+fn with_causes(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
 
 fn program_problem(program: &str) -> Option<Problem> {

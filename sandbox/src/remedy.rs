@@ -12,9 +12,7 @@ impl Error {
     /// Tells what would help, where that is known; may look at this host's settings.
     pub fn remedy(&self) -> Option<String> {
         match self {
-            Error::SubordinateIds {
-                file, user, reason, ..
-            } => Some(for_ids(file, user, *reason)),
+            Error::SubordinateIds { file, user, source } => Some(for_ids(file, user, *source)),
             Error::Refused { attempt, source } => {
                 let errno = source.raw_os_error().map(Errno::from_raw);
                 for_attempt(attempt, errno, &Host)

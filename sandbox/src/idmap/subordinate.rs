@@ -1,10 +1,8 @@
 //! Chooses one range of host ids from subuid(5) or subgid(5) and the map that the caller lives in.
-use std::fmt;
-
 /// Most ids that a session gets.
 const MOST: u32 = 65536;
 /// Debian's system users end at 999; the build user and nobody come on top.
-pub(crate) const FEWEST: u32 = 1002;
+const FEWEST: u32 = 1002;
 /// What systemd keeps for containers, where nothing else hands out ids (systemd's UIDS-GIDS).
 const CONTAINERS: (u32, u32) = (0x0008_0000, 0x6FFF_FFFF);
 /// Above the users that people have, below Debian's reserved ids and nobody (Policy 9.2.2).
@@ -72,42 +70,20 @@ pub(super) struct Wanted<'a> {
 }
 
 /// Why there are no ids for sessions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoIds {
     /// No entry names the user; the 65,536 ids from `free` on belong to nobody.
-    NoEntry {
-        free: u32,
-    },
+    #[error("there is no entry")]
+    NoEntry { free: u32 },
     /// There are entries, but too few of their ids exist in the user namespace the caller lives in.
-    NotInOuterMap {
-        usable: u32,
-    },
-    TooFew {
-        count: u32,
-        free: u32,
-    },
+    #[error("of the ids in the entry only {usable} exist in this user namespace")]
+    NotInOuterMap { usable: u32 },
+    #[error("the largest range has {count} ids, {FEWEST} are needed")]
+    TooFew { count: u32, free: u32 },
     /// Root without an entry, in a user namespace with no room.
+    #[error("no entry, and no {FEWEST} free ids in a row in this user namespace")]
     NoRoom,
-}
-
-impl fmt::Display for NoIds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            NoIds::NoEntry { .. } => write!(f, "there is no entry"),
-            NoIds::NotInOuterMap { usable } => write!(
-                f,
-                "of the ids in the entry only {usable} exist in this user namespace"
-            ),
-            NoIds::TooFew { count, .. } => {
-                write!(f, "the largest range has {count} ids, {FEWEST} are needed")
-            }
-            NoIds::NoRoom => write!(
-                f,
-                "no entry, and no {FEWEST} free ids in a row in this user namespace"
-            ),
-        }
-    }
 }
 
 /// Reads subuid(5); lines that make no sense are skipped, as newuidmap does.

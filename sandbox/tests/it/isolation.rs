@@ -212,3 +212,29 @@ fn other_sessions_are_not_seen() {
     assert!(!text.contains("sleep"), "{text}");
     sleeping.kill(9).unwrap();
 }
+
+#[test]
+fn hosts_own_tree_can_be_a_read_only_root() {
+    let root = Root::new();
+    let shared = root.shared("target");
+    let mut spec = sandbox::session_spec(Path::new("/"), Vec::new(), "box");
+    let mut oci_root = spec.root().clone().unwrap();
+    oci_root.set_readonly(Some(true));
+    spec.set_root(Some(oci_root));
+    let bind = oci_spec::runtime::MountBuilder::default()
+        .destination("/mnt")
+        .typ("bind")
+        .source(&shared)
+        .options(["bind".to_owned()])
+        .build()
+        .unwrap();
+    spec.mounts_mut().as_mut().unwrap().push(bind);
+    let session = root.launcher.begin(&spec).unwrap();
+    output(&session, "echo x >/mnt/file");
+    assert!(shared.join("file").exists());
+    let file = format!("/var/tmp/sandbox-test-{}", std::process::id());
+    assert_ne!(
+        exit_of(&session, &process(&["touch", &file])),
+        Exit::Code(0)
+    );
+}

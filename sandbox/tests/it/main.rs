@@ -2,6 +2,7 @@
 mod files;
 mod isolation;
 mod lifetime;
+mod nested;
 mod overlay;
 mod preflight;
 mod processes;
