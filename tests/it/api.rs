@@ -190,7 +190,8 @@ fn refusals_are_problems_in_stocks_words() {
 
 #[test]
 fn methods_and_slashes_are_stocks() {
-    let peer = Peer::start();
+    let mut peer = Peer::start();
+    peer.daemon.logged(" published ");
     for (method, path, status, location) in [
         ("GET", "/", 302, Some("/mini_buildd/events/")),
         ("GET", "/mini_buildd/", 302, Some("/mini_buildd/events/")),

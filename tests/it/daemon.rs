@@ -81,6 +81,7 @@ pub(crate) fn command(home: &Path) -> Command {
 pub(crate) struct Daemon {
     child: Child,
     log: BufReader<ChildStderr>,
+    lines: Vec<String>,
     http_url: String,
     pub(crate) incoming_url: String,
 }
@@ -89,24 +90,34 @@ impl Daemon {
     /// Starts it and waits until it serves.
     pub(crate) fn start(home: &Path) -> Daemon {
         let mut child = command(home).spawn().unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap());
-        let mut lines = String::new();
-        let word = |line: &str, name: &str| {
+        let log = BufReader::new(child.stderr.take().unwrap());
+        let mut daemon = Daemon {
+            child,
+            log,
+            lines: Vec::new(),
+            http_url: String::new(),
+            incoming_url: String::new(),
+        };
+        let line = daemon.logged(" serving ");
+        let word = |name: &str| {
             let value = line.split(name).nth(1).unwrap();
             value.split(' ').next().unwrap().to_owned()
         };
+        daemon.http_url = word(" http=");
+        daemon.incoming_url = word(" ftp=");
+        daemon
+    }
+
+    /// Waits for a line of its log, if it is not there yet.
+    pub(crate) fn logged(&mut self, text: &str) -> String {
         loop {
-            let mut line = String::new();
-            assert!(log.read_line(&mut line).unwrap() > 0, "it ended: {lines}");
-            if line.contains("serving") {
-                return Daemon {
-                    http_url: word(&line, " http="),
-                    incoming_url: word(&line, " ftp="),
-                    child,
-                    log,
-                };
+            if let Some(line) = self.lines.iter().find(|line| line.contains(text)) {
+                return line.clone();
             }
-            lines.push_str(&line);
+            let mut line = String::new();
+            let length = self.log.read_line(&mut line).unwrap();
+            assert!(length > 0, "it ended: {}", self.lines.concat());
+            self.lines.push(line);
         }
     }
 
