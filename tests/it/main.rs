@@ -1,5 +1,7 @@
 //! The one integration test program: one file a user-visible matter.
+mod api;
 mod build;
+mod daemon;
 mod ftp;
 mod http;
 mod http_apt;
