@@ -1,3 +1,7 @@
 //! The one integration test program: one file a user-visible matter.
 mod build;
+mod ftp;
 mod http;
+mod instance;
+mod package;
+mod uploads;
