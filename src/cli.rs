@@ -5,13 +5,17 @@
 mod api;
 mod completion;
 pub mod daemon;
+mod demo;
 pub mod doctor;
 mod documents;
 pub mod home;
 pub mod log;
 mod man;
 mod output;
+mod preflight;
+mod progress;
 mod supervise;
+mod up;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -42,6 +46,8 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Options),
+    Up(up::Options),
     Doctor(doctor::Options),
     Api(api::Options),
     Completion(completion::Options),
@@ -71,9 +77,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Doctor(options)) => doctor::run(&options),
         Some(Command::Api(options)) => api::run(&options),
         Some(Command::Completion(options)) => completion::run(&options, &mut command()),
+        Some(Command::Demo(options)) => demo::run(&options),
         Some(Command::Man(options)) => man::run(&options, command()),
         Some(Command::Documents(options)) => documents::run(&options),
         Some(Command::Supervise(options)) => Ok(supervise::run(&options)),
+        Some(Command::Up(options)) => up::run(&options),
     };
     ended.unwrap_or_else(|failure| {
         // Nobody is left to be told that standard error can't be written.

@@ -211,6 +211,10 @@ impl Home {
     pub fn log(&self) -> PathBuf {
         self.root.join("var/log")
     }
+    /// Process and URLs of the running daemon.
+    pub fn running(&self) -> PathBuf {
+        self.root.join("var/running.json")
+    }
     pub fn access_log(&self) -> PathBuf {
         self.log().join("access.log")
     }

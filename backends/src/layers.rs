@@ -15,6 +15,7 @@ use std::io::{self, BufReader, BufWriter, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::SystemTime;
 
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, openat, renameat_with};
@@ -23,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::lock::{Attempt, Lock, Sharing};
 use crate::trash::Trash;
-use crate::{Error, Layer, LayerKey, directory};
+use crate::{Error, Layer, LayerKey, directory, tool};
 
 pub(crate) const UPPER: &str = "upper";
 const RECORD: &str = "layer";
@@ -330,10 +331,10 @@ pub(crate) enum Added {
 }
 
 /// Waits until all that was written to the file system of `path` is on disk.
+///
+/// By a process of its own: a thread in syncfs(2) would keep this process from ending.
 pub(crate) fn sync_file_system(path: &Path) -> Result<(), Error> {
-    open_directory(path)
-        .and_then(rustix::fs::syncfs)
-        .map_err(|errno| Error::io("sync the file system of", path)(errno.into()))
+    tool::run(Command::new("sync").arg("--file-system").arg(path))
 }
 
 fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {

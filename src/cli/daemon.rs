@@ -1,11 +1,12 @@
 //! The daemon: binds its servers, starts the instance, serves until a signal.
-use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fs, io};
 
 use clap::Args;
+use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -62,8 +63,54 @@ pub enum Error {
     Ftp(#[from] ftp::Error),
     #[error("can't open {path}", path = path.display())]
     AccessLog { path: PathBuf, source: io::Error },
+    #[error("can't write {path}", path = path.display())]
+    Announce { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Instance(#[from] instance::Error),
+}
+
+/// What others on this machine need to know of a running daemon; a file while it runs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Running {
+    pub pid: u32,
+    pub http_url: String,
+    pub incoming_url: String,
+}
+
+/// Takes the file away when the daemon ends.
+struct Announced(PathBuf);
+
+impl Running {
+    /// `None` where none runs.
+    ///
+    /// After a kill the file is still there, its pid no daemon's.
+    pub fn read(home: &Home) -> Option<Running> {
+        serde_json::from_str(&fs::read_to_string(home.running()).ok()?).ok()
+    }
+
+    fn announce(instance: &Instance) -> io::Result<Announced> {
+        let running = Running {
+            pid: std::process::id(),
+            http_url: instance.address.http_url.clone(),
+            incoming_url: instance.address.incoming_url.clone(),
+        };
+        let path = instance.home.running();
+        home::replace(&path, &serde_json::to_vec(&running)?)?;
+        Ok(Announced(path))
+    }
+}
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        // Whoever reads it compares the pid.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+impl Options {
+    pub fn hostname(&self) -> String {
+        self.hostname.clone().unwrap_or_else(fqdn)
+    }
 }
 
 /// Runs the daemon until SIGTERM, SIGINT or SIGHUP.
@@ -109,9 +156,9 @@ pub async fn serve(
 ) -> Result<(), Error> {
     let home = options.home.home()?;
     let daemon = settings(&home)?;
-    let hostname = options.hostname.clone().unwrap_or_else(fqdn);
+    let hostname = options.hostname();
     let http_server = http::Server::bind(&options.http_endpoints).await?;
-    let ftp_server = ftp::Server::bind(&daemon.ftp_endpoint).await?;
+    let ftp_server = ftp::Server::bind(&daemon.ftp_endpoint, ftp::Limits::default())?;
     let address = address(
         hostname,
         (&options.http_endpoints[0], http_server.addresses()[0]),
@@ -127,6 +174,10 @@ pub async fn serve(
         ftp = instance.address.incoming_url,
         "serving"
     );
+    let _running = Running::announce(&instance).map_err(|source| Error::Announce {
+        path: instance.home.running(),
+        source,
+    })?;
     ready(&instance);
     let routes = http::router(&instance);
     tokio::join!(

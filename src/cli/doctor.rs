@@ -53,9 +53,10 @@ const SPACE: u64 = 3 << 30;
 
 pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let findings = examine(&options.home.home()?)?;
-    let text = match options.json {
-        true => plain(&as_json(&findings)) + "\n",
-        false => as_text(&findings),
+    let text = if options.json {
+        plain(&as_json(&findings)) + "\n"
+    } else {
+        as_text(&findings)
     };
     output::write(&text)?;
     let is_well = findings.iter().all(|finding| finding.problem.is_none());
@@ -66,11 +67,13 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
 pub fn examine(home: &Home) -> std::io::Result<Vec<Finding>> {
     let place = existing(home.root());
     let mut findings = vec![space(place)];
-    findings.extend(PROGRAMS.map(|(program, package)| Finding {
-        name: program,
-        problem: find(program)
-            .is_none()
-            .then(|| not_installed(program, package)),
+    findings.extend(PROGRAMS.map(|(program, package)| {
+        Finding {
+            name: program,
+            problem: find(program)
+                .is_none()
+                .then(|| not_installed(program, package)),
+        }
     }));
     findings.extend(FILES.map(|(name, file, package)| Finding {
         name,
@@ -82,7 +85,9 @@ pub fn examine(home: &Home) -> std::io::Result<Vec<Finding>> {
 
 /// Debian packages whose installation would mend something, each once.
 pub fn missing_packages(findings: &[Finding]) -> Vec<String> {
-    let problems = findings.iter().filter_map(|finding| finding.problem.as_ref());
+    let problems = findings
+        .iter()
+        .filter_map(|finding| finding.problem.as_ref());
     let mut packages: Vec<String> = problems
         .filter_map(|problem| problem.remedy.as_deref()?.strip_prefix(INSTALL))
         .flat_map(|packages| packages.split_whitespace().map(str::to_owned))

@@ -33,7 +33,7 @@ fn try_overlay(parts: &Parts, path: &Path) -> Result<(Exit, String), Error> {
         .create(lower.join("removed"))
         .and_then(|()| snapshot::make_directories(path))
         .map_err(Error::io("make directories in", path))?;
-    let root = snapshot::overlay(path, &[lower]);
+    let root = snapshot::mount(path, &[lower]);
     let spec = host::spec(&path.join("root"), root);
     let session = parts.launcher.begin(&spec)?;
     let script = ["/bin/sh", "-c", SCRIPT].map(str::to_owned);

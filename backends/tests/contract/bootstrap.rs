@@ -80,7 +80,7 @@ fn makes_a_base(fixture: &Fixture) {
         .stdin(Stdio::null())
         .spawn()
         .unwrap();
-    let midway = config.directory.join("base.new/root/usr/bin/dpkg");
+    let midway = config.directory.join("base.new/tree/root/usr/bin/dpkg");
     eventually("a half base", || midway.exists());
     killed.kill().unwrap();
     killed.wait().unwrap();

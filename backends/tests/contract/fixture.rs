@@ -145,15 +145,20 @@ impl Fixture {
 
 impl Drop for Fixture {
     fn drop(&mut self) {
-        // Only in a user namespace may an ordinary user delete what sessions made.
+        // Only in a user namespace may an ordinary user delete what sessions made. What still goes on
+        // in the background may be in the way.
+        let mut remove = self.launcher.storage_command("rm");
+        remove.arg("-rf").stderr(std::process::Stdio::null());
         for directory in [
             &self.config.directory,
             &self.config.sessions,
             &self.config.trash,
         ] {
-            let mut remove = self.launcher.storage_command("rm");
-            let _ = remove.arg("-rf").arg(directory).status();
+            remove.arg(directory);
         }
+        eventually("the directories to go", || {
+            remove.status().unwrap().success()
+        });
     }
 }
 
@@ -239,7 +244,7 @@ pub(crate) fn entries(directory: &Path) -> Vec<String> {
     names.filter(|name| !name.starts_with('.')).collect()
 }
 
-pub(crate) fn eventually(what: &str, holds: impl Fn() -> bool) {
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(120);
     while !holds() {
         assert!(Instant::now() < deadline, "still waiting for {what}");
