@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mini_buildd::deb::sources_list;
 use mini_buildd::endpoint::ServerEndpoint;
-use mini_buildd::ftp;
+use mini_buildd::ftp::{self, Limits};
 use mini_buildd::home::Home;
 use mini_buildd::http::{self, AccessLog};
 use mini_buildd::instance::Instance;
@@ -207,7 +207,7 @@ impl Running {
             .build()
             .unwrap();
         let http = runtime.block_on(http::Server::bind(&[loopback()])).unwrap();
-        let ftp = runtime.block_on(ftp::Server::bind(&loopback())).unwrap();
+        let ftp = runtime.block_on(async { ftp::Server::bind(&loopback(), Limits::default()).unwrap() });
         let address = Address {
             hostname: "buildd.test".into(),
             http_url: format!("http://{}", http.addresses()[0]),

@@ -2,6 +2,8 @@
 mod build;
 mod ftp;
 mod http;
+mod http_apt;
 mod instance;
 mod package;
+mod site;
 mod uploads;
