@@ -2,25 +2,55 @@
 //!
 //! An installation is prepared (files verified and placed in the pool, outside any transaction), then rows are changed
 //! in the caller's transaction, then what is dirty is published.
+//!
+//! Reading order: [`dist`] is what there is to publish; [`prepare`] (with [`pool`] and [`stanza`]), [`install`] and
+//! [`publish`] (with [`index`], [`contents`] and [`release`]) are the way of a package; [`listing`] answers questions,
+//! [`clean`] tidies up, [`disk`] is below all of them.
+//!
+//! A crash at any point leaves clients with the old or the new state of a dist; publishing again finishes the job.
+mod clean;
+#[cfg(test)]
+mod client;
+mod contents;
+mod disk;
+mod dist;
+#[cfg(test)]
+mod fixture;
+mod index;
+mod install;
+mod listing;
+mod pool;
+mod prepare;
+mod publish;
+mod release;
+#[cfg(test)]
+mod sample;
+mod stanza;
+
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::deb::{Architecture, Checksums, Component, FileName, PackageName, Version};
 use crate::model::Diststr;
 use crate::model::repository::Identity;
-use crate::pgp::SigningKey;
+use crate::pgp::{self, SigningKey};
 use crate::store::{Store, Transaction};
 
+pub use prepare::Prepared;
+
+/// One repository: its directory and its rows.
 pub struct ArchiveDir {
-    _directory: PathBuf,
-    _repository: Identity,
-    _store: Arc<Store>,
+    directory: PathBuf,
+    repository: Identity,
+    store: Arc<Store>,
 }
 
-/// What the Release file of a dist says, and how many rollbacks it shifts into.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What the Release file of a dist says, and which indices it has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DistSettings {
     pub diststr: Diststr,
     pub origin: String,
@@ -40,10 +70,6 @@ pub struct Installation {
     pub binaries: Vec<PathBuf>,
     pub directories: Vec<PathBuf>,
 }
-
-/// An installation whose files are verified, parsed and in the pool.
-#[derive(Debug)]
-pub struct Prepared {}
 
 /// A source package in a dist.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,64 +96,137 @@ pub struct PoolFile {
 pub enum Error {
     #[error(transparent)]
     Store(#[from] crate::store::Error),
+    #[error("can't {action} {path}")]
+    File {
+        action: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error("{file} is malformed")]
+    Malformed {
+        file: String,
+        source: crate::deb::Error,
+    },
+    #[error("can't take the signature off {file}")]
+    Signature { file: String, source: pgp::Error },
+    #[error("{file}: {fault}")]
+    Fault { file: String, fault: String },
+    #[error("{file}: {fault} in {dsc}")]
+    Checksum {
+        file: FileName,
+        fault: String,
+        dsc: FileName,
+    },
+    #[error("{file}, which {dsc} lists, is missing")]
+    Missing { file: FileName, dsc: FileName },
+    #[error("{path} is in the pool with other content (SHA-256 {present}, new file {wanted})")]
+    OtherContent {
+        path: String,
+        present: String,
+        wanted: String,
+    },
+    #[error("{path} has gone from the pool since it was prepared")]
+    Unprepared { path: String },
+    #[error("{package} is in the repository with other files")]
+    OtherFiles { package: String },
+    #[error("{source_package} {version} is in {diststr} with other binaries")]
+    OtherBinaries {
+        source_package: PackageName,
+        version: Version,
+        diststr: Diststr,
+    },
+    #[error("{diststr} is no distribution of repository {repository}")]
+    UnknownDist {
+        diststr: Diststr,
+        repository: Identity,
+    },
+    #[error("{diststr} has no {what} {word}, which {package} needs")]
+    NotInDist {
+        diststr: Diststr,
+        what: &'static str,
+        word: String,
+        package: String,
+    },
+    #[error("can't sign {diststr}")]
+    Sign {
+        diststr: Diststr,
+        source: pgp::Error,
+    },
+    #[error("the database has a malformed {what}: {value:?}")]
+    Row { what: &'static str, value: String },
 }
 
 impl ArchiveDir {
     pub fn new(directory: PathBuf, repository: Identity, store: Arc<Store>) -> ArchiveDir {
         ArchiveDir {
-            _directory: directory,
-            _repository: repository,
-            _store: store,
+            directory,
+            repository,
+            store,
         }
     }
+
     /// Makes the dists those that are wanted; new and changed ones become dirty.
-    pub fn configure(&self, _tx: &Transaction<'_>, _dists: &[DistSettings]) -> Result<(), Error> {
-        todo!()
+    ///
+    /// One that is no longer wanted is no longer published; its packages come back when it does.
+    pub fn configure(&self, tx: &Transaction<'_>, dists: &[DistSettings]) -> Result<(), Error> {
+        dist::configure(tx, &self.repository, dists)
     }
+
     /// Verifies every checksum, parses, and places the files in the pool; may be repeated.
-    pub fn prepare(&self, _installation: &Installation) -> Result<Prepared, Error> {
-        todo!()
+    ///
+    /// Writes to the database: not to be called inside a transaction.
+    pub fn prepare(&self, installation: &Installation) -> Result<Prepared, Error> {
+        prepare::prepare(self, installation)
     }
+
     /// Puts a prepared package into a dist; what was there moves into the dist's rollbacks 0 to `rollbacks` - 1.
+    ///
+    /// The same package again changes nothing.
     pub fn install(
         &self,
-        _tx: &Transaction<'_>,
-        _prepared: &Prepared,
-        _diststr: &Diststr,
-        _rollbacks: u32,
+        tx: &Transaction<'_>,
+        prepared: &Prepared,
+        diststr: &Diststr,
+        rollbacks: u32,
     ) -> Result<(), Error> {
-        todo!()
+        install::install(tx, &self.repository, prepared, diststr, rollbacks)
     }
+
     /// Publishes every dirty dist, InRelease last; returns their names.
-    pub fn publish(&self, _key: &SigningKey, _now: Timestamp) -> Result<Vec<Diststr>, Error> {
-        todo!()
+    ///
+    /// Writes to the database: not to be called inside a transaction.
+    pub fn publish(&self, key: &SigningKey, now: Timestamp) -> Result<Vec<Diststr>, Error> {
+        publish::publish(self, key, now, &mut |_| {})
     }
+
     /// Where a source is, in all dists, rollbacks included.
-    pub fn list(&self, _tx: &Transaction<'_>, _source: &PackageName) -> Result<Vec<Listed>, Error> {
-        todo!()
+    pub fn list(&self, tx: &Transaction<'_>, source: &PackageName) -> Result<Vec<Listed>, Error> {
+        listing::list(tx, &self.repository, source)
     }
+
     /// A file of a source package in the pool, whatever its component.
     pub fn pool_file(
         &self,
-        _tx: &Transaction<'_>,
-        _source: &PackageName,
-        _name: &FileName,
+        tx: &Transaction<'_>,
+        source: &PackageName,
+        name: &FileName,
     ) -> Result<Option<PoolFile>, Error> {
-        todo!()
+        pool::find(tx, &self.repository, source, name)
     }
+
     /// Digest over the published package indices of these dists: the same while apt sees the same packages.
-    pub fn content_digest(
-        &self,
-        _tx: &Transaction<'_>,
-        _dists: &[Diststr],
-    ) -> Result<String, Error> {
-        todo!()
+    pub fn content_digest(&self, tx: &Transaction<'_>, dists: &[Diststr]) -> Result<String, Error> {
+        listing::content_digest(tx, &self.repository, dists)
     }
+
     /// Deletes by-hash files that are neither of the last three generations nor an hour young.
-    pub fn clean(&self, _now: Timestamp) -> Result<(), Error> {
-        todo!()
+    ///
+    /// Writes to the database: not to be called inside a transaction.
+    pub fn clean(&self, now: Timestamp) -> Result<(), Error> {
+        clean::clean(self, now)
     }
+
     pub fn directory(&self) -> &Path {
-        &self._directory
+        &self.directory
     }
 }

@@ -1,8 +1,23 @@
 //! One build in a session: steps, log, verdict, results.
 //!
 //! Reading order: [`Assignment`] and [`Verdict`] are what goes in and comes out, both as files in the build's directory;
-//! [`supervisor`] is the process that owns a running build; `steps` are what it does; `log` is what people read.
+//! [`supervisor`] is the process that owns a running build; `steps` are what it does: `upgraded` and `dependencies` find
+//! or make the layers (with `sources`, `packages` and `memo`), `package` builds, `results` collects; `stop` is why a
+//! build ends early; `log`, `section`, `summary` and `usage` are what people read.
+mod dependencies;
+mod log;
+mod memo;
+mod package;
+mod packages;
+mod results;
+mod section;
+mod sources;
+mod steps;
+mod stop;
+mod summary;
 pub mod supervisor;
+mod upgraded;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -59,4 +74,53 @@ pub enum BuildStatus {
     GivenBack,
     /// The builder's fault.
     Failed,
+}
+
+impl BuildStatus {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            BuildStatus::Successful => "successful",
+            BuildStatus::Skipped => "skipped",
+            BuildStatus::Attempted => "attempted",
+            BuildStatus::GivenBack => "given-back",
+            BuildStatus::Failed => "failed",
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::model::build_check::Mode;
+
+    /// For hello 2.10-3 on amd64.
+    pub(crate) fn request() -> Buildrequest {
+        Buildrequest {
+            distribution: "trixie-test-unstable".to_owned(),
+            source: "hello".parse().unwrap(),
+            version: "2.10-3".parse().unwrap(),
+            architecture: "amd64".parse().unwrap(),
+            timecode: "20261122:054621:058520".parse().unwrap(),
+            upload_to: "ftp://buildd.example.org:8067".to_owned(),
+            packager: "http://buildd.example.org:8066".to_owned(),
+            arch_all: true,
+            build_dep_resolver: "apt".to_owned(),
+            sbuild_config_blocks: String::new(),
+            sbuild_setup_blocks: String::new(),
+            deb_build_options: String::new(),
+            deb_build_profiles: String::new(),
+            add_depends: String::new(),
+            lintian_mode: Mode::Disabled,
+            lintian_extra_options: String::new(),
+            autopkgtest_mode: Mode::Disabled,
+            piuparts_mode: Mode::Disabled,
+            builder: "http://buildd.example.org:8066".to_owned(),
+        }
+    }
+
+    #[test]
+    fn status_is_written_as_it_is_said() {
+        let json = serde_json::to_string(&BuildStatus::GivenBack).unwrap();
+        assert_eq!(json, format!("\"{}\"", BuildStatus::GivenBack.as_str()));
+    }
 }

@@ -1,1 +1,160 @@
 //! The command line: one file a command.
+//!
+//! Reading order: this file takes the command line apart; [`daemon`] is what runs without a subcommand; [`home`] and
+//! [`log`] are options that commands share.
+mod api;
+mod completion;
+pub mod daemon;
+mod demo;
+pub mod doctor;
+mod documents;
+pub mod home;
+pub mod log;
+mod man;
+mod output;
+mod preflight;
+mod progress;
+mod supervise;
+mod up;
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+/// Build daemon and apt repository for Debian packagers.
+///
+/// Without a command, runs the daemon in the foreground until SIGTERM, SIGINT or SIGHUP.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mini-buildd",
+    version,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true
+)]
+struct CommandLine {
+    #[command(flatten)]
+    daemon: daemon::Options,
+    #[command(flatten)]
+    log: log::Options,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(demo::Options),
+    Up(up::Options),
+    Doctor(doctor::Options),
+    Api(api::Options),
+    Completion(completion::Options),
+    Man(man::Options),
+    #[command(hide = true)]
+    Documents(documents::Options),
+    #[command(hide = true)]
+    Supervise(supervise::Options),
+}
+
+/// What ends a command before its time.
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// Runs what the arguments (the program's name first) ask for.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = by_name(arguments.into_iter().collect());
+    let parsed = command()
+        .try_get_matches_from(arguments)
+        .and_then(|matches| CommandLine::from_arg_matches(&matches));
+    let line = match parsed {
+        Ok(line) => line,
+        Err(usage) => usage.exit(),
+    };
+    line.log.start();
+    let ended = match line.command {
+        None => daemon::run(&line.daemon).map(|()| ExitCode::SUCCESS),
+        Some(Command::Doctor(options)) => doctor::run(&options),
+        Some(Command::Api(options)) => api::run(&options),
+        Some(Command::Completion(options)) => completion::run(&options, &mut command()),
+        Some(Command::Demo(options)) => demo::run(&options),
+        Some(Command::Man(options)) => man::run(&options, command()),
+        Some(Command::Documents(options)) => documents::run(&options),
+        Some(Command::Supervise(options)) => Ok(supervise::run(&options)),
+        Some(Command::Up(options)) => up::run(&options),
+    };
+    ended.unwrap_or_else(|failure| {
+        // Nobody is left to be told that standard error can't be written.
+        let _ = writeln!(std::io::stderr(), "error: {}", chain(failure.as_ref()));
+        ExitCode::FAILURE
+    })
+}
+
+fn command() -> clap::Command {
+    CommandLine::command()
+}
+
+/// Takes stock's other program names as commands: a link `mini-buildd-api` is `mini-buildd api`.
+fn by_name(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let program = arguments.first().map(Path::new).and_then(Path::file_name);
+    let named = program
+        .and_then(|program| program.to_str()?.strip_prefix("mini-buildd-"))
+        .map(OsString::from);
+    if let Some(name) = named
+        && command()
+            .get_subcommands()
+            .any(|known| *known.get_name() == *name)
+    {
+        arguments[0] = "mini-buildd".into();
+        arguments.insert(1, name);
+    }
+    arguments
+}
+
+/// An error with its causes in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let told = error.to_string();
+        if !text.ends_with(&told) {
+            text = format!("{text}: {told}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(words: &[&str]) -> Vec<OsString> {
+        words.iter().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn command_line_is_well_formed() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn link_runs_the_command_of_its_name() {
+        assert_eq!(
+            by_name(words(&["/usr/bin/mini-buildd-api", "--json", "status"])),
+            words(&["mini-buildd", "api", "--json", "status"])
+        );
+        for unchanged in [["mini-buildd", "doctor"], ["mini-buildd-nothing", "x"]] {
+            assert_eq!(by_name(words(&unchanged)), words(&unchanged));
+        }
+    }
+
+    #[test]
+    fn error_is_told_with_its_causes_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("can't read key")]
+        struct Outer(#[source] std::io::Error);
+        let error = Outer(std::io::Error::other("disk on fire"));
+        assert_eq!(chain(&error), "can't read key: disk on fire");
+    }
+}

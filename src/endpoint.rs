@@ -1,5 +1,6 @@
 //! Where servers listen and clients connect, in stock's notation: `tcp6:port=8066`, `tcp:host=H:port=P`, URLs.
 use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct ServerEndpoint {
     pub kind: Kind,
+    /// 0 with [`Kind::Unix`], whose option is `address`.
     pub port: u16,
     pub interface: Option<String>,
     /// Options beyond port and interface, as written.
@@ -23,6 +25,13 @@ pub enum Kind {
     Unix,
 }
 
+/// What is spoken at an endpoint; with [`Kind::Ssl`] over TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    Http,
+    Ftp,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("endpoint {text:?}: {fault}")]
 pub struct Error {
@@ -30,15 +39,105 @@ pub struct Error {
     pub fault: String,
 }
 
-impl FromStr for ServerEndpoint {
-    type Err = Error;
-    fn from_str(_text: &str) -> Result<Self, Error> {
-        todo!()
+impl Error {
+    fn new(text: &str, fault: impl Into<String>) -> Error {
+        Error {
+            text: text.to_owned(),
+            fault: fault.into(),
+        }
     }
 }
+
+impl ServerEndpoint {
+    pub fn option(&self, name: &str) -> Option<&str> {
+        option(&self.options, name)
+    }
+
+    /// Address to listen on; all addresses of its family without interface.
+    pub fn interface_or_any(&self) -> &str {
+        match (self.interface.as_deref(), self.kind) {
+            (Some(interface), _) => interface,
+            (None, Kind::Tcp6) => "::",
+            (None, Kind::Tcp | Kind::Ssl | Kind::Unix) => "0.0.0.0",
+        }
+    }
+
+    /// Public base URL without trailing slash: `host=`, else the interface if it is one address, else `fqdn`.
+    pub fn url(&self, protocol: Protocol, fqdn: &str) -> String {
+        let host = self
+            .option("host")
+            .or(self.interface.as_deref().filter(|text| !is_any(text)))
+            .unwrap_or(fqdn);
+        let scheme = Scheme::of(protocol, self.kind == Kind::Ssl);
+        format!("{scheme}://{}:{}", bracketed(host), self.port)
+    }
+}
+
+impl FromStr for ServerEndpoint {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let (word, mut options) = split(text).map_err(|fault| Error::new(text, fault))?;
+        let kind = match word.as_str() {
+            "tcp" => Kind::Tcp,
+            "tcp6" => Kind::Tcp6,
+            "ssl" | "tls" => Kind::Ssl,
+            "unix" => Kind::Unix,
+            other => return Err(Error::new(text, format!("unknown type {other:?}"))),
+        };
+        let positional = if kind == Kind::Unix {
+            "address"
+        } else {
+            "port"
+        };
+        if let Some((name, _)) = options.first_mut().filter(|(name, _)| name.is_empty()) {
+            positional.clone_into(name);
+        }
+        if let Some((_, value)) = options.iter().find(|(name, _)| name.is_empty()) {
+            return Err(Error::new(text, format!("{value:?} is not NAME=VALUE")));
+        }
+        let port = match (kind, take(&mut options, "port")) {
+            (Kind::Unix, None) if option(&options, "address").is_some() => 0,
+            (Kind::Unix, _) => return Err(Error::new(text, "address is needed")),
+            (_, None) => return Err(Error::new(text, "port is needed")),
+            (_, Some(port)) => parse_port(&port).map_err(|fault| Error::new(text, fault))?,
+        };
+        let interface = take(&mut options, "interface");
+        if interface
+            .as_ref()
+            .is_some_and(|text| text.parse::<IpAddr>().is_err())
+        {
+            return Err(Error::new(text, "interface is no IP address"));
+        }
+        if option(&options, "host").is_some_and(|host| !is_host(host)) {
+            return Err(Error::new(text, "host is no host name"));
+        }
+        Ok(ServerEndpoint {
+            kind,
+            port,
+            interface,
+            options,
+        })
+    }
+}
+
 impl fmt::Display for ServerEndpoint {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            Kind::Tcp => "tcp",
+            Kind::Tcp6 => "tcp6",
+            Kind::Ssl => "ssl",
+            Kind::Unix => "unix",
+        })?;
+        if self.kind != Kind::Unix {
+            write!(f, ":port={}", self.port)?;
+        }
+        if let Some(interface) = &self.interface {
+            write!(f, ":interface={}", escape(interface))?;
+        }
+        for (name, value) in &self.options {
+            write!(f, ":{name}={}", escape(value))?;
+        }
+        Ok(())
     }
 }
 impl TryFrom<String> for ServerEndpoint {
@@ -50,5 +149,315 @@ impl TryFrom<String> for ServerEndpoint {
 impl From<ServerEndpoint> for String {
     fn from(endpoint: ServerEndpoint) -> String {
         endpoint.to_string()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    Http,
+    Https,
+    Ftp,
+    Ftps,
+}
+
+impl Scheme {
+    pub fn of(protocol: Protocol, tls: bool) -> Scheme {
+        match (protocol, tls) {
+            (Protocol::Http, false) => Scheme::Http,
+            (Protocol::Http, true) => Scheme::Https,
+            (Protocol::Ftp, false) => Scheme::Ftp,
+            (Protocol::Ftp, true) => Scheme::Ftps,
+        }
+    }
+
+    fn default_port(self) -> u16 {
+        match self {
+            Scheme::Http => 80,
+            Scheme::Https => 443,
+            Scheme::Ftp => 21,
+            Scheme::Ftps => 990,
+        }
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+            Scheme::Ftp => "ftp",
+            Scheme::Ftps => "ftps",
+        })
+    }
+}
+
+/// A client's end: `tcp:host=H:port=P`, `tls:host=H:port=P` (HTTP both) or a URL without path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ClientEndpoint {
+    pub scheme: Scheme,
+    pub user: Option<String>,
+    /// Without brackets.
+    pub host: String,
+    pub port: u16,
+}
+
+impl ClientEndpoint {
+    /// Base URL without user and trailing slash; the port is always there.
+    pub fn url(&self) -> String {
+        format!("{}://{}:{}", self.scheme, bracketed(&self.host), self.port)
+    }
+
+    fn from_url(scheme: Scheme, rest: &str) -> Result<ClientEndpoint, String> {
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        let (user, address) = match authority.rsplit_once('@') {
+            Some((user, address)) => (Some(user.to_owned()), address),
+            None => (None, authority),
+        };
+        if user.as_ref().is_some_and(|user| user.contains(':')) {
+            return Err("a password has no place in a URL".into());
+        }
+        let (host, port) = match address
+            .strip_prefix('[')
+            .and_then(|text| text.split_once(']'))
+        {
+            Some((host, port)) => (host, port.strip_prefix(':')),
+            None => match address.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (address, None),
+            },
+        };
+        Ok(ClientEndpoint {
+            scheme,
+            user,
+            host: host.to_owned(),
+            port: port.map_or(Ok(scheme.default_port()), parse_port)?,
+        })
+    }
+
+    fn from_options(scheme: Scheme, text: &str) -> Result<ClientEndpoint, String> {
+        let (_, mut options) = split(text)?;
+        for (name, positional) in options.iter_mut().zip(["host", "port"]) {
+            if name.0.is_empty() {
+                positional.clone_into(&mut name.0);
+            }
+        }
+        let port = take(&mut options, "port").ok_or("port is needed")?;
+        Ok(ClientEndpoint {
+            scheme,
+            user: None,
+            host: take(&mut options, "host").ok_or("host is needed")?,
+            port: parse_port(&port)?,
+        })
+    }
+}
+
+impl FromStr for ClientEndpoint {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let endpoint = match text.split_once("://") {
+            Some(("http", rest)) => Self::from_url(Scheme::Http, rest),
+            Some(("https", rest)) => Self::from_url(Scheme::Https, rest),
+            Some(("ftp", rest)) => Self::from_url(Scheme::Ftp, rest),
+            Some(("ftps", rest)) => Self::from_url(Scheme::Ftps, rest),
+            Some((scheme, _)) => Err(format!("unknown scheme {scheme:?}")),
+            None if text.starts_with("tcp:") => Self::from_options(Scheme::Http, text),
+            None if text.starts_with("tls:") => Self::from_options(Scheme::Https, text),
+            None => Err("neither URL nor tcp:host=HOST:port=PORT".into()),
+        };
+        match endpoint {
+            Ok(endpoint) if is_host(&endpoint.host) => Ok(endpoint),
+            Ok(endpoint) => Err(Error::new(
+                text,
+                format!("{:?} is no host name", endpoint.host),
+            )),
+            Err(fault) => Err(Error::new(text, fault)),
+        }
+    }
+}
+impl fmt::Display for ClientEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let user = self.user.as_ref().map(|user| format!("{user}@"));
+        let (scheme, host, port) = (self.scheme, bracketed(&self.host), self.port);
+        write!(f, "{scheme}://{}{host}:{port}", user.unwrap_or_default())
+    }
+}
+impl TryFrom<String> for ClientEndpoint {
+    type Error = Error;
+    fn try_from(text: String) -> Result<Self, Error> {
+        text.parse()
+    }
+}
+impl From<ClientEndpoint> for String {
+    fn from(endpoint: ClientEndpoint) -> String {
+        endpoint.to_string()
+    }
+}
+
+type Options = Vec<(String, String)>;
+
+/// Splits at unescaped colons; a word without `=` has an empty name.
+fn split(text: &str) -> Result<(String, Options), String> {
+    let mut words: Options = vec![Default::default()];
+    let mut characters = text.chars();
+    while let Some(c) = characters.next() {
+        let (name, value) = words.last_mut().expect("it begins with one");
+        match c {
+            '\\' => value.push(characters.next().ok_or("ends with a backslash")?),
+            ':' => words.push(Default::default()),
+            '=' if name.is_empty() => *name = std::mem::take(value),
+            c => value.push(c),
+        }
+    }
+    let (_, kind) = words.remove(0);
+    for (index, (name, _)) in words.iter().enumerate() {
+        if !name.is_empty() && words[..index].iter().any(|(other, _)| other == name) {
+            return Err(format!("{name:?} is there twice"));
+        }
+    }
+    Ok((kind, words))
+}
+
+fn escape(value: &str) -> String {
+    value.replace('\\', "\\\\").replace(':', "\\:")
+}
+
+fn option<'a>(options: &'a Options, name: &str) -> Option<&'a str> {
+    let (_, value) = options.iter().find(|(other, _)| other == name)?;
+    Some(value)
+}
+
+fn take(options: &mut Options, name: &str) -> Option<String> {
+    let at = options.iter().position(|(other, _)| other == name)?;
+    Some(options.remove(at).1)
+}
+
+fn parse_port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| format!("{text:?} is no port"))
+}
+
+fn is_any(interface: &str) -> bool {
+    interface
+        .parse()
+        .is_ok_and(|address: IpAddr| address.is_unspecified())
+}
+
+fn is_host(host: &str) -> bool {
+    host.parse::<Ipv6Addr>().is_ok()
+        || host.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && host
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b))
+}
+
+fn bracketed(host: &str) -> String {
+    if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(text: &str) -> ServerEndpoint {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn stocks_notation_survives_a_round_trip() {
+        for text in [
+            "tcp6:port=8066",
+            "tcp:port=0:interface=127.0.0.1",
+            r"tcp6:port=8066:interface=\:\:1",
+            "ssl:port=8066:privateKey=/etc/key.pem:certKey=/etc/a=b.pem",
+            "unix:address=/run/socket",
+        ] {
+            assert_eq!(server(text).to_string(), text);
+        }
+        assert_eq!(server("tls:port=1").kind, Kind::Ssl);
+        assert_eq!(server("tcp:8080:interface=127.0.0.1").port, 8080);
+        assert_eq!(
+            server("unix:/run/socket").option("address"),
+            Some("/run/socket")
+        );
+    }
+
+    #[test]
+    fn urls_name_the_host_then_the_interface_then_the_fqdn() {
+        for (text, url) in [
+            ("tcp6:port=8066", "http://buildd.test:8066"),
+            ("tcp:port=80:interface=127.0.0.1", "http://127.0.0.1:80"),
+            ("tcp:port=80:interface=0.0.0.0", "http://buildd.test:80"),
+            (r"tcp6:port=80:interface=\:\:1", "http://[::1]:80"),
+            (
+                "ssl:port=443:interface=127.0.0.1:host=a.test",
+                "https://a.test:443",
+            ),
+        ] {
+            assert_eq!(server(text).url(Protocol::Http, "buildd.test"), url);
+        }
+        assert_eq!(server("tls:port=21").url(Protocol::Ftp, "a"), "ftps://a:21");
+        assert_eq!(server("tcp6:port=1").interface_or_any(), "::");
+        assert_eq!(server("tcp:port=1").interface_or_any(), "0.0.0.0");
+    }
+
+    #[test]
+    fn broken_server_endpoints_are_named() {
+        for (text, fault) in [
+            ("", "unknown type \"\""),
+            ("udp:port=1", "unknown type \"udp\""),
+            ("tcp", "port is needed"),
+            ("tcp:port=x", "\"x\" is no port"),
+            ("tcp:port=65536", "\"65536\" is no port"),
+            ("tcp:1:2", "\"2\" is not NAME=VALUE"),
+            ("tcp:port=1:port=2", "\"port\" is there twice"),
+            ("tcp:port=1:interface=eth0", "interface is no IP address"),
+            ("tcp:port=1:host=a/b", "host is no host name"),
+            ("unix:mode=660", "address is needed"),
+            ("tcp:port=1\\", "ends with a backslash"),
+        ] {
+            let error = text.parse::<ServerEndpoint>().unwrap_err();
+            assert_eq!(error.fault, fault);
+        }
+    }
+
+    #[test]
+    fn client_endpoints_have_urls() {
+        for (text, url) in [
+            ("tcp:host=buildd.test:port=8066", "http://buildd.test:8066"),
+            ("tls:host=buildd.test:port=8066", "https://buildd.test:8066"),
+            ("tcp:buildd.test:8066", "http://buildd.test:8066"),
+            (r"tcp:host=\:\:1:port=1", "http://[::1]:1"),
+            ("http://buildd.test", "http://buildd.test:80"),
+            ("https://admin@buildd.test/", "https://buildd.test:443"),
+            ("ftp://[::1]:8067", "ftp://[::1]:8067"),
+            ("ftps://buildd.test", "ftps://buildd.test:990"),
+        ] {
+            let endpoint: ClientEndpoint = text.parse().unwrap();
+            assert_eq!(endpoint.url(), url);
+            assert_eq!(endpoint.to_string().parse(), Ok(endpoint));
+        }
+    }
+
+    #[test]
+    fn broken_client_endpoints_are_named() {
+        for (text, fault) in [
+            (
+                "buildd.test:8066",
+                "neither URL nor tcp:host=HOST:port=PORT",
+            ),
+            ("gopher://a", "unknown scheme \"gopher\""),
+            ("http://u:p@a", "a password has no place in a URL"),
+            ("http://a/path", "\"a/path\" is no host name"),
+            ("http://", "\"\" is no host name"),
+            ("http://a:b", "\"b\" is no port"),
+            ("tcp:host=a", "port is needed"),
+        ] {
+            let error = text.parse::<ClientEndpoint>().unwrap_err();
+            assert_eq!(error.fault, fault);
+        }
     }
 }

@@ -2,38 +2,133 @@
 //!
 //! An event is a row in the transaction of its state change ([`crate::store::event_log`]); [`Events::flush`] writes the
 //! files of new rows and runs the hooks, so that each comes out once, whatever crashes.
-use std::sync::Arc;
+//!
+//! [`record`] makes events of messages, [`hooks`] runs what administrators put into etc/event-hooks.
+pub mod hooks;
+pub mod record;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::{fs, io};
 
 use tokio::sync::broadcast;
 
-use crate::home::Home;
-use crate::model::Event;
-use crate::store::Store;
+use crate::home::{self, Home};
+use crate::model::{Event, EventType};
+use crate::store::event_log::Logged;
+use crate::store::{self, Store, event_log};
+
+/// How many events an attached client may lag behind.
+const BACKLOG: usize = 512;
 
 pub struct Events {
-    _home: Home,
-    _store: Arc<Store>,
+    home: Home,
+    store: Arc<Store>,
+    attached: broadcast::Sender<Event>,
+    flushing: Mutex<()>,
 }
 
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     #[error(transparent)]
-    Store(#[from] crate::store::Error),
+    Store(#[from] store::Error),
+    #[error("can't write event {path}")]
+    Write { path: PathBuf, source: io::Error },
+}
+
+/// Whether the dists are known to be published as their rows are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Published {
+    Yes,
+    Unknown,
+}
+
+/// Tells whether an event may be told; who hears INSTALLED runs apt at once, so it waits for the publication.
+fn is_due(kind: EventType, published: Published) -> bool {
+    match kind {
+        EventType::Installed | EventType::Migrated | EventType::Removed => {
+            published == Published::Yes
+        }
+        EventType::Rejected
+        | EventType::Building
+        | EventType::Built
+        | EventType::Packaging
+        | EventType::Failed => true,
+    }
 }
 
 impl Events {
     pub fn new(home: Home, store: Arc<Store>) -> Events {
         Events {
-            _home: home,
-            _store: store,
+            home,
+            store,
+            attached: broadcast::Sender::new(BACKLOG),
+            flushing: Mutex::new(()),
         }
     }
+
     /// Writes the file of each new row, runs the hooks, tells attached clients. Synchronous.
+    ///
+    /// Events that tell of a change in a dist stay back: see [`Events::flush_published`].
     pub fn flush(&self) -> Result<(), Error> {
-        todo!()
+        self.flush_due(Published::Unknown)
     }
+
+    /// As [`Events::flush`], when every dist is published as its rows are.
+    pub fn flush_published(&self) -> Result<(), Error> {
+        self.flush_due(Published::Yes)
+    }
+
+    fn flush_due(&self, published: Published) -> Result<(), Error> {
+        let _one_at_a_time = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
+        let unwritten = self.store.read(event_log::unwritten)?;
+        for logged in unwritten {
+            if !is_due(logged.event.kind, published) {
+                continue;
+            }
+            let file = self.write(&logged)?;
+            hooks::run(&self.home.event_hooks(), &file);
+            self.store
+                .write(|tx| event_log::mark_written(tx, logged.id))?;
+            // An error only says that nobody is attached.
+            let _ = self.attached.send(logged.event);
+        }
+        Ok(())
+    }
+
+    fn write(&self, logged: &Logged) -> Result<PathBuf, Error> {
+        let directory = self.home.events().join(&logged.directory);
+        let path = directory.join(logged.event.file_name());
+        let text = serde_json::to_vec(&logged.event).map_err(io::Error::from);
+        fs::create_dir_all(&directory)
+            .and(text)
+            .and_then(|text| home::replace(&path, &text))
+            .map_err(|source| Error::Write {
+                path: path.clone(),
+                source,
+            })?;
+        Ok(path)
+    }
+
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
-        todo!()
+        self.attached.subscribe()
+    }
+
+    /// The newest events whose files are written, newest first.
+    pub fn recent(&self, limit: u32) -> Result<Vec<Logged>, Error> {
+        Ok(self.store.read(|tx| event_log::recent(tx, limit))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn installed_waits_for_the_publication() {
+        assert!(!is_due(EventType::Installed, Published::Unknown));
+        assert!(is_due(EventType::Installed, Published::Yes));
+        assert!(is_due(EventType::Failed, Published::Unknown));
     }
 }

@@ -21,7 +21,12 @@ pub enum Error {
     #[error("{url}: {fault}")]
     Failed { url: String, fault: String },
     #[error("{url}: answered {status}")]
-    Status { url: String, status: u16 },
+    Status {
+        url: String,
+        status: u16,
+        /// What it said to that.
+        body: Vec<u8>,
+    },
     #[error("{url}: longer than {limit} bytes")]
     TooLong { url: String, limit: usize },
     #[error("{url}: no answer within {seconds} s")]
@@ -58,6 +63,7 @@ impl Client {
             None => Err(Error::Status {
                 url: url.into(),
                 status: StatusCode::NOT_MODIFIED.as_u16(),
+                body: Vec::new(),
             }),
         }
     }
@@ -79,6 +85,7 @@ impl Client {
                 return Err(Error::Status {
                     url: url.into(),
                     status: response.status().as_u16(),
+                    body: read(url, response, limit).await.unwrap_or_default(),
                 });
             }
             let validators = Validators::of(response.headers());

@@ -116,18 +116,19 @@ struct Settings {
 }
 
 impl Server {
-    /// Takes the port of an endpoint; `passive_ports=MIN-MAX` is an option of it. Needs a tokio runtime.
-    pub fn bind(endpoint: &ServerEndpoint, limits: Limits) -> Result<Server, Error> {
+    /// Takes the port of an endpoint; `passive_ports=MIN-MAX` is an option of it.
+    pub async fn bind(endpoint: &ServerEndpoint) -> Result<Server, Error> {
+        Server::bind_with(endpoint, Limits::default()).await
+    }
+
+    pub async fn bind_with(endpoint: &ServerEndpoint, limits: Limits) -> Result<Server, Error> {
         let wrong = |fault: String| Error::Endpoint {
             endpoint: endpoint.to_string(),
             fault,
         };
-        let ports = endpoint
-            .options
-            .iter()
-            .find(|(name, _)| name == "passive_ports");
-        let passive_ports = ports
-            .map(|(_, ports)| passive::ports(ports))
+        let passive_ports = endpoint
+            .option("passive_ports")
+            .map(passive::ports)
             .transpose()
             .map_err(wrong)?;
         let address = SocketAddr::new(interface(endpoint).map_err(wrong)?, endpoint.port);
@@ -273,25 +274,30 @@ mod tests {
 
     #[tokio::test]
     async fn a_free_port_is_reported() {
-        let server = Server::bind(
-            &endpoint(Kind::Tcp, Some("127.0.0.1"), &[]),
-            Limits::default(),
-        )
-        .unwrap();
+        let local = endpoint(Kind::Tcp, Some("127.0.0.1"), &[]);
+        let server = Server::bind(&local).await.unwrap();
         assert_ne!(server.address().port(), 0);
         let same = ServerEndpoint {
             port: server.address().port(),
-            ..endpoint(Kind::Tcp, Some("127.0.0.1"), &[])
+            ..local
         };
-        let fault = Server::bind(&same, Limits::default()).unwrap_err();
+        let fault = Server::bind(&same).await.unwrap_err();
         assert!(matches!(fault, Error::Listen { .. }), "{fault}");
     }
 
     #[tokio::test]
     async fn tcp6_takes_both_families() {
-        let server = Server::bind(&endpoint(Kind::Tcp6, None, &[]), Limits::default()).unwrap();
+        let any = endpoint(Kind::Tcp6, None, &[]);
+        let server = Server::bind(&any).await.unwrap();
         let port = server.address().port();
         TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_malformed_port_range_is_named() {
+        let wrong = endpoint(Kind::Tcp, Some("127.0.0.1"), &[("passive_ports", "9")]);
+        let fault = Server::bind(&wrong).await.unwrap_err().to_string();
+        assert!(fault.contains("passive_ports \"9\""), "{fault}");
     }
 
     #[test]

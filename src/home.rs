@@ -60,17 +60,7 @@ impl Home {
     }
     /// Makes all directories, with their modes; refuses a home of the stock program.
     pub fn create(&self) -> Result<(), Error> {
-        let stock = self.root.join("config.sqlite");
-        match stock.try_exists() {
-            Ok(false) => {}
-            Ok(true) => return Err(Error::Stock { path: stock }),
-            Err(source) => {
-                return Err(Error::Look {
-                    path: stock,
-                    source,
-                });
-            }
-        }
+        self.refuse_stock()?;
         if let Some(parent) = self.root.parent() {
             fs::create_dir_all(parent).map_err(|source| Error::Make {
                 path: parent.into(),
@@ -81,6 +71,15 @@ impl Home {
             make(&path, mode).map_err(|source| Error::Make { path, source })?;
         }
         Ok(())
+    }
+    /// Refuses a home that holds the stock program's database.
+    pub fn refuse_stock(&self) -> Result<(), Error> {
+        let path = self.root.join("config.sqlite");
+        match path.try_exists() {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(Error::Stock { path }),
+            Err(source) => Err(Error::Look { path, source }),
+        }
     }
     /// Parents before children; what is private lets in the daemon only.
     fn directories(&self) -> Vec<(PathBuf, u32)> {
@@ -211,6 +210,10 @@ impl Home {
     }
     pub fn log(&self) -> PathBuf {
         self.root.join("var/log")
+    }
+    /// Process and URLs of the running daemon.
+    pub fn running(&self) -> PathBuf {
+        self.root.join("var/running.json")
     }
     pub fn access_log(&self) -> PathBuf {
         self.log().join("access.log")

@@ -1,1 +1,89 @@
 //! The HTTP server: API, repository, builds and events.
+//!
+//! Reading order: [`Server`] accepts connections and [`AccessLog`] writes down what they ask for; [`router`] says who
+//! answers: `calls` the API, [`files`] the trees on disk (`path` what is asked for, `tree` finds it below its root,
+//! `conditions` decides what is sent of it, `media_type` says what it is, `listing` shows directories), `events` the
+//! list of events. `problem` and `page` are how errors look.
+mod access_log;
+mod calls;
+mod conditions;
+mod events;
+pub mod files;
+mod listing;
+mod media_type;
+mod page;
+mod path;
+mod problem;
+mod server;
+mod tree;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::map_response;
+use axum::response::Response;
+use axum::routing::get;
+
+use crate::instance::Instance;
+
+pub use access_log::AccessLog;
+pub use server::{Error, Server};
+
+/// All routes of an instance.
+pub fn router(instance: &Arc<Instance>) -> Router {
+    finish(
+        Router::new()
+            .route("/", get(home))
+            .route("/mini_buildd/", get(home))
+            .merge(files::router(&instance.home))
+            .merge(calls::router(instance.clone()))
+            .merge(events::router(instance.clone())),
+    )
+}
+
+/// What holds for every answer.
+pub fn finish(routes: Router) -> Router {
+    routes
+        .fallback(elsewhere)
+        .layer(map_response(async |mut response: Response| {
+            let headers = response.headers_mut();
+            let nosniff = HeaderValue::from_static("nosniff");
+            headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+            headers
+                .entry(header::CONTENT_SECURITY_POLICY)
+                .or_insert(HeaderValue::from_static(page::POLICY));
+            response
+        }))
+}
+
+async fn home() -> Response {
+    redirect(StatusCode::FOUND, "/mini_buildd/events/")
+}
+
+/// Adds the slash that a page's URL lacks; nothing else is known.
+async fn elsewhere(method: Method, uri: Uri) -> Response {
+    let is_page = uri.path().starts_with("/mini_buildd") && !uri.path().ends_with('/');
+    if is_page && matches!(method, Method::GET | Method::HEAD) {
+        return redirect(StatusCode::MOVED_PERMANENTLY, &with_slash(&uri));
+    }
+    page::error(StatusCode::NOT_FOUND)
+}
+
+fn with_slash(uri: &Uri) -> String {
+    match uri.query() {
+        Some(query) => format!("{}/?{query}", uri.path()),
+        None => format!("{}/", uri.path()),
+    }
+}
+
+fn redirect(status: StatusCode, to: &str) -> Response {
+    match HeaderValue::try_from(to) {
+        Ok(location) => {
+            let mut response = page::error(status);
+            response.headers_mut().insert(header::LOCATION, location);
+            response
+        }
+        Err(_) => page::error(StatusCode::NOT_FOUND),
+    }
+}

@@ -1,13 +1,22 @@
 //! Puts all of it together; start, stop, recover.
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::builder::Builder;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tracing::{error, info};
+
+use crate::builder::{self, Builder};
+use crate::cause::with_causes;
 use crate::events::Events;
-use crate::home::Home;
-use crate::incoming::Incoming;
+use crate::home::{self, Home, Lock};
+use crate::incoming::door::{self, Door};
+use crate::incoming::{self, Incoming};
 use crate::model::{Address, Daemon};
-use crate::pgp::SigningKey;
-use crate::store::Store;
+use crate::pgp::{self, SigningKey};
+use crate::remotes::Load;
+use crate::store::{self, Store, items};
+use crate::{packager, setup};
 
 pub struct Instance {
     pub home: Home,
@@ -18,24 +27,175 @@ pub struct Instance {
     pub incoming: Arc<Incoming>,
     pub events: Arc<Events>,
     pub builder: Builder,
+    shutdown: watch::Sender<bool>,
+    tasks: Mutex<JoinSet<()>>,
+    _lock: Lock,
 }
 
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    #[error("{home} holds no instance yet; make one with: mini-buildd up --home {home}")]
-    NotSetUp { home: std::path::PathBuf },
+    #[error(
+        "{home} holds no instance yet; make one with: mini-buildd up --home {home}",
+        home = home.display()
+    )]
+    NotSetUp { home: PathBuf },
+    #[error(transparent)]
+    Home(#[from] home::Error),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    Key(#[from] pgp::Error),
+    #[error(transparent)]
+    Setup(#[from] setup::Error),
+    #[error(transparent)]
+    Incoming(#[from] incoming::Error),
+    #[error("the start ended early: {0}")]
+    Ended(String),
+}
+
+/// What is read from home and database before the tasks start.
+struct Opened {
+    lock: Lock,
+    store: Arc<Store>,
+    key: Arc<SigningKey>,
+    daemon: Daemon,
 }
 
 impl Instance {
     /// Opens home and database, brings every job to its next state or back to its last safe one, starts the engine.
     ///
     /// The servers are bound already: `address` is final. They accept connections after this.
-    pub async fn start(_home: Home, _address: Address) -> Result<Arc<Instance>, Error> {
-        todo!()
+    pub async fn start(home: Home, address: Address) -> Result<Arc<Instance>, Error> {
+        Instance::start_with(home, address, PathBuf::from("/proc/self/exe")).await
     }
+
+    /// As [`Instance::start`], where another program than this one is to supervise builds.
+    pub async fn start_with(
+        home: Home,
+        address: Address,
+        supervisor: PathBuf,
+    ) -> Result<Arc<Instance>, Error> {
+        let opened = {
+            let (home, hostname) = (home.clone(), address.hostname.clone());
+            tokio::task::spawn_blocking(move || open(&home, &hostname))
+                .await
+                .map_err(|ended| Error::Ended(ended.to_string()))??
+        };
+        let instance = run(home, address, opened, supervisor);
+        instance.incoming.recover()?;
+        Ok(instance)
+    }
+
     /// Ends the engine in order; running builds go on under their supervisors.
     pub async fn stop(&self) {
-        todo!()
+        self.shutdown.send_replace(true);
+        let mut tasks = {
+            let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *tasks)
+        };
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(panicked) = ended {
+                error!(%panicked, "a task of the engine ended badly");
+            }
+        }
+        let events = Arc::clone(&self.events);
+        let flushed = tokio::task::spawn_blocking(move || events.flush()).await;
+        if let Ok(Err(error)) = flushed {
+            error!(error = with_causes(&error), "can't write events");
+        }
+        info!("stopped");
     }
+}
+
+fn open(home: &Home, hostname: &str) -> Result<Opened, Error> {
+    let not_set_up = || Error::NotSetUp {
+        home: home.root().into(),
+    };
+    home.refuse_stock()?;
+    if !home.database().exists() || !home.signing_key().exists() {
+        return Err(not_set_up());
+    }
+    home.create()?;
+    let lock = home.lock()?;
+    let store = Arc::new(Store::open(&home.database())?);
+    let daemon = store.read::<_, Error>(|tx| Ok(items::get::<Daemon>(tx, "daemon")?))?;
+    let (daemon, _) = daemon.ok_or_else(not_set_up)?;
+    store.write(|tx| setup::archives::configure(tx, home, &store, hostname))?;
+    Ok(Opened {
+        lock,
+        key: Arc::new(SigningKey::load(&home.signing_key())?),
+        store,
+        daemon,
+    })
+}
+
+/// Starts the tasks; they begin with what an earlier run left.
+fn run(home: Home, address: Address, opened: Opened, supervisor: PathBuf) -> Arc<Instance> {
+    let Opened {
+        lock,
+        store,
+        key,
+        daemon,
+    } = opened;
+    let (shutdown, stopping) = watch::channel(false);
+    let (closed, staged) = mpsc::unbounded_channel();
+    let (arrived, arrivals) = mpsc::unbounded_channel();
+    let (requested, requests) = mpsc::unbounded_channel();
+    let events = Arc::new(Events::new(home.clone(), Arc::clone(&store)));
+    let slots = usize::try_from(daemon.max_parallel_builds).unwrap_or(1);
+    let load = Arc::new(Load::new(slots));
+    let door = Door {
+        home: home.clone(),
+        store: Arc::clone(&store),
+        key: Arc::clone(&key),
+        events: Arc::clone(&events),
+        packager: arrived.clone(),
+        builder: requested,
+    };
+    let packager = packager::Parts {
+        home: home.clone(),
+        store: Arc::clone(&store),
+        key: Arc::clone(&key),
+        address: address.clone(),
+        daemon: daemon.clone(),
+        events: Arc::clone(&events),
+        load: Arc::clone(&load),
+    };
+    let builder = builder::Parts {
+        home: home.clone(),
+        store: Arc::clone(&store),
+        key: Arc::clone(&key),
+        address: address.clone(),
+        events: Arc::clone(&events),
+        load: Arc::clone(&load),
+        supervisor,
+    };
+    let mut tasks = JoinSet::new();
+    tasks.spawn(door::run(
+        Arc::new(door),
+        staged,
+        closed.clone(),
+        stopping.clone(),
+    ));
+    tasks.spawn(packager::run(
+        Arc::new(packager),
+        arrivals,
+        arrived,
+        stopping.clone(),
+    ));
+    tasks.spawn(builder::run(Arc::new(builder), requests, stopping));
+    Arc::new(Instance {
+        incoming: Arc::new(Incoming::new(home.clone(), Arc::clone(&store), closed)),
+        home,
+        store,
+        key,
+        address,
+        daemon,
+        events,
+        builder: Builder::new(load),
+        shutdown,
+        tasks: Mutex::new(tasks),
+        _lock: lock,
+    })
 }

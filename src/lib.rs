@@ -4,6 +4,7 @@
 //! 0 formats ([`deb`], [`endpoint`]), 1 model ([`model`]), 2 outside ([`home`], [`command`], [`store`], [`archive`],
 //! [`pgp`], [`upload`], [`fetch`]), 3 engine ([`chroots`], [`remotes`], [`events`], [`build`], [`incoming`],
 //! [`packager`], [`builder`], [`instance`]), 4 calls ([`api`]), 5 front ends ([`http`], [`ftp`], [`cli`]).
+pub mod cause;
 pub mod deb;
 pub mod endpoint;
 
@@ -23,6 +24,7 @@ pub mod chroots;
 pub mod events;
 pub mod incoming;
 pub mod instance;
+pub mod message;
 pub mod packager;
 pub mod remotes;
 pub mod setup;

@@ -1,4 +1,7 @@
 //! Program name and arguments → one function of `cli`.
-fn main() {
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
     sandbox::helper_main(std::env::args_os().skip(1));
+    mini_buildd::cli::main(std::env::args_os())
 }

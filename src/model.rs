@@ -2,10 +2,13 @@
 //!
 //! Reading order: [`status`], [`diststr`], the items that administrators configure ([`daemon`], [`source`], [`layout`],
 //! [`distribution`], [`repository`], [`chroot`], [`remote`], [`user`]), then what happens to an upload:
-//! [`upload_options`], [`build_check`], [`version_scheme`], [`key`], [`buildrequest`], [`job`], [`event`].
+//! [`upload_options`], [`build_check`], [`version_scheme`], [`key`], [`build_sources`], [`message`],
+//! [`buildrequest`], [`buildresult`], [`job`], [`event`].
 pub mod address;
 pub mod build_check;
+pub mod build_sources;
 pub mod buildrequest;
+pub mod buildresult;
 pub mod chroot;
 pub mod daemon;
 pub mod distribution;
@@ -14,6 +17,7 @@ pub mod event;
 pub mod job;
 pub mod key;
 pub mod layout;
+pub mod message;
 pub mod remote;
 pub mod repository;
 pub mod source;
@@ -23,7 +27,8 @@ pub mod user;
 pub mod version_scheme;
 
 pub use address::Address;
-pub use buildrequest::{Buildrequest, Buildresult};
+pub use buildrequest::Buildrequest;
+pub use buildresult::Buildresult;
 pub use chroot::Chroot;
 pub use daemon::Daemon;
 pub use distribution::Distribution;
@@ -31,6 +36,7 @@ pub use diststr::Diststr;
 pub use event::{Event, EventType};
 pub use key::{BuildKey, PackageKey, Timecode};
 pub use layout::{Layout, SuiteOptions};
+pub use message::MessageKind;
 pub use remote::Remote;
 pub use repository::Repository;
 pub use source::{Archive, Source};
@@ -60,4 +66,19 @@ pub struct Invalid {
     pub name: String,
     pub field: &'static str,
     pub fault: String,
+}
+
+/// Makes the error of one field of an item.
+pub(crate) fn invalid<T: Item>(item: &T, field: &'static str, fault: impl Into<String>) -> Invalid {
+    Invalid {
+        kind: T::KIND,
+        name: item.name(),
+        field,
+        fault: fault.into(),
+    }
+}
+
+/// A text for one line of a configuration file or control field.
+pub(crate) fn is_one_line(text: &str) -> bool {
+    !text.chars().any(char::is_control)
 }

@@ -1,1 +1,115 @@
-//! Makes the items of a new instance from what the host tells.
+//! Set-up of a new instance: what the host is decides which items it gets.
+//!
+//! [`host`] reads the host, [`items`] decides (pure), [`apply`] puts the items into the database; [`archives`] makes
+//! the dists those of the configured repositories, here and at every start.
+pub mod archives;
+pub mod host;
+pub mod items;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::home::{self, Home};
+use crate::model::{Invalid, Item, Status};
+use crate::pgp::{self, SigningKey};
+use crate::store::{self, Store, Transaction};
+
+pub use host::{HostFacts, host_facts};
+pub use items::{Items, Wishes, items};
+
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    #[error(transparent)]
+    Home(#[from] home::Error),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    Archive(#[from] crate::archive::Error),
+    #[error(transparent)]
+    Key(#[from] pgp::Error),
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    #[error(transparent)]
+    Name(#[from] crate::deb::Error),
+    #[error(
+        "no apt source of this host has {codename}; name one in /etc/apt/sources.list.d/ and run apt-get update"
+    )]
+    NoSource { codename: String },
+    #[error("{origin} has no known keyring for {codename}; install {package}")]
+    NoKeyring {
+        origin: String,
+        codename: String,
+        package: String,
+    },
+    #[error("/etc/os-release names no VERSION_CODENAME")]
+    NoCodename,
+    #[error("can't read {path}")]
+    Read {
+        path: std::path::PathBuf,
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Command(#[from] crate::command::Error),
+}
+
+/// Makes home, key and database of a new instance with these items; may be repeated.
+pub fn create(home: &Home, hostname: &str, items: &Items) -> Result<(), Error> {
+    home.create()?;
+    if !home.signing_key().exists() {
+        let daemon = &items.daemon;
+        let name = format!("mini-buildd archive {}", daemon.identity);
+        SigningKey::generate(&name, &daemon.email_address)?.save(&home.signing_key())?;
+    }
+    let store = Arc::new(Store::open(&home.database())?);
+    apply(home, &store, hostname, items)
+}
+
+/// Makes the items active and the dists those of the repositories, all or nothing.
+pub fn apply(home: &Home, store: &Arc<Store>, hostname: &str, items: &Items) -> Result<(), Error> {
+    items.validate()?;
+    store.write(|tx| {
+        items.put(tx)?;
+        archives::configure(tx, home, store, hostname)
+    })
+}
+
+impl Items {
+    fn put(&self, tx: &Transaction<'_>) -> Result<(), Error> {
+        put(tx, &self.daemon)?;
+        put_all(tx, &self.archives)?;
+        put_all(tx, &self.sources)?;
+        put(tx, &self.layout)?;
+        put(tx, &self.distribution)?;
+        put(tx, &self.repository)?;
+        put(tx, &self.chroot)?;
+        put_all(tx, &self.uploaders)
+    }
+
+    fn validate(&self) -> Result<(), Invalid> {
+        self.daemon.validate()?;
+        validate_all(&self.archives)?;
+        validate_all(&self.sources)?;
+        self.layout.validate()?;
+        self.distribution.validate()?;
+        self.repository.validate()?;
+        self.chroot.validate()?;
+        validate_all(&self.uploaders)
+    }
+}
+
+fn put<T: Item>(tx: &Transaction<'_>, item: &T) -> Result<(), Error> {
+    let status = Status::Active {
+        checked: Timestamp::now(),
+    };
+    Ok(store::items::put(tx, item, status)?)
+}
+
+fn put_all<T: Item>(tx: &Transaction<'_>, items: &[T]) -> Result<(), Error> {
+    items.iter().try_for_each(|item| put(tx, item))
+}
+
+fn validate_all<T: Item>(items: &[T]) -> Result<(), Invalid> {
+    items.iter().try_for_each(Item::validate)
+}

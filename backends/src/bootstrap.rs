@@ -111,7 +111,9 @@ impl Cache {
 }
 
 fn spec(what: &Bootstrap, rootfs: &dyn Rootfs, cache: &Cache) -> Spec {
-    let mut mounts = host::mounts();
+    let mut spec = host::spec(&cache.root, host::tmpfs("/", "755"));
+    let mounts = spec.mounts_mut().get_or_insert_default();
+    mounts.push(host::tmpfs("/root", "700"));
     mounts.push(host::read_only(
         &what.keyring,
         keyring_inside(&what.keyring),
@@ -121,7 +123,7 @@ fn spec(what: &Bootstrap, rootfs: &dyn Rootfs, cache: &Cache) -> Spec {
         mounts.push(host::read_only(path, path));
     }
     mounts.extend(target_mounts(rootfs));
-    host::spec(&cache.root, mounts)
+    spec
 }
 
 /// The new base and its /dev.

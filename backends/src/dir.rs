@@ -1,15 +1,16 @@
 //! overlayfs on a directory.
 //!
 //! ```text
-//! directory/base.new/root   a base in the making
-//! directory/base/root       the base
-//! directory/layers, locks   see `layers`
-//! sessions/NAME/            see `snapshot`
+//! directory/base.new/tree/root   a base in the making
+//! directory/base/tree/root       the base
+//! directory/layers, locks        see `layers`
+//! sessions/NAME/                 see `snapshot`
 //! ```
 //! Trees belong to the subordinate ids that sessions run with, the directories around them to the
 //! caller: those it makes and renames itself, so opening and closing a snapshot takes no process.
 //! What uses the base holds a shared lock on `base`, what changes it an exclusive one.
 mod check;
+mod overlay;
 mod snapshot;
 mod source;
 
@@ -119,7 +120,7 @@ impl Dir {
             None => crate::layers::Stack::default(),
         };
         stack.locks.push(lock);
-        stack.uppers.push(self.base().join("root"));
+        stack.uppers.push(source::root(&self.base()));
         Snapshot::new(
             Arc::clone(&self.parts),
             &self.config.sessions,
@@ -174,12 +175,16 @@ impl Backend for Dir {
         *self.created() = None;
         self.drop_unfinished_base()?;
         let path = self.new_base();
-        directory::make_private(&path).map_err(Error::io("make directory", &path))?;
+        directory::make_private(&path)
+            .and_then(|()| directory::make_open_to_all(&path.join(source::NOTHING)))
+            .and_then(|()| directory::make_open_to_all(&path.join(source::SCRATCH)))
+            .and_then(|()| directory::make_open_to_all(&path.join(source::TREE)))
+            .map_err(Error::io("make directories in", directory))?;
         let Attempt::Locked(lock) = Lock::attempt(&path, Sharing::Exclusive)? else {
             return Err(Error::InUse { path });
         };
         let mut make_root = self.parts.launcher.storage_command("mkdir");
-        make_root.arg("--mode=755").arg(path.join("root"));
+        make_root.arg("--mode=755").arg(source::root(&path));
         if let Err(error) = tool::run(&mut make_root) {
             self.parts.trash.put(&path)?;
             return Err(error);

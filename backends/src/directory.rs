@@ -16,8 +16,8 @@ pub(crate) fn make_private_all(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).recursive(true).create(path)
 }
 
-/// Makes a directory, inside a private one, in which the ids of a session may make entries.
-pub(crate) fn make_writable_for_all(path: &Path) -> io::Result<()> {
+/// Makes a directory, inside a private one, that all ids of a session may use.
+pub(crate) fn make_open_to_all(path: &Path) -> io::Result<()> {
     make_private(path)?;
     fs::set_permissions(path, Permissions::from_mode(0o777))
 }

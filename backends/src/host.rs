@@ -4,8 +4,8 @@ use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use oci_spec::runtime::{Mount, Root, Spec};
-use sandbox::{Exit, Network, Process, Session, Stdio, User};
+use oci_spec::runtime::{Mount, Spec};
+use sandbox::{Exit, Network, Process, Session, Stdio, User, session_spec};
 
 use crate::Error;
 
@@ -14,9 +14,12 @@ const PROGRAMS: &[&str] = &[
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/libo32",
 ];
 
-/// What programs of the host read in /etc to find libraries, names, addresses and certificates.
+/// What programs of the host read in /etc to find libraries, names, addresses, certificates and
+/// a proxy.
 const CONFIGURATION: &[&str] = &[
     "/etc/alternatives",
+    "/etc/apt/apt.conf",
+    "/etc/apt/apt.conf.d",
     "/etc/debian_version",
     "/etc/gai.conf",
     "/etc/group",
@@ -32,37 +35,13 @@ const CONFIGURATION: &[&str] = &[
     "/etc/wgetrc",
 ];
 
-/// A session on the directory `root`, whose first mount may cover it.
-pub(crate) fn spec(root: &Path, mounts: Vec<Mount>) -> Spec {
-    let mut session_root = Root::default();
-    session_root
-        .set_path(root.to_owned())
-        .set_readonly(Some(false));
-    let mut spec = Spec::default();
-    spec.set_root(Some(session_root))
-        .set_mounts(Some(mounts))
-        // The default would take capabilities away that root of a session has otherwise.
-        .set_process(None);
-    spec
-}
-
-/// A root of one's own with what the host's programs need.
-pub(crate) fn mounts() -> Vec<Mount> {
-    let mut mounts = vec![tmpfs("/", "755")];
-    mounts.extend(programs());
+/// A session on the directory `root`, covered by `cover`, with the host's programs.
+pub(crate) fn spec(root: &Path, cover: Mount) -> Spec {
+    let mut spec = session_spec(root, vec![cover], "localhost");
+    let mounts = spec.mounts_mut().get_or_insert_default();
+    mounts.extend(existing(PROGRAMS));
     mounts.extend(existing(CONFIGURATION));
-    mounts.extend([
-        proc("/proc"),
-        tmpfs("/dev", "755"),
-        devpts("/dev/pts"),
-        tmpfs("/tmp", "1777"),
-        tmpfs("/root", "700"),
-    ]);
-    mounts
-}
-
-pub(crate) fn programs() -> Vec<Mount> {
-    existing(PROGRAMS)
+    spec
 }
 
 fn existing(paths: &[&str]) -> Vec<Mount> {

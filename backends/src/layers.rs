@@ -15,6 +15,7 @@ use std::io::{self, BufReader, BufWriter, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::SystemTime;
 
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, openat, renameat_with};
@@ -23,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::lock::{Attempt, Lock, Sharing};
 use crate::trash::Trash;
-use crate::{Error, Layer, LayerKey, directory};
+use crate::{Error, Layer, LayerKey, directory, tool};
 
 pub(crate) const UPPER: &str = "upper";
 const RECORD: &str = "layer";
@@ -39,11 +40,12 @@ struct Record {
     boot: String,
 }
 
-/// A record that counts, with what stands beside it.
+/// A layer as it is on disk.
 #[derive(Clone, Debug)]
 struct Found {
     record: Record,
     used: SystemTime,
+    synced: bool,
 }
 
 /// The layers of one base.
@@ -213,14 +215,16 @@ impl Layers {
     /// Brings the layers to disk that are not yet.
     pub(crate) fn sync(&self) -> Result<(), Error> {
         let mut unsynced = Vec::new();
-        for name in self.names()? {
-            let path = self.directory.join(&name);
-            if path.join(RECORD).exists() && !path.join(SYNCED).exists() {
-                match open_directory(&path) {
-                    Ok(descriptor) => unsynced.push((path, descriptor)),
-                    Err(Errno::NOENT) => {}
-                    Err(errno) => return Err(Error::io("open", &path)(errno.into())),
-                }
+        // Of layers that count: what a crash of the machine left must not become trusted.
+        for (key, found) in self.all()? {
+            if found.synced {
+                continue;
+            }
+            let path = self.path(&key)?;
+            match open_directory(&path) {
+                Ok(descriptor) => unsynced.push((path, descriptor)),
+                Err(Errno::NOENT) => {}
+                Err(errno) => return Err(Error::io("open", &path)(errno.into())),
             }
         }
         if unsynced.is_empty() {
@@ -299,8 +303,12 @@ impl Layers {
         let Ok(record) = serde_json::from_reader::<_, Record>(BufReader::new(file)) else {
             return Ok(None);
         };
-        let counts = counts(&record, path.join(SYNCED).exists(), &boot()?);
-        Ok(counts.then_some(Found { record, used }))
+        let found = Found {
+            record,
+            used,
+            synced: path.join(SYNCED).exists(),
+        };
+        Ok(counts(&found, &boot()?).then_some(found))
     }
 
     fn names(&self) -> Result<Vec<OsString>, Error> {
@@ -323,10 +331,10 @@ pub(crate) enum Added {
 }
 
 /// Waits until all that was written to the file system of `path` is on disk.
+///
+/// By a process of its own: a thread in syncfs(2) would keep this process from ending.
 pub(crate) fn sync_file_system(path: &Path) -> Result<(), Error> {
-    open_directory(path)
-        .and_then(rustix::fs::syncfs)
-        .map_err(|errno| Error::io("sync the file system of", path)(errno.into()))
+    tool::run(Command::new("sync").arg("--file-system").arg(path))
 }
 
 fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
@@ -345,8 +353,8 @@ fn valid(key: &LayerKey) -> Result<&str, Error> {
     }
 }
 
-fn counts(record: &Record, synced: bool, boot: &str) -> bool {
-    synced || record.boot == boot
+fn counts(found: &Found, boot: &str) -> bool {
+    found.synced || found.record.boot == boot
 }
 
 fn is_whole(all: &BTreeMap<LayerKey, Found>, key: &LayerKey) -> bool {
@@ -410,32 +418,30 @@ mod tests {
         LayerKey(text.to_owned())
     }
 
-    fn record(parent: Option<&str>, boot: &str) -> Record {
-        Record {
-            parent: parent.map(key),
-            made: SystemTime::UNIX_EPOCH,
-            boot: boot.to_owned(),
+    fn found(parent: Option<&str>, boot: &str, synced: bool) -> Found {
+        Found {
+            record: Record {
+                parent: parent.map(key),
+                made: SystemTime::UNIX_EPOCH,
+                boot: boot.to_owned(),
+            },
+            used: SystemTime::UNIX_EPOCH,
+            synced,
         }
     }
 
     fn all(layers: &[(&str, Option<&str>)]) -> BTreeMap<LayerKey, Found> {
+        let layers = layers.iter();
         layers
-            .iter()
-            .map(|(name, parent)| {
-                let found = Found {
-                    record: record(*parent, "boot"),
-                    used: SystemTime::UNIX_EPOCH,
-                };
-                (key(name), found)
-            })
+            .map(|(name, parent)| (key(name), found(*parent, "boot", true)))
             .collect()
     }
 
     #[test]
     fn an_unsynced_layer_counts_in_its_own_boot_only() {
-        assert!(counts(&record(None, "this"), false, "this"));
-        assert!(!counts(&record(None, "last"), false, "this"));
-        assert!(counts(&record(None, "last"), true, "this"));
+        assert!(counts(&found(None, "this", false), "this"));
+        assert!(!counts(&found(None, "last", false), "this"));
+        assert!(counts(&found(None, "last", true), "this"));
     }
 
     #[test]

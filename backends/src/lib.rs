@@ -61,6 +61,8 @@ pub trait Rootfs: Send {
     /// Root of the tree, as [`oci_spec::runtime::Root`] names it.
     fn path(&self) -> &Path;
     /// Mounts that make up the tree, done by the sandbox in its user namespace, before all others.
+    ///
+    /// For one session: a later one asks again.
     fn mounts(&self) -> Vec<Mount>;
     /// Makes the changes so far a read-only layer that later snapshots start from.
     ///

@@ -53,9 +53,10 @@ impl Lock {
             Err(Errno::WOULDBLOCK) => return Ok(Attempt::Busy),
             Err(errno) => return Err(failed(path, errno)),
         }
+        let lock = Lock { descriptor };
         // Between open and flock its former holder may have renamed it away.
-        if is_at(&descriptor, path)? {
-            Ok(Attempt::Locked(Lock { descriptor }))
+        if is_at(&lock.descriptor, path)? {
+            Ok(Attempt::Locked(lock))
         } else {
             Ok(Attempt::Missing)
         }
@@ -69,16 +70,24 @@ impl Lock {
                 .map_err(|errno| failed(path, errno))?;
             retry_on_intr(|| flock(&descriptor, FlockOperation::LockExclusive))
                 .map_err(|errno| failed(path, errno))?;
-            if is_at(&descriptor, path)? {
-                return Ok(Lock { descriptor });
+            let lock = Lock { descriptor };
+            if is_at(&lock.descriptor, path)? {
+                return Ok(lock);
             }
         }
     }
 
     /// Gives a child process, as one of its standard descriptors, a share in the lock:
-    /// it is free when this value is dropped and the child has ended.
+    /// should this process be killed, the lock is held until the child has ended.
     pub(crate) fn share(&self) -> io::Result<Stdio> {
         self.descriptor.try_clone().map(Stdio::from)
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing alone would not do: a child of another thread has the descriptor until it execs.
+        let _ = flock(&self.descriptor, FlockOperation::Unlock);
     }
 }
 

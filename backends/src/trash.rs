@@ -17,6 +17,8 @@ use crate::{Error, directory, tool};
 
 /// Held while trees are deleted, by whichever process does it.
 const LOCK: &str = ".lock";
+/// Trees that one command deletes; making its user namespace costs more than a small tree.
+const AT_ONCE: usize = 100;
 
 /// Directory in which trees wait for their deletion.
 pub(crate) struct Trash {
@@ -71,12 +73,12 @@ fn empty(directory: &Path, launcher: &Launcher) -> Result<(), Error> {
     }
     let lock_file = directory.join(LOCK);
     let lock = Lock::wait(&lock_file)?;
-    for path in waiting(directory)? {
-        let mut command = deletion(launcher, &path);
-        // The child holds the lock too: should this process end before it, no other deletes beside it.
+    for paths in waiting(directory)?.chunks(AT_ONCE) {
+        let mut command = deletion(launcher, paths);
+        // Should this process end before the child, no other deletes beside it.
         command.stdin(lock.share().map_err(Error::io("share lock", &lock_file))?);
         if let Err(error) = tool::run(&mut command) {
-            warn(&error, &path);
+            warn(&error, directory);
         }
     }
     Ok(())
@@ -87,9 +89,9 @@ fn waiting(directory: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(names.iter().map(|name| directory.join(name)).collect())
 }
 
-/// Deletes any tree: as root of the user namespace rm may enter directories of mode 000,
+/// Deletes trees of any kind: as root of the user namespace rm may enter directories of mode 000,
 /// and it walks by descriptor, so that depth is no limit.
-fn deletion(launcher: &Launcher, path: &Path) -> Command {
+fn deletion(launcher: &Launcher, paths: &[PathBuf]) -> Command {
     let mut command = launcher.storage_command("ionice");
     command
         .args([
@@ -101,11 +103,11 @@ fn deletion(launcher: &Launcher, path: &Path) -> Command {
             "--one-file-system",
             "--",
         ])
-        .arg(path);
+        .args(paths);
     command
 }
 
-fn warn(error: &Error, path: &Path) {
+fn warn(error: &Error, directory: &Path) {
     let error: &dyn std::error::Error = error;
-    tracing::warn!(error, path = %path.display(), "can't delete what is in the trash");
+    tracing::warn!(error, directory = %directory.display(), "can't empty the trash");
 }

@@ -19,13 +19,13 @@ pub(crate) fn hold(control: OwnedFd) {
     let Ok(Some((begin, _))) = control.receive::<Begin>() else {
         return;
     };
-    if let Err(refusal) = begin_session(&control, begin) {
+    if let Err(refusal) = begin_session(&control, &begin) {
         // When the library is gone, there is nobody to tell.
         let _ = control.send(&Begun::Refused(refusal), &[]);
     }
 }
 
-fn begin_session(control: &Channel, begin: Begin) -> Result<(), Refusal> {
+fn begin_session(control: &Channel, begin: &Begin) -> Result<(), Refusal> {
     userns::enter(
         &begin.ids,
         CloneFlags::CLONE_NEWNS
@@ -38,7 +38,7 @@ fn begin_session(control: &Channel, begin: Begin) -> Result<(), Refusal> {
         pipe_with(PipeFlags::CLOEXEC).map_err(|errno| Attempt::Fork.refused(errno))?;
     let Some(pid) = syscall::fork().map_err(|errno| Attempt::Fork.refused(errno))? else {
         drop(alive);
-        init::run(control, holder_alive, begin);
+        init::run(control, &holder_alive, begin);
     };
     let pid = Pid::from_raw(pid.as_raw()).expect("fork gives the parent a pid above zero");
     watch(control, pid);

@@ -4,7 +4,7 @@ mod subordinate;
 use std::fs;
 use std::path::Path;
 
-use nix::unistd::{Gid, Uid, User, getegid, geteuid};
+use nix::unistd::{User, getegid, geteuid};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -26,26 +26,62 @@ pub struct IdMap {
     pub gids: Vec<IdRange>,
 }
 
-/// user or group, each with its file of subordinate ids
+/// Kind of id, each with its file of subordinate ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum Subordinate {
     Uid,
     Gid,
 }
 
-impl Kind {
-    pub(crate) fn subordinate_file(self) -> &'static Path {
+impl Subordinate {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Subordinate::Uid => "subordinate uids",
+            Subordinate::Gid => "subordinate gids",
+        }
+    }
+
+    pub(crate) fn file(self) -> &'static Path {
         Path::new(match self {
-            Kind::Uid => "/etc/subuid",
-            Kind::Gid => "/etc/subgid",
+            Subordinate::Uid => "/etc/subuid",
+            Subordinate::Gid => "/etc/subgid",
         })
     }
 
     fn outer_map(self) -> &'static Path {
         Path::new(match self {
-            Kind::Uid => "/proc/self/uid_map",
-            Kind::Gid => "/proc/self/gid_map",
+            Subordinate::Uid => "/proc/self/uid_map",
+            Subordinate::Gid => "/proc/self/gid_map",
         })
+    }
+
+    pub(crate) fn of_caller(self) -> Result<Vec<IdRange>, Error> {
+        let user = caller()?;
+        let file = self.file();
+        let entries = match fs::read_to_string(file) {
+            Ok(text) => subordinate::parse(&text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(source) => return Err(read_error(file, source)),
+        };
+        let outer_file = self.outer_map();
+        let outer =
+            fs::read_to_string(outer_file).map_err(|source| read_error(outer_file, source))?;
+        let wanted = Wanted {
+            name: &user.name,
+            id: user.uid.as_raw(),
+            own: match self {
+                Subordinate::Uid => geteuid().as_raw(),
+                Subordinate::Gid => getegid().as_raw(),
+            },
+            is_root: user.uid.is_root(),
+        };
+        subordinate::choose(&wanted, &entries, &subordinate::parse_outer(&outer))
+            .map(inside)
+            .map_err(|source| Error::SubordinateIds {
+                file: file.to_path_buf(),
+                user: user.name.clone(),
+                source,
+            })
     }
 }
 
@@ -54,10 +90,9 @@ impl IdMap {
     ///
     /// Root without an entry there gets ids that no entry names.
     pub fn of_caller() -> Result<IdMap, Error> {
-        let user = caller()?;
         Ok(IdMap {
-            uids: map_of(Kind::Uid, &user, geteuid().as_raw())?,
-            gids: map_of(Kind::Gid, &user, getegid().as_raw())?,
+            uids: Subordinate::Uid.of_caller()?,
+            gids: Subordinate::Gid.of_caller()?,
         })
     }
 
@@ -83,7 +118,7 @@ fn caller() -> Result<User, Error> {
         name: uid.to_string(),
         passwd: std::ffi::CString::default(),
         uid,
-        gid: Gid::current(),
+        gid: getegid(),
         gecos: std::ffi::CString::default(),
         dir: std::path::PathBuf::default(),
         shell: std::path::PathBuf::default(),
@@ -93,35 +128,6 @@ fn caller() -> Result<User, Error> {
         source: errno.into(),
     })?;
     Ok(found.unwrap_or_else(unknown))
-}
-
-fn map_of(kind: Kind, user: &User, own: u32) -> Result<Vec<IdRange>, Error> {
-    let file = kind.subordinate_file();
-    let subordinate = match fs::read_to_string(file) {
-        Ok(text) => subordinate::parse(&text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        Err(source) => return Err(read_error(file, source)),
-    };
-    let outer_file = kind.outer_map();
-    let outer_text =
-        fs::read_to_string(outer_file).map_err(|source| read_error(outer_file, source))?;
-    let wanted = Wanted {
-        name: &user.name,
-        id: user.uid.as_raw(),
-        own,
-        is_root: user.uid == Uid::from_raw(0),
-    };
-    let range = subordinate::choose(
-        &wanted,
-        &subordinate,
-        &subordinate::parse_outer(&outer_text),
-    )
-    .map_err(|reason| Error::SubordinateIds {
-        file: file.to_path_buf(),
-        user: user.name.clone(),
-        reason,
-    })?;
-    Ok(inside(range))
 }
 
 fn read_error(path: &Path, source: std::io::Error) -> Error {

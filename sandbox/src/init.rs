@@ -32,20 +32,13 @@ struct Child {
 /// Sets the session up and serves it; its end ends all processes of the session.
 ///
 /// `holder_alive` is a pipe whose other end only the holder has.
-pub(crate) fn run(control: &Channel, holder_alive: OwnedFd, begin: Begin) -> ! {
-    match set_up(&begin) {
-        Ok(()) => {}
-        Err(refusal) => {
-            let _ = control.send(&Begun::Refused(refusal), &[]);
-            std::process::exit(1);
-        }
-    }
+pub(crate) fn run(control: &Channel, holder_alive: &OwnedFd, begin: &Begin) -> ! {
     let mut init = Init {
         control,
         capabilities: Capabilities::named(&begin.capabilities),
         children: HashMap::new(),
     };
-    match init.serve(&holder_alive) {
+    match set_up(begin).and_then(|()| init.serve(holder_alive)) {
         Ok(()) => std::process::exit(0),
         Err(refusal) => {
             // Before the session is ready, this is its answer; afterwards nobody reads it.
@@ -57,7 +50,7 @@ pub(crate) fn run(control: &Channel, holder_alive: OwnedFd, begin: Begin) -> ! {
 
 fn set_up(begin: &Begin) -> Result<(), Refusal> {
     // Where the caller alone may look, its files are opened while the process is still the caller's.
-    let host = step::HostPaths::open(&begin.steps)?;
+    let host = step::HostPaths::of_steps(&begin.steps)?;
     userns::become_root()?;
     // Changing ids clears both (prctl(2)). The program file belongs to the host's user namespace,
     // so not dumpable means: no process of the session can trace init or look into its /proc/1.

@@ -1,6 +1,6 @@
 use std::ffi::OsString;
-use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use oci_spec::runtime::Spec;
@@ -8,7 +8,7 @@ use oci_spec::runtime::Spec;
 use crate::channel::Channel;
 use crate::message::{Begin, Begun};
 use crate::plan::plan;
-use crate::{Error, IdMap, Session, capabilities, holder, storage, syscall};
+use crate::{Error, IdMap, Session, capabilities, holder, preflight, storage, syscall};
 
 /// First argument of the helper, before its role.
 const HELPER: &str = "sandbox-helper";
@@ -74,7 +74,7 @@ impl Launcher {
     }
 }
 
-fn helper_command(helper: &std::path::Path, role: &str) -> Command {
+pub(crate) fn helper_command(helper: &Path, role: &str) -> Command {
     let mut command = Command::new(helper);
     command.args([HELPER, role]);
     command
@@ -90,15 +90,19 @@ pub fn helper_main(arguments: impl Iterator<Item = OsString>) {
     }
     let role = arguments.next();
     match role.as_ref().and_then(|role| role.to_str()) {
-        Some("hold") => {
-            if syscall::close_from(3).is_ok()
-                && let Ok(control) = std::io::stdin().as_fd().try_clone_to_owned()
-            {
-                holder::hold(control);
-            }
-            std::process::exit(0);
-        }
+        Some("hold") => serve(holder::hold),
+        Some("probe") => serve(preflight::run_probe),
         Some("storage") => storage::run(arguments),
         _ => std::process::exit(2),
     }
+}
+
+/// Serves the library over standard input, with no other descriptor open that matters.
+fn serve(role: impl FnOnce(OwnedFd)) -> ! {
+    if syscall::close_from(3).is_ok()
+        && let Ok(channel) = std::io::stdin().as_fd().try_clone_to_owned()
+    {
+        role(channel);
+    }
+    std::process::exit(0)
 }

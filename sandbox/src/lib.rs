@@ -25,8 +25,10 @@ mod mount_options;
 mod mount_point;
 mod network;
 mod plan;
+mod preflight;
 mod process;
 mod refusal;
+mod remedy;
 mod session;
 mod session_spec;
 mod start;
@@ -42,6 +44,7 @@ pub use idmap::{IdMap, IdRange, NoIds};
 pub use launcher::{Launcher, helper_main};
 pub use mount_options::OptionError;
 pub use plan::PlanError;
+pub use preflight::{Finding, Problem, preflight};
 pub use process::{Exit, Network, Process, Rlimit, Stdio, User};
 pub use refusal::Attempt;
 pub use session::{Running, Session};
@@ -51,13 +54,13 @@ pub use session_spec::session_spec;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    #[error("can't make a session of this spec: {0}")]
+    #[error("can't make a session of this spec")]
     Spec(#[from] PlanError),
-    #[error("no ids for sessions of {user} in {file}: {reason}", file = file.display())]
+    #[error("no ids for sessions of {user} in {file}", file = file.display())]
     SubordinateIds {
         file: PathBuf,
         user: String,
-        reason: NoIds,
+        source: NoIds,
     },
     #[error("can't look up user {uid}")]
     User { uid: u32, source: io::Error },
@@ -68,7 +71,7 @@ pub enum Error {
     #[error("{path} ended instead of beginning a session", path = path.display())]
     HelperDied { path: PathBuf },
     /// The kernel, or newuidmap, said no.
-    #[error("can't {attempt}: {source}")]
+    #[error("can't {attempt}")]
     Refused { attempt: Attempt, source: io::Error },
     #[error("the session has ended")]
     SessionEnded,

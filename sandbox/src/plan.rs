@@ -87,7 +87,7 @@ pub enum PlanError {
     Path { what: &'static str, path: PathBuf },
     #[error("only the first mount can be the root")]
     LateRoot,
-    #[error("mount on {target}: {source}")]
+    #[error("mount on {target} has a wrong option")]
     Option {
         target: PathBuf,
         source: OptionError,
@@ -317,3 +317,6 @@ fn absolute_below_root(what: &'static str, path: &Path) -> Result<PathBuf, PlanE
     }
     Ok(path)
 }
+
+#[cfg(test)]
+mod tests;

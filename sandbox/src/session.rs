@@ -6,6 +6,7 @@ use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::fs::Mode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -53,7 +54,8 @@ impl Session {
     /// A program that can't be executed is an error, not an exit code.
     pub fn run(&self, process: &Process, stdio: Stdio) -> Result<Running, Error> {
         let null = |given: Option<OwnedFd>| given.map_or_else(open_null, Ok);
-        let stdio = [null(stdio.stdin)?, null(stdio.stdout)?, null(stdio.stderr)?];
+        let three = [null(stdio.stdin)?, null(stdio.stdout)?, null(stdio.stderr)?];
+        three.iter().for_each(let_reopen);
         let (mut failure, failure_writer) = std::io::pipe().map_err(Error::Channel)?;
         let (exit, exit_writer) = std::io::pipe().map_err(Error::Channel)?;
         let key = self.next_key.fetch_add(1, Ordering::Relaxed);
@@ -61,18 +63,10 @@ impl Session {
             key,
             process: Box::new(process.clone()),
         };
-        let [stdin, stdout, stderr] = stdio.each_ref().map(AsFd::as_fd);
-        self.send(
-            &request,
-            &[
-                failure_writer.as_fd(),
-                exit_writer.as_fd(),
-                stdin,
-                stdout,
-                stderr,
-            ],
-        )?;
-        drop((failure_writer, exit_writer, stdio));
+        let mut descriptors = vec![failure_writer.as_fd(), exit_writer.as_fd()];
+        descriptors.extend(three.iter().map(AsFd::as_fd));
+        self.send(&request, &descriptors)?;
+        drop((failure_writer, exit_writer, three));
         if let Some(refusal) = read_report::<Refusal>(&mut failure)? {
             return Err(refusal.into());
         }
@@ -129,6 +123,18 @@ impl Drop for Session {
     fn drop(&mut self) {
         // After `end`, the exit status is known and nothing is done twice.
         let _ = self.take_down();
+    }
+}
+
+/// Lets the process open /dev/stdout and the like when they are anonymous pipes of the caller's,
+/// whose ids it does not have.
+fn let_reopen(stdio: &OwnedFd) {
+    const PIPEFS_MAGIC: u64 = 0x5049_5045;
+    let is_pipe = rustix::fs::fstatfs(stdio)
+        .is_ok_and(|about| u64::try_from(about.f_type) == Ok(PIPEFS_MAGIC));
+    if is_pipe {
+        // Another's pipe stays as it is; the process can still use its descriptor.
+        let _ = rustix::fs::fchmod(stdio, Mode::from_bits_truncate(0o666));
     }
 }
 

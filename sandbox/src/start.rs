@@ -53,14 +53,12 @@ fn try_start(
 }
 
 /// Makes them 0 to 2; all others end with exec.
-fn pass(stdio: [OwnedFd; 3]) -> std::io::Result<()> {
+fn pass(given: [OwnedFd; 3]) -> std::io::Result<()> {
     // Above 2 first, so that none is overwritten before its turn.
-    let [stdin, stdout, stderr] = stdio;
-    let above = |descriptor: OwnedFd| rustix::io::fcntl_dupfd_cloexec(descriptor, 3);
-    let (stdin, stdout, stderr) = (above(stdin)?, above(stdout)?, above(stderr)?);
-    nix::unistd::dup2_stdin(&stdin)?;
-    nix::unistd::dup2_stdout(&stdout)?;
-    nix::unistd::dup2_stderr(&stderr)?;
+    let [stdin, stdout, stderr] = given.map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 3));
+    nix::unistd::dup2_stdin(stdin?)?;
+    nix::unistd::dup2_stdout(stdout?)?;
+    nix::unistd::dup2_stderr(stderr?)?;
     syscall::close_from_on_exec(3)
 }
 

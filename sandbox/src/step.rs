@@ -25,14 +25,20 @@ pub(crate) struct HostPaths {
 }
 
 impl HostPaths {
-    pub(crate) fn open(steps: &[Step]) -> Result<HostPaths, Refusal> {
+    pub(crate) fn of_steps(steps: &[Step]) -> Result<HostPaths, Refusal> {
+        HostPaths::open(steps.iter().flat_map(host_paths))
+    }
+
+    pub(crate) fn of_source(source: &Source) -> Result<HostPaths, Refusal> {
+        HostPaths::open(source_paths(source))
+    }
+
+    fn open(paths: impl IntoIterator<Item = PathBuf>) -> Result<HostPaths, Refusal> {
         let mut open = HashMap::new();
-        for path in steps.iter().flat_map(host_paths) {
-            if !open.contains_key(&path) {
-                let file = mount_point::open_host(&path)
-                    .map_err(|error| Attempt::OpenHostPath(path.clone()).refused(error))?;
-                open.insert(path, file);
-            }
+        for path in paths {
+            let file = mount_point::open_host(&path)
+                .map_err(|error| Attempt::OpenHostPath(path.clone()).refused(error))?;
+            open.insert(path, file);
         }
         Ok(HostPaths { open })
     }
@@ -84,6 +90,12 @@ fn device_path(name: &str) -> PathBuf {
 pub(crate) fn apply_all(steps: &[Step], host: HostPaths) -> Result<(), Refusal> {
     let mut stage = Stage { host, root: None };
     steps.iter().try_for_each(|step| stage.apply(step))
+}
+
+/// Makes a mount that is attached nowhere, and gone when closed.
+pub(crate) fn mount_detached(source: &Source, host: HostPaths) -> Result<OwnedFd, Refusal> {
+    let stage = Stage { host, root: None };
+    stage.mount(source, &Attributes::default(), Path::new("/"))
 }
 
 struct Stage {
@@ -156,7 +168,6 @@ impl Stage {
         Ok(root.as_fd())
     }
 
-    /// Makes a mount that is attached nowhere yet.
     fn mount(
         &self,
         source: &Source,
@@ -307,7 +318,8 @@ fn attempt(source: &Source, target: &Path) -> Attempt {
     }
 }
 
-fn new_mount(
+/// Makes a mount that is attached nowhere yet.
+pub(crate) fn new_mount(
     kind: &str,
     parameters: &[Parameter],
     attributes: MountAttrFlags,
@@ -329,7 +341,8 @@ fn new_mount(
     )?)
 }
 
-fn clone_mount(from: BorrowedFd<'_>, recursive: bool) -> io::Result<OwnedFd> {
+/// Copies a mount, attached nowhere yet.
+pub(crate) fn clone_mount(from: BorrowedFd<'_>, recursive: bool) -> io::Result<OwnedFd> {
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_EMPTY_PATH;

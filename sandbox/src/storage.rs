@@ -8,6 +8,7 @@ use std::process::{Command, exit};
 use nix::sched::CloneFlags;
 
 use crate::idmap::IdMap;
+use crate::refusal::Attempt;
 use crate::userns;
 
 /// As env(1) and chroot(1) exit when they themselves fail.
@@ -38,6 +39,9 @@ fn try_run(mut arguments: impl Iterator<Item = OsString>) -> Result<Infallible, 
     userns::enter(&ids, CloneFlags::empty())
         .and_then(|()| userns::become_root())
         .map_err(|refusal| refusal.to_string())?;
+    // The caller may be host root, whose id is mapped here: a setuid program would become it.
+    rustix::thread::set_no_new_privs(true)
+        .map_err(|errno| Attempt::SetNoNewPrivileges.refused(errno).to_string())?;
     let error = Command::new(&program).args(arguments).exec();
     Err(format!("can't execute {}: {error}", program.display()))
 }

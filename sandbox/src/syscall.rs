@@ -57,10 +57,23 @@ pub(crate) fn set_mount_attributes(
 
 /// Gives every signal its default action; an ignored one would stay ignored through exec.
 pub(crate) fn default_signals() {
-    for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: SIG_DFL is no handler of ours; for SIGKILL, SIGSTOP and the C library's own
-        // signals the call fails and changes nothing.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    const SIGNALS: libc::c_int = 64;
+    const SIGNAL_SET_SIZE: libc::c_long = 8;
+    // The kernel's struct sigaction, with room to spare, of SIG_DFL, no flags, an empty mask.
+    let default = [0_u64; 8];
+    for signal in 1..=SIGNALS {
+        // The C library's function refuses signals that it keeps for itself.
+        // SAFETY: the structure lives through the call and names no handler; for SIGKILL and
+        // SIGSTOP the call fails and changes nothing.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                SIGNAL_SET_SIZE,
+            )
+        };
     }
 }
 

@@ -22,6 +22,11 @@ const LONGEST_MESSAGE: u64 = 1000;
 ///
 /// The process keeps its host id, which is not mapped; see [`become_root`].
 pub(crate) fn enter(ids: &IdMap, others: CloneFlags) -> Result<(), Refusal> {
+    make(ids, others)?.map()
+}
+
+/// Makes the user namespace and `others`.
+pub(crate) fn make(ids: &IdMap, others: CloneFlags) -> Result<Unmapped, Refusal> {
     // The writers of the maps must be outside (user_namespaces(7)), so they are forked before;
     // side by side they cost the time of one.
     let mappers = if Uid::effective().is_root() {
@@ -34,8 +39,19 @@ pub(crate) fn enter(ids: &IdMap, others: CloneFlags) -> Result<(), Refusal> {
     };
     unshare(CloneFlags::CLONE_NEWUSER | others)
         .map_err(|errno| Attempt::MakeNamespaces.refused(errno))?;
-    let ready: Vec<Running> = mappers.into_iter().map(Mapper::go).collect();
-    ready.into_iter().try_for_each(Running::finish)
+    Ok(Unmapped { mappers })
+}
+
+/// A user namespace without ids; those who map them are waiting.
+pub(crate) struct Unmapped {
+    mappers: Vec<Mapper>,
+}
+
+impl Unmapped {
+    pub(crate) fn map(self) -> Result<(), Refusal> {
+        let running: Vec<Running> = self.mappers.into_iter().map(Mapper::go).collect();
+        running.into_iter().try_for_each(Running::finish)
+    }
 }
 
 /// Becomes uid and gid 0 of the user namespace, with all its capabilities.
@@ -188,10 +204,15 @@ fn write_maps(holder: Pid, ids: &IdMap) -> io::Result<()> {
 }
 
 fn lines(ranges: &[IdRange]) -> String {
-    ranges
-        .iter()
-        .map(|range| format!("{} {} {}\n", range.inside, range.outside, range.count))
-        .collect()
+    let line = |range: &IdRange| {
+        let IdRange {
+            inside,
+            outside,
+            count,
+        } = range;
+        format!("{inside} {outside} {count}\n")
+    };
+    ranges.iter().map(line).collect::<Vec<_>>().concat()
 }
 
 #[cfg(test)]

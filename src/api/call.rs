@@ -11,6 +11,7 @@ use crate::store::{self, Transaction};
 use super::{Arguments, Spec};
 
 /// Something users can ask for.
+#[derive(Debug)]
 pub struct Call {
     pub name: &'static str,
     /// First line: what it does. After an empty line: the rest.

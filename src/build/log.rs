@@ -204,7 +204,10 @@ mod tests {
         File::from(descriptor).write_all(b"output\n").unwrap();
         flow.finish().unwrap();
         log.say("after\n").unwrap();
-        assert_eq!(std::fs::read_to_string(&log.path).unwrap(), "before\noutput\nafter\n");
+        assert_eq!(
+            std::fs::read_to_string(&log.path).unwrap(),
+            "before\noutput\nafter\n"
+        );
     }
 
     #[test]

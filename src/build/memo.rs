@@ -25,9 +25,14 @@ impl Memo {
 
     /// As [`Memo::get`], unless it is older than `age`.
     pub(super) fn get_fresh(&self, kind: &str, digest: &str, age: Duration) -> Option<String> {
-        let modified = fs::metadata(self.path(kind, digest)).ok()?.modified().ok()?;
+        let modified = fs::metadata(self.path(kind, digest))
+            .ok()?
+            .modified()
+            .ok()?;
         // A clock that was put back makes it old.
-        let fresh = SystemTime::now().duration_since(modified).is_ok_and(|past| past < age);
+        let fresh = SystemTime::now()
+            .duration_since(modified)
+            .is_ok_and(|past| past < age);
         if fresh { self.get(kind, digest) } else { None }
     }
 
@@ -76,7 +81,10 @@ mod tests {
         assert_eq!(memo.get("release", "00"), None);
         memo.put("release", "00", "text").unwrap();
         let hour = Duration::from_secs(3600);
-        assert_eq!(memo.get_fresh("release", "00", hour).as_deref(), Some("text"));
+        assert_eq!(
+            memo.get_fresh("release", "00", hour).as_deref(),
+            Some("text")
+        );
         assert_eq!(memo.get_fresh("release", "00", Duration::ZERO), None);
         assert_eq!(memo.get("release", "00").as_deref(), Some("text"));
     }

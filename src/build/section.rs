@@ -49,7 +49,10 @@ mod tests {
                 .filter(|line| !line.is_empty())
                 .all(|line| line.len() == 80)
         );
-        assert_eq!(lines.lines().nth(2).unwrap().trim_end_matches([' ', '|']), "| Update chroot");
+        assert_eq!(
+            lines.lines().nth(2).unwrap().trim_end_matches([' ', '|']),
+            "| Update chroot"
+        );
     }
 
     #[test]
@@ -64,6 +67,9 @@ mod tests {
 
     #[test]
     fn subsection_is_underlined() {
-        assert_eq!(subsection("dpkg-buildpackage"), "\ndpkg-buildpackage\n-----------------\n\n");
+        assert_eq!(
+            subsection("dpkg-buildpackage"),
+            "\ndpkg-buildpackage\n-----------------\n\n"
+        );
     }
 }

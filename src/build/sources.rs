@@ -27,7 +27,10 @@ impl Sources {
 
 /// Text of a sources.list.
 pub(super) fn list(sources: &[Source]) -> String {
-    sources.iter().map(|source| format!("{}\n", line(source))).collect()
+    sources
+        .iter()
+        .map(|source| format!("{}\n", line(source)))
+        .collect()
 }
 
 fn line(source: &Source) -> String {
@@ -73,7 +76,9 @@ fn is_sha256_of(line: &str, wanted: &[String]) -> bool {
     let (Some(digest), Some(_size), Some(path)) = (words.next(), words.next(), words.next()) else {
         return false;
     };
-    let plain = path.rsplit_once("Packages").map(|(directory, _)| format!("{directory}Packages"));
+    let plain = path
+        .rsplit_once("Packages")
+        .map(|(directory, _)| format!("{directory}Packages"));
     digest.len() == 64 && plain.is_some_and(|plain| wanted.contains(&plain))
 }
 
@@ -125,14 +130,23 @@ mod tests {
     #[test]
     fn release_stands_below_dists_unless_the_archive_is_flat() {
         let mut source = sources().foreign.remove(0);
-        assert_eq!(release_url(&source), "http://mirror.example.org/debian/dists/trixie/InRelease");
+        assert_eq!(
+            release_url(&source),
+            "http://mirror.example.org/debian/dists/trixie/InRelease"
+        );
         source.suite = "./".to_owned();
-        assert_eq!(release_url(&source), "http://mirror.example.org/debian/./InRelease");
+        assert_eq!(
+            release_url(&source),
+            "http://mirror.example.org/debian/./InRelease"
+        );
     }
 
     #[test]
     fn date_and_other_architectures_do_not_matter() {
-        assert_eq!(digest_of(&release("today", "2")), digest_of(&release("tomorrow", "2")));
+        assert_eq!(
+            digest_of(&release("today", "2")),
+            digest_of(&release("tomorrow", "2"))
+        );
         assert_eq!(
             digest_of(&release("today", "2")),
             digest_of(&release("today", "2").replace(&"3".repeat(64), &"4".repeat(64)))
@@ -141,7 +155,10 @@ mod tests {
 
     #[test]
     fn package_indices_matter() {
-        assert_ne!(digest_of(&release("today", "2")), digest_of(&release("today", "5")));
+        assert_ne!(
+            digest_of(&release("today", "2")),
+            digest_of(&release("today", "5"))
+        );
     }
 
     #[test]

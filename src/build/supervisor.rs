@@ -1,13 +1,69 @@
 //! The process that owns a running build: started in a session of its own (setsid), it outlives the daemon and ends
 //! with the build. It holds a lock in the build's directory; the kernel frees it when the process ends.
-use std::path::Path;
-use std::process::Child;
+//!
+//! Its death ends the sandbox session at once: the kernel closes its end of the session's socket. SIGTERM cancels.
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use super::{Assignment, Verdict};
+use jiff::Timestamp;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::process::{Pid, Signal, kill_process, setsid};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::log::Log;
+use super::package::{self, Kind};
+use super::steps::Build;
+use super::stop::{Stop, in_one_line};
+use super::{Assignment, BuildStatus, Verdict, summary};
+use crate::chroots::Chroots;
+use crate::deb::Dsc;
+use crate::home::Home;
+use crate::{chroots, pgp};
+
+const ASSIGNMENT: &str = "assignment.json";
+const VERDICT: &str = "verdict.json";
+const LOCK: &str = "supervisor.lock";
+/// What the supervisor itself says, for administrators.
+const MESSAGES: &str = "supervisor.log";
+/// Between two looks for processes to end, once cancelled.
+const AGAIN: Duration = Duration::from_millis(100);
 
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Error {}
+pub enum Error {
+    #[error("can't {action} {path}")]
+    File {
+        action: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error("can't understand {path}")]
+    Json {
+        path: PathBuf,
+        source: serde_json::Error,
+    },
+    #[error("can't start a supervisor for {directory}")]
+    Start {
+        directory: PathBuf,
+        source: io::Error,
+    },
+    #[error("the supervisor of {directory} ended at its start: {said}")]
+    Ended { directory: PathBuf, said: String },
+    #[error("{directory} has a supervisor already")]
+    Running { directory: PathBuf },
+    #[error("can't watch for signals")]
+    Signals(#[source] io::Error),
+    #[error("can't write the build log")]
+    Log(#[from] super::log::Error),
+    #[error(transparent)]
+    Chroots(#[from] chroots::Error),
+}
 
 /// What a directory tells about its build.
 #[derive(Debug)]
@@ -18,21 +74,321 @@ pub enum State {
     Ended(Box<Verdict>),
 }
 
-/// Writes the assignment and starts the supervisor (this program again).
-pub fn start(_assignment: &Assignment) -> Result<Child, Error> {
-    todo!()
+/// Writes the assignment and starts the supervisor (this program again); it holds its lock when this returns.
+pub fn start(assignment: &Assignment) -> Result<Child, Error> {
+    start_program(Path::new("/proc/self/exe"), assignment)
 }
 
-pub fn state(_directory: &Path) -> Result<State, Error> {
-    todo!()
+/// As [`start`], with another program that knows `supervise DIRECTORY`.
+pub fn start_program(program: &Path, assignment: &Assignment) -> Result<Child, Error> {
+    let directory = &assignment.directory;
+    if is_locked(directory)? {
+        return Err(Error::Running {
+            directory: directory.clone(),
+        });
+    }
+    remove_if_any(&directory.join(VERDICT))?;
+    let text = serde_json::to_vec_pretty(assignment).expect("an assignment has string keys only");
+    write_durably(&directory.join(ASSIGNMENT), &text)?;
+    let messages = directory.join(MESSAGES);
+    let stderr = File::create(&messages).map_err(file("make", &messages))?;
+    let failed = |source| Error::Start {
+        directory: directory.clone(),
+        source,
+    };
+    let mut child = Command::new(program)
+        .arg("supervise")
+        .arg(directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(stderr)
+        .spawn()
+        .map_err(failed)?;
+    let mut ready = [0];
+    let answered = child
+        .stdout
+        .take()
+        .map_or(Ok(0), |mut stdout| stdout.read(&mut ready));
+    if answered.map_err(failed)? == 1 {
+        return Ok(child);
+    }
+    child.wait().map_err(failed)?;
+    Err(Error::Ended {
+        directory: directory.clone(),
+        said: fs::read_to_string(&messages)
+            .unwrap_or_default()
+            .trim()
+            .to_owned(),
+    })
+}
+
+pub fn state(directory: &Path) -> Result<State, Error> {
+    if is_locked(directory)? {
+        return Ok(State::Running);
+    }
+    let verdict = read_verdict(directory)?;
+    Ok(verdict.map_or(State::NotRunning, |verdict| State::Ended(Box::new(verdict))))
 }
 
 /// Waits until no supervisor holds the directory; its verdict if it left one. Synchronous.
-pub fn wait(_directory: &Path) -> Result<Option<Verdict>, Error> {
-    todo!()
+pub fn wait(directory: &Path) -> Result<Option<Verdict>, Error> {
+    let path = directory.join(LOCK);
+    if let Some(lock) = open_if_any(&path)? {
+        retry_on_intr(|| flock(&lock, FlockOperation::LockShared))
+            .map_err(|errno| file("lock", &path)(errno.into()))?;
+    }
+    read_verdict(directory)
+}
+
+fn is_locked(directory: &Path) -> Result<bool, Error> {
+    let path = directory.join(LOCK);
+    let Some(lock) = open_if_any(&path)? else {
+        return Ok(false);
+    };
+    match retry_on_intr(|| flock(&lock, FlockOperation::NonBlockingLockShared)) {
+        Ok(()) => Ok(false),
+        Err(Errno::WOULDBLOCK) => Ok(true),
+        Err(errno) => Err(file("lock", &path)(errno.into())),
+    }
+}
+
+fn read_verdict(directory: &Path) -> Result<Option<Verdict>, Error> {
+    let path = directory.join(VERDICT);
+    let Some(mut found) = open_if_any(&path)? else {
+        return Ok(None);
+    };
+    let mut text = String::new();
+    found
+        .read_to_string(&mut text)
+        .map_err(file("read", &path))?;
+    let verdict = serde_json::from_str(&text).map_err(|source| Error::Json { path, source })?;
+    Ok(Some(verdict))
 }
 
 /// The supervisor's own main function: runs the assignment of `directory`, returns the exit code.
-pub fn main(_directory: &Path) -> i32 {
-    todo!()
+pub fn main(directory: &Path) -> i32 {
+    tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .init();
+    match supervise(directory) {
+        Ok(()) => 0,
+        Err(error) => {
+            tracing::error!("{}", in_one_line(&error));
+            1
+        }
+    }
+}
+
+fn supervise(directory: &Path) -> Result<(), Error> {
+    // Fails where a user started it by hand as a leader of a process group: nothing is lost then.
+    let _ = setsid();
+    let _lock = lock(directory)?;
+    let cancelled = watch_for_cancel()?;
+    let path = directory.join(ASSIGNMENT);
+    let text = fs::read(&path).map_err(file("read", &path))?;
+    let assignment: Assignment =
+        serde_json::from_slice(&text).map_err(|source| Error::Json { path, source })?;
+    // Whoever started it waits for this line and may be gone by now.
+    let _ = writeln!(io::stdout(), "running");
+    let verdict = run(assignment, cancelled)?;
+    let text = serde_json::to_vec_pretty(&verdict).expect("a verdict has string keys only");
+    write_durably(&directory.join(VERDICT), &text)
+}
+
+/// Runs the build; only what hinders even a log is an error.
+fn run(assignment: Assignment, cancelled: Arc<AtomicBool>) -> Result<Verdict, Error> {
+    let begin = Timestamp::now();
+    let request = assignment.request.clone();
+    let log = Log::create(&log_path(&assignment))?;
+    let chroots = Chroots::of_caller(Home::new(&assignment.home))?;
+    let mut build = Build::new(assignment, chroots, log.clone(), Arc::clone(&cancelled));
+    let outcome = read_dsc(&build).and_then(|dsc| {
+        let kind = Kind::of(&dsc, &request.architecture, request.arch_all);
+        log.say(&summary::head(&request, kind, begin))?;
+        build.run(&dsc)
+    });
+    // What ended because it was cancelled is not the package's fault.
+    let outcome = match outcome {
+        Err(_) if cancelled.load(Ordering::SeqCst) => Err(Stop::Cancelled),
+        outcome => outcome,
+    };
+    let (verdict, text) = summary::verdict(&build, outcome, begin);
+    match log.say(&text).and_then(|()| log.sync()) {
+        Ok(()) => Ok(verdict),
+        Err(error) => Ok(Verdict {
+            status: BuildStatus::Failed,
+            error: Some(in_one_line(&error)),
+            changes: None,
+            ..verdict
+        }),
+    }
+}
+
+fn read_dsc(build: &Build) -> Result<Dsc, Stop> {
+    let name = package::dsc_name(&build.assignment.request);
+    let path = build.path(&name);
+    let text = fs::read(&path).map_err(|source| Stop::Read { path, source })?;
+    let text = pgp::unauthenticated_text(&text).map_err(|source| Stop::Signed {
+        name: name.clone(),
+        source,
+    })?;
+    text.parse().map_err(|source| Stop::Format {
+        what: name.to_string(),
+        source,
+    })
+}
+
+/// `BASE_ARCHITECTURE.buildlog` in the build's directory.
+fn log_path(assignment: &Assignment) -> PathBuf {
+    let request = &assignment.request;
+    let base = request.key().package.file_base();
+    assignment
+        .directory
+        .join(format!("{base}_{}.buildlog", request.architecture))
+}
+
+fn lock(directory: &Path) -> Result<File, Error> {
+    let path = directory.join(LOCK);
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(file("make", &path))?;
+    // One that looks at the state holds a shared lock for an instant.
+    for _ in 0..20 {
+        match retry_on_intr(|| flock(&lock, FlockOperation::NonBlockingLockExclusive)) {
+            Ok(()) => return Ok(lock),
+            Err(Errno::WOULDBLOCK) => std::thread::sleep(Duration::from_millis(20)),
+            Err(errno) => return Err(file("lock", &path)(errno.into())),
+        }
+    }
+    Err(Error::Running {
+        directory: directory.to_owned(),
+    })
+}
+
+/// Waits for SIGTERM in a thread; from then on every session that runs or begins is killed.
+fn watch_for_cancel() -> Result<Arc<AtomicBool>, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::Signals)?;
+    let guard = runtime.enter();
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
+    drop(guard);
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&cancelled);
+    std::thread::spawn(move || {
+        if runtime.block_on(terminate.recv()).is_none() {
+            return;
+        }
+        flag.store(true, Ordering::SeqCst);
+        loop {
+            for child in children() {
+                // It may have ended meanwhile; its number stays its own until it is waited for.
+                let _ = kill_process(child, Signal::KILL);
+            }
+            std::thread::sleep(AGAIN);
+        }
+    });
+    Ok(cancelled)
+}
+
+/// Processes that this one started, holders of sessions among them.
+fn children() -> Vec<Pid> {
+    let Ok(threads) = fs::read_dir("/proc/self/task") else {
+        return Vec::new();
+    };
+    let lists = threads
+        .flatten()
+        .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    let pids = lists.flat_map(|list| {
+        list.split_whitespace()
+            .filter_map(|pid| pid.parse().ok().and_then(Pid::from_raw))
+            .collect::<Vec<_>>()
+    });
+    pids.collect()
+}
+
+fn open_if_any(path: &Path) -> Result<Option<File>, Error> {
+    match File::open(path) {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(file("open", path)(error)),
+    }
+}
+
+fn remove_if_any(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(file("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a file that is there whole or not at all, also after the power went.
+fn write_durably(path: &Path, text: &[u8]) -> Result<(), Error> {
+    let new = path.with_extension("new");
+    let written = File::create(&new).and_then(|mut to| {
+        to.write_all(text)?;
+        to.sync_all()
+    });
+    written.map_err(file("write", &new))?;
+    fs::rename(&new, path).map_err(file("write", path))?;
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(file("sync", directory))
+}
+
+fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::File {
+        action,
+        path,
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_without_supervisor_is_not_running() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(matches!(
+            state(directory.path()).unwrap(),
+            State::NotRunning
+        ));
+        assert!(wait(directory.path()).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_held_lock_means_running() {
+        let directory = tempfile::tempdir().unwrap();
+        let lock = lock(directory.path()).unwrap();
+        assert!(matches!(state(directory.path()).unwrap(), State::Running));
+        drop(lock);
+        assert!(matches!(
+            state(directory.path()).unwrap(),
+            State::NotRunning
+        ));
+    }
+
+    #[test]
+    fn a_verdict_is_found_by_who_waits() {
+        let directory = tempfile::tempdir().unwrap();
+        let verdict = Verdict {
+            status: BuildStatus::Skipped,
+            error: None,
+            changes: None,
+            summary: std::collections::BTreeMap::new(),
+            phases: Vec::new(),
+        };
+        let text = serde_json::to_vec(&verdict).unwrap();
+        write_durably(&directory.path().join(VERDICT), &text).unwrap();
+        assert_eq!(wait(directory.path()).unwrap(), Some(verdict));
+    }
 }

@@ -44,7 +44,11 @@ impl Timer {
 
 impl Phases {
     pub(super) fn wall(&self, name: &str) -> Duration {
-        let milliseconds = self.done.iter().filter(|phase| phase.name == name).map(|phase| phase.wall_ms);
+        let milliseconds = self
+            .done
+            .iter()
+            .filter(|phase| phase.name == name)
+            .map(|phase| phase.wall_ms);
         Duration::from_millis(milliseconds.sum())
     }
 }

@@ -32,6 +32,9 @@ pub const UPDATE_TRIES: [Duration; 5] = [
     Duration::from_secs(320),
 ];
 
+/// Between two tries.
+pub const UPDATE_PAUSE: Duration = Duration::from_secs(10);
+
 /// apt-get with the host's network.
 pub fn get(args: &[&str]) -> Process {
     process::of_root(&[&["apt-get", "-q"], args].concat(), Network::Host)

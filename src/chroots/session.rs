@@ -11,7 +11,7 @@ use super::tree::Tree;
 use super::{Error, process};
 
 /// Most of an error message that is carried into an error of ours.
-const SAID: u64 = 4096;
+const SAID: usize = 4096;
 
 /// Namespaces and mounts on a root file system; dropped, all in it ends and its changes go away.
 pub struct Session {
@@ -64,11 +64,7 @@ impl Session {
     /// Runs to the end; anything but success is an error that carries what it said.
     pub fn succeed(&self, process: &Process) -> Result<String, Error> {
         let (reader, writer) = std::io::pipe().map_err(Error::Pipe)?;
-        let said = std::thread::spawn(move || {
-            let mut said = String::new();
-            let _ = reader.take(SAID).read_to_string(&mut said);
-            said
-        });
+        let said = std::thread::spawn(move || last_words(reader));
         let (exit, output) = self.output(process, Some(writer.into()), 1 << 20)?;
         if exit.success() {
             return Ok(output);
@@ -139,6 +135,17 @@ impl Session {
             source,
         })
     }
+}
+
+/// Reads to the end; the last of it is what tells.
+fn last_words(mut reader: impl Read) -> String {
+    let mut said = Vec::new();
+    let mut buffer = [0; SAID];
+    while let Ok(count @ 1..) = reader.read(&mut buffer) {
+        said.extend_from_slice(&buffer[..count]);
+        said.drain(..said.len().saturating_sub(SAID));
+    }
+    String::from_utf8_lossy(&said).trim().to_owned()
 }
 
 fn failed_to_run(process: &Process) -> impl FnOnce(sandbox::Error) -> Error {

@@ -30,9 +30,13 @@ impl Progress {
         self.title = title.to_owned();
         self.seconds.push((name.to_owned(), 0.0));
         if self.terminal {
-            let style = ProgressStyle::with_template("{spinner:.cyan} {prefix} {elapsed:>4}  {wide_msg:.dim}")
-                .unwrap_or_else(|_| ProgressStyle::default_spinner());
-            let spinner = ProgressBar::new_spinner().with_style(style).with_prefix(title.to_owned());
+            let style = ProgressStyle::with_template(
+                "{spinner:.cyan} {prefix} {elapsed:>4}  {wide_msg:.dim}",
+            )
+            .unwrap_or_else(|_| ProgressStyle::default_spinner());
+            let spinner = ProgressBar::new_spinner()
+                .with_style(style)
+                .with_prefix(title.to_owned());
             spinner.enable_steady_tick(Duration::from_millis(120));
             self.spinner = Some(spinner);
         } else {
@@ -62,7 +66,11 @@ impl Progress {
             last.1 = (took * 1000.0).round() / 1000.0;
         }
         self.clear();
-        eprintln!("✓ {} ({took:.1} s){}{result}", self.title, if result.is_empty() { "" } else { ": " });
+        eprintln!(
+            "✓ {} ({took:.1} s){}{result}",
+            self.title,
+            if result.is_empty() { "" } else { ": " }
+        );
     }
 
     /// Takes the live line away, so that an error stands alone.

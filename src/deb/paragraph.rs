@@ -13,6 +13,7 @@ const MAX_FIELDS: usize = 500;
 /// read is what every other program reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Paragraph {
+    /// Values begin after the colon and keep their blanks, so that what was read is written unchanged.
     fields: Vec<(String, String)>,
 }
 
@@ -38,7 +39,7 @@ impl Paragraph {
 
     /// Value of a field; continuation lines are joined by newlines, each without its leading blank.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.position(name).map(|at| self.fields[at].1.as_str())
+        self.position(name).map(|at| value(&self.fields[at].1))
     }
 
     pub fn required(&self, name: &'static str) -> Result<&str, Error> {
@@ -46,9 +47,12 @@ impl Paragraph {
     }
 
     /// Parses a required field's value; a fault names the field.
-    pub fn parsed<T: FromStr<Err = Error>>(&self, name: &'static str) -> Result<T, Error> {
+    pub fn parsed<T: FromStr<Err: fmt::Display>>(&self, name: &'static str) -> Result<T, Error> {
         let value = self.required(name)?;
-        value.parse().map_err(|fault: Error| fault.in_field(name))
+        value.parse().map_err(|fault: T::Err| Error::Field {
+            field: name.to_owned(),
+            fault: fault.to_string(),
+        })
     }
 
     /// Sets or appends a field; a newline in `value` becomes a continuation line.
@@ -80,13 +84,14 @@ impl Paragraph {
     }
 
     pub fn remove(&mut self, name: &str) -> Option<String> {
-        self.position(name).map(|at| self.fields.remove(at).1)
+        self.position(name)
+            .map(|at| value(&self.fields.remove(at).1).to_owned())
     }
 
     pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
         self.fields
             .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .map(|(name, raw)| (name.as_str(), value(raw)))
     }
 
     fn position(&self, name: &str) -> Option<usize> {
@@ -118,10 +123,7 @@ impl fmt::Display for Paragraph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, value) in &self.fields {
             let mut lines = value.split('\n');
-            match lines.next() {
-                None | Some("") => writeln!(f, "{name}:")?,
-                Some(first) => writeln!(f, "{name}: {first}")?,
-            }
+            writeln!(f, "{name}:{}", lines.next().unwrap_or_default())?;
             for line in lines {
                 writeln!(f, " {line}")?;
             }
@@ -143,7 +145,7 @@ impl Reader {
         if self.size > MAX_SIZE {
             return Err("the paragraph is too long");
         }
-        if line.contains(['\r', '\0']) {
+        if line.contains('\r') || line.contains('\0') {
             return Err("holds a carriage return or NUL");
         }
         if let Some(continuation) = line.strip_prefix([' ', '\t']) {
@@ -169,7 +171,6 @@ impl Reader {
         if self.paragraph.fields.len() == MAX_FIELDS {
             return Err("too many fields");
         }
-        let value = value.trim_matches([' ', '\t']);
         self.paragraph
             .fields
             .push((name.to_owned(), value.to_owned()));
@@ -192,11 +193,18 @@ fn is_blank(line: &str) -> bool {
     line.bytes().all(|b| b == b' ' || b == b'\t')
 }
 
-fn clean(value: &str) -> String {
-    let value = value.replace(['\r', '\0'], "");
-    let mut lines = value.trim_end_matches('\n').split('\n');
-    let first = lines.next().unwrap_or_default().trim_matches([' ', '\t']);
-    lines.fold(first.to_owned(), |mut text, line| {
+/// Takes the blanks off that stand around it.
+fn value(raw: &str) -> &str {
+    raw.trim_matches([' ', '\t'])
+}
+
+/// A value as it is kept.
+fn clean(text: &str) -> String {
+    let text = text.replace(['\r', '\0'], "");
+    let mut lines = text.trim_end_matches('\n').split('\n');
+    let first = value(lines.next().unwrap_or_default());
+    let blank = if first.is_empty() { "" } else { " " };
+    lines.fold(format!("{blank}{first}"), |mut text, line| {
         text.push('\n');
         text.push_str(if is_blank(line) { "." } else { line });
         text
@@ -234,6 +242,7 @@ Homepage: https://www.gnu.org/software/hello/
             DSC,
             PACKAGES,
             "X-Mini-Buildd-Add-Depends:\nDistribution: x\n",
+            "AlsoAcceptFor: \nDescription: GNU dbm \nFiles: \n a  \nOdd:x\n",
         ] {
             assert_eq!(text.parse::<Paragraph>().unwrap().to_string(), text);
         }
@@ -249,6 +258,13 @@ Homepage: https://www.gnu.org/software/hello/
             paragraph.required("Source"),
             Err(Error::MissingField("Source"))
         );
+    }
+
+    #[test]
+    fn blanks_around_a_value_are_not_part_of_it() {
+        let paragraph: Paragraph = "A:  x \nB: \nC:x\n".parse().unwrap();
+        let values: Vec<&str> = paragraph.fields().map(|(_, value)| value).collect();
+        assert_eq!(values, ["x", "", "x"]);
     }
 
     #[test]

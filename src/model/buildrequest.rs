@@ -1,11 +1,12 @@
-//! The fields of buildrequest and buildresult .changes, in stock's order and names (`X-Mini-Buildd-…`).
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::deb::{Architecture, Changes, Error, FileName, PackageName, Paragraph, Version};
-use crate::model::build_check::Mode;
+use crate::model::Buildresult;
+use crate::model::build_check::{Mode, Modes};
 use crate::model::key::{BuildKey, Timecode};
+use crate::model::message::{self, PREFIX, frame, ftp_url, http_url, one_architecture};
 
 /// What a packager asks of a builder for one architecture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,75 +37,208 @@ pub struct Buildrequest {
     pub builder: String,
 }
 
-/// What a builder answers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Buildresult {
-    pub distribution: String,
-    pub source: PackageName,
-    pub version: Version,
-    pub architecture: Architecture,
-    pub timecode: Timecode,
-    pub builder: String,
-    pub upload_to: String,
-    pub buildlog_installed: String,
-    /// Without the prefix, snake_cased as in events: `status` → `successful`, `build_time` → `3`.
-    pub sbuild: BTreeMap<String, String>,
-    pub internal_error: Option<String>,
-}
-
 impl Buildrequest {
     pub fn key(&self) -> BuildKey {
-        todo!()
+        message::key(
+            &self.source,
+            &self.version,
+            &self.timecode,
+            &self.architecture,
+        )
     }
+
     /// `SOURCE_VERSION_mini-buildd-buildrequest_ARCH.changes`
     pub fn file_name(&self) -> FileName {
-        todo!()
+        message::file_name(&self.key(), "buildrequest")
     }
+
     /// Path of the log below builds and events directories: `BKEY/BASE_ARCH.buildlog`.
     pub fn buildlog(&self) -> String {
-        todo!()
+        message::buildlog(&self.key())
     }
+
+    /// URL of the log while it grows, on the builder.
+    pub fn buildlog_building(&self) -> String {
+        format!(
+            "{}/mini_buildd/builds-dir/{}",
+            self.builder,
+            self.buildlog()
+        )
+    }
+
+    /// URL of the log when it is finished, on the packager.
+    pub fn buildlog_installed(&self) -> String {
+        format!(
+            "{}/mini_buildd/events-dir/{}",
+            self.packager,
+            self.buildlog()
+        )
+    }
+
+    pub fn modes(&self) -> Modes {
+        Modes {
+            lintian: self.lintian_mode,
+            piuparts: self.piuparts_mode,
+            autopkgtest: self.autopkgtest_mode,
+        }
+    }
+
+    /// The answer as it is before anything was built.
+    pub fn result(&self) -> Buildresult {
+        Buildresult {
+            distribution: self.distribution.clone(),
+            source: self.source.clone(),
+            version: self.version.clone(),
+            architecture: self.architecture.clone(),
+            timecode: self.timecode.clone(),
+            builder: self.builder.clone(),
+            upload_to: self.upload_to.clone(),
+            buildlog_installed: self.buildlog_installed(),
+            sbuild: BTreeMap::new(),
+            canceled_by: None,
+            internal_error: None,
+        }
+    }
+
     /// All fields but Files.
     pub fn to_paragraph(&self) -> Paragraph {
-        todo!()
+        let mut paragraph = frame(&self.key(), &self.distribution);
+        let mut set = |name: &str, value: String| paragraph.set(&format!("{PREFIX}{name}"), value);
+        set("Upload-To", self.upload_to.clone());
+        set("Packager", self.packager.clone());
+        if self.arch_all {
+            set("Arch-All", "Yes".into());
+        }
+        set("Build-Dep-Resolver", self.build_dep_resolver.clone());
+        set("Sbuild-Config-Blocks", self.sbuild_config_blocks.clone());
+        set("Sbuild-Setup-Blocks", self.sbuild_setup_blocks.clone());
+        set("Deb-Build-Options", self.deb_build_options.clone());
+        set("Deb-Build-Profiles", self.deb_build_profiles.clone());
+        set("Add-Depends", self.add_depends.clone());
+        set("Lintian-Mode", self.lintian_mode.to_string());
+        set("Lintian-Extra-Options", self.lintian_extra_options.clone());
+        set("Autopkgtest-Mode", self.autopkgtest_mode.to_string());
+        set("Piuparts-Mode", self.piuparts_mode.to_string());
+        set("Buildlog", self.buildlog());
+        set("Builder", self.builder.clone());
+        set("Buildlog-Building", self.buildlog_building());
+        set("Buildlog-Installed", self.buildlog_installed());
+        paragraph
     }
-    pub fn from_changes(_changes: &Changes) -> Result<Buildrequest, Error> {
-        todo!()
+
+    /// Paths and URLs of logs are not taken from the message but made from its key.
+    pub fn from_changes(changes: &Changes) -> Result<Buildrequest, Error> {
+        let paragraph = &changes.paragraph;
+        let text = |name: &str| paragraph.get(name).unwrap_or_default().to_owned();
+        let mode = |name: &'static str| match paragraph.get(name) {
+            None | Some("") => Ok(Mode::Disabled),
+            Some(_) => paragraph.parsed(name),
+        };
+        Ok(Buildrequest {
+            distribution: changes.distribution.clone(),
+            source: changes.source.clone(),
+            version: changes.version.clone(),
+            architecture: one_architecture(changes)?,
+            timecode: paragraph.parsed("X-Mini-Buildd-Timecode")?,
+            upload_to: ftp_url(paragraph, "X-Mini-Buildd-Upload-To")?,
+            packager: http_url(paragraph, "X-Mini-Buildd-Packager")?,
+            arch_all: paragraph
+                .get("X-Mini-Buildd-Arch-All")
+                .is_some_and(|value| value == "Yes"),
+            build_dep_resolver: text("X-Mini-Buildd-Build-Dep-Resolver"),
+            sbuild_config_blocks: text("X-Mini-Buildd-Sbuild-Config-Blocks"),
+            sbuild_setup_blocks: text("X-Mini-Buildd-Sbuild-Setup-Blocks"),
+            deb_build_options: text("X-Mini-Buildd-Deb-Build-Options"),
+            deb_build_profiles: text("X-Mini-Buildd-Deb-Build-Profiles"),
+            add_depends: text("X-Mini-Buildd-Add-Depends"),
+            lintian_mode: mode("X-Mini-Buildd-Lintian-Mode")?,
+            lintian_extra_options: text("X-Mini-Buildd-Lintian-Extra-Options"),
+            autopkgtest_mode: mode("X-Mini-Buildd-Autopkgtest-Mode")?,
+            piuparts_mode: mode("X-Mini-Buildd-Piuparts-Mode")?,
+            builder: http_url(paragraph, "X-Mini-Buildd-Builder")?,
+        })
     }
 }
 
-impl Buildresult {
-    pub fn key(&self) -> BuildKey {
-        todo!()
-    }
-    pub fn file_name(&self) -> FileName {
-        todo!()
-    }
-    pub fn buildlog(&self) -> String {
-        todo!()
-    }
-    pub fn to_paragraph(&self) -> Paragraph {
-        todo!()
-    }
-    pub fn from_changes(_changes: &Changes) -> Result<Buildresult, Error> {
-        todo!()
-    }
-    /// `successful` or `skipped`.
-    pub fn is_successful(&self) -> bool {
-        todo!()
-    }
-}
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::model::message::list_files;
+    use crate::model::message::tests::{sums, without_sha256};
 
-/// What a file name of a .changes tells about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum MessageKind {
-    Upload,
-    Buildrequest,
-    Buildresult,
-}
+    /// Stock's, without signature; the version cut down.
+    const REQUEST: &str = "\
+Distribution: trixie-test-unstable
+Source: mbd-test-cpp
+Version: 2026~test13+1
+Architecture: amd64
+X-Mini-Buildd-Timecode: 20261122:054621:058520
+X-Mini-Buildd-Upload-To: ftp://buildd.test:8067
+X-Mini-Buildd-Packager: http://buildd.test:8066
+X-Mini-Buildd-Arch-All: Yes
+X-Mini-Buildd-Build-Dep-Resolver: aptitude
+X-Mini-Buildd-Sbuild-Config-Blocks: set-default-path ccache
+X-Mini-Buildd-Sbuild-Setup-Blocks: apt-setup apt-update ccache eatmydata
+X-Mini-Buildd-Deb-Build-Options:
+X-Mini-Buildd-Deb-Build-Profiles:
+X-Mini-Buildd-Add-Depends:
+X-Mini-Buildd-Lintian-Mode: IGNORE
+X-Mini-Buildd-Lintian-Extra-Options: --info
+X-Mini-Buildd-Autopkgtest-Mode: DISABLED
+X-Mini-Buildd-Piuparts-Mode: DISABLED
+X-Mini-Buildd-Buildlog: mbd-test-cpp/2026~test13+1/20261122:054621:058520/amd64/mbd-test-cpp_2026~test13+1_amd64.buildlog
+X-Mini-Buildd-Builder: http://buildd.test:8066
+X-Mini-Buildd-Buildlog-Building: http://buildd.test:8066/mini_buildd/builds-dir/mbd-test-cpp/2026~test13+1/20261122:054621:058520/amd64/mbd-test-cpp_2026~test13+1_amd64.buildlog
+X-Mini-Buildd-Buildlog-Installed: http://buildd.test:8066/mini_buildd/events-dir/mbd-test-cpp/2026~test13+1/20261122:054621:058520/amd64/mbd-test-cpp_2026~test13+1_amd64.buildlog
+Files:
+ 72a162d1d61281029215534c20139b6f 30720 mini-buildd extra mbd-test-cpp_2026~test13+1_mini-buildd-buildrequest_amd64.changes.tar
+";
 
-impl MessageKind {
-    pub fn of(_changes_name: &FileName) -> MessageKind {
-        todo!()
+    pub(crate) fn buildrequest() -> Buildrequest {
+        Buildrequest::from_changes(&REQUEST.parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_buildrequest_is_stocks_to_the_byte() {
+        let request = buildrequest();
+        assert_eq!(
+            request.file_name(),
+            "mbd-test-cpp_2026~test13+1_mini-buildd-buildrequest_amd64.changes"
+        );
+        let mut paragraph = request.to_paragraph();
+        list_files(&mut paragraph, &sums(REQUEST));
+        let again: Changes = paragraph.to_string().parse().unwrap();
+        assert!(again.files[0].sha256.is_some());
+        assert_eq!(without_sha256(paragraph), REQUEST);
+    }
+
+    #[test]
+    fn only_the_builder_of_architecture_all_is_told_so() {
+        let request = Buildrequest {
+            arch_all: false,
+            ..buildrequest()
+        };
+        assert_eq!(request.to_paragraph().get("X-Mini-Buildd-Arch-All"), None);
+    }
+
+    #[test]
+    fn hostile_messages_are_refused_by_field() {
+        for (field, value) in [
+            ("Architecture", "amd64 i386"),
+            ("X-Mini-Buildd-Timecode", "../../x"),
+            ("X-Mini-Buildd-Upload-To", "http://buildd.test:8067"),
+            ("X-Mini-Buildd-Upload-To", "ftp://buildd.test:8067/x"),
+            ("X-Mini-Buildd-Packager", "javascript:alert(1)"),
+            ("X-Mini-Buildd-Builder", "http://a b"),
+            ("X-Mini-Buildd-Lintian-Mode", "maybe"),
+        ] {
+            let mut paragraph: Paragraph = REQUEST.parse().unwrap();
+            paragraph.set(field, value);
+            let changes: Changes = paragraph.to_string().parse().unwrap();
+            let error = Buildrequest::from_changes(&changes)
+                .unwrap_err()
+                .to_string();
+            assert!(error.starts_with(&format!("field {field}: ")), "{error}");
+        }
     }
 }

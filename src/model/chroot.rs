@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::deb::{Architecture, Codename};
-use crate::model::Item;
+use crate::model::{Invalid, Item, invalid, is_one_line};
 
 /// What administrators keep; builds see snapshots of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,5 +26,42 @@ impl Item for Chroot {
     /// `trixie:amd64`
     fn name(&self) -> String {
         format!("{}:{}", self.codename, self.architecture)
+    }
+    fn validate(&self) -> Result<(), Invalid> {
+        if ["all", "any", "source"].contains(&self.architecture.as_str()) {
+            let fault = format!("{} is no machine", self.architecture);
+            return Err(invalid(self, "architecture", fault));
+        }
+        let options = &self.debootstrap_extra_options;
+        if !options
+            .iter()
+            .all(|option| option.starts_with("--") && is_one_line(option))
+        {
+            let fault = "each must begin with --";
+            return Err(invalid(self, "debootstrap_extra_options", fault));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_option_cannot_be_an_argument() {
+        let mut chroot = Chroot {
+            codename: "trixie".parse().unwrap(),
+            architecture: "amd64".parse().unwrap(),
+            source: "Debian:trixie".into(),
+            backend: Backend::Dir,
+            debootstrap_extra_options: vec!["--include=realpath".into()],
+        };
+        assert_eq!(chroot.name(), "trixie:amd64");
+        assert_eq!(chroot.validate(), Ok(()));
+        chroot.debootstrap_extra_options.push("/etc".into());
+        assert!(chroot.validate().is_err());
+        chroot.architecture = "all".parse().unwrap();
+        assert_eq!(chroot.validate().unwrap_err().field, "architecture");
     }
 }

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::ServerEndpoint;
-use crate::model::Item;
+use crate::model::{Invalid, Item, invalid, is_one_line};
 
 /// The instance itself; there is exactly one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,11 +23,97 @@ impl Item for Daemon {
     fn name(&self) -> String {
         "daemon".into()
     }
+    fn validate(&self) -> Result<(), Invalid> {
+        let is_identity = !self.identity.is_empty()
+            && self
+                .identity
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if !is_identity {
+            return Err(invalid(self, "identity", "must match [a-zA-Z0-9-]+"));
+        }
+        let origin = &self.custom_archive_origin;
+        if !is_one_line(origin) || origin.contains(',') {
+            let fault = "must be one line without comma";
+            return Err(invalid(self, "custom_archive_origin", fault));
+        }
+        if !is_address(&self.email_address) {
+            return Err(invalid(self, "email_address", "must be NAME@HOST"));
+        }
+        if self.max_parallel_builds == 0 {
+            return Err(invalid(self, "max_parallel_builds", "must be 1 at least"));
+        }
+        Ok(())
+    }
+}
+
+fn is_address(text: &str) -> bool {
+    text.split_once('@').is_some_and(|(name, host)| {
+        let is_word = |part: &str| {
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_graphic() && !b"@<>,".contains(&b))
+        };
+        is_word(name) && is_word(host)
+    })
 }
 
 impl Daemon {
     /// Origin field of Release files: `Mini-Buildd archive IDENTITY on HOSTNAME` unless a custom one is set.
-    pub fn archive_origin(&self, _hostname: &str) -> String {
-        todo!()
+    pub fn archive_origin(&self, hostname: &str) -> String {
+        if self.custom_archive_origin.is_empty() {
+            format!("Mini-Buildd archive {} on {hostname}", self.identity)
+        } else {
+            self.custom_archive_origin.clone()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn daemon() -> Daemon {
+        Daemon {
+            identity: "ident".into(),
+            custom_archive_origin: String::new(),
+            email_address: "mini-buildd@buildd.test".into(),
+            ftp_endpoint: "tcp6:port=8067".parse().unwrap(),
+            max_parallel_builds: 2,
+            event_queue_size: 500,
+            expire_events_after_days: 336,
+            expire_builds_after_days: 5,
+        }
+    }
+
+    #[test]
+    fn the_origin_names_identity_and_host() {
+        let mut daemon = daemon();
+        let origin = daemon.archive_origin("buildd.test");
+        assert_eq!(origin, "Mini-Buildd archive ident on buildd.test");
+        daemon.custom_archive_origin = "Our archive".into();
+        assert_eq!(daemon.archive_origin("buildd.test"), "Our archive");
+    }
+
+    #[test]
+    fn broken_fields_are_named() {
+        assert_eq!(daemon().validate(), Ok(()));
+        for (change, field) in [
+            (
+                (|d| d.identity = "a_b".into()) as fn(&mut Daemon),
+                "identity",
+            ),
+            (
+                |d| d.custom_archive_origin = "a\nb".into(),
+                "custom_archive_origin",
+            ),
+            (|d| d.email_address = "a@b <c".into(), "email_address"),
+            (|d| d.max_parallel_builds = 0, "max_parallel_builds"),
+        ] {
+            let mut daemon = daemon();
+            change(&mut daemon);
+            assert_eq!(daemon.validate().unwrap_err().field, field);
+        }
     }
 }

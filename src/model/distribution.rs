@@ -1,8 +1,32 @@
 use serde::{Deserialize, Serialize};
 
 use crate::deb::{Architecture, Codename, Component};
-use crate::model::Item;
 use crate::model::build_check::Mode;
+use crate::model::source::sort_components;
+use crate::model::{Invalid, Item, invalid, is_one_line};
+
+/// Stock's blocks for .sbuildrc.
+pub const CONFIG_BLOCKS: [&str; 2] = ["set-default-path", "ccache"];
+/// Stock's blocks that prepare a session.
+pub const SETUP_BLOCKS: [&str; 16] = [
+    "apt-setup",
+    "apt-update",
+    "ccache",
+    "eatmydata",
+    "show-sbuildrc",
+    "apt-key-binary",
+    "apt-key-add",
+    "apt-no-check-valid-until",
+    "apt-allow-unauthenticated",
+    "apt-force-yes",
+    "apt-no-cache",
+    "apt-no-pipelining",
+    "apt-clear",
+    "bash-devices",
+    "schroot-shm",
+    "sun-java6-license",
+];
+pub const RESOLVERS: [&str; 3] = ["apt", "aptitude", "internal"];
 
 /// A base source with what builds for it need.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,5 +70,184 @@ impl Item for Distribution {
     const KIND: &'static str = "distribution";
     fn name(&self) -> String {
         self.codename.to_string()
+    }
+    fn validate(&self) -> Result<(), Invalid> {
+        self.fault()
+            .map_or(Ok(()), |(field, fault)| Err(invalid(self, field, fault)))
+    }
+}
+
+impl Distribution {
+    /// In the order in which stock writes them.
+    pub fn sorted_components(&self) -> Vec<Component> {
+        let mut components = self.components.clone();
+        sort_components(&mut components);
+        components
+    }
+
+    pub fn mandatory_architectures(&self) -> impl Iterator<Item = &Architecture> {
+        self.architectures
+            .iter()
+            .filter(|option| !option.optional)
+            .map(|option| &option.architecture)
+    }
+
+    fn fault(&self) -> Option<(&'static str, String)> {
+        if !self.components.iter().any(|component| component == "main") {
+            return Some(("components", "main is missing".into()));
+        }
+        self.architectures_fault()
+            .map(|fault| ("architectures", fault))
+            .or_else(|| self.blocks_fault())
+            .or_else(|| self.text_fault())
+    }
+
+    fn architectures_fault(&self) -> Option<String> {
+        for (index, option) in self.architectures.iter().enumerate() {
+            let name = &option.architecture;
+            let before = &self.architectures[..index];
+            if before.iter().any(|other| other.architecture == *name) {
+                return Some(format!("{name} is there twice"));
+            }
+            if ["all", "source", "any"].contains(&name.as_str()) {
+                return Some(format!("{name} is no machine"));
+            }
+            if option.optional && option.build_architecture_all {
+                return Some(format!(
+                    "{name} builds architecture all, so it can't be optional"
+                ));
+            }
+        }
+        let all = |option: &&ArchitectureOption| option.build_architecture_all;
+        match self.architectures.iter().filter(all).count() {
+            1 => None,
+            count => Some(format!("{count} build architecture all, not exactly one")),
+        }
+    }
+
+    fn blocks_fault(&self) -> Option<(&'static str, String)> {
+        for (field, blocks, known) in [
+            (
+                "sbuild_config_blocks",
+                &self.sbuild_config_blocks,
+                &CONFIG_BLOCKS[..],
+            ),
+            (
+                "sbuild_setup_blocks",
+                &self.sbuild_setup_blocks,
+                &SETUP_BLOCKS[..],
+            ),
+        ] {
+            let mut blocks = blocks.split_ascii_whitespace();
+            if let Some(block) = blocks.find(|block| !known.contains(block)) {
+                return Some((field, format!("unknown block {block:?}")));
+            }
+        }
+        None
+    }
+
+    fn text_fault(&self) -> Option<(&'static str, String)> {
+        for (field, text) in [
+            ("lintian_extra_options", &self.lintian_extra_options),
+            ("deb_build_options", &self.deb_build_options),
+            ("deb_build_profiles", &self.deb_build_profiles),
+            ("add_depends", &self.add_depends),
+        ] {
+            if !is_one_line(text) {
+                return Some((field, "must be one line".into()));
+            }
+        }
+        let script = &self.chroot_setup_script;
+        if !script.is_empty() && !script.starts_with("#!") {
+            return Some(("chroot_setup_script", "must begin with #!".into()));
+        }
+        if !RESOLVERS.contains(&self.build_dep_resolver.as_str()) {
+            let fault = format!("unknown resolver {:?}", self.build_dep_resolver);
+            return Some(("build_dep_resolver", fault));
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn trixie() -> Distribution {
+        let option = |architecture: &str, all| ArchitectureOption {
+            architecture: architecture.parse().unwrap(),
+            optional: false,
+            build_architecture_all: all,
+        };
+        Distribution {
+            codename: "trixie".parse().unwrap(),
+            base_source: "Debian:trixie".into(),
+            extra_sources: Vec::new(),
+            components: ["main", "contrib", "non-free", "non-free-firmware"]
+                .map(|name| name.parse().unwrap())
+                .into(),
+            architectures: vec![option("amd64", true), option("i386", false)],
+            lintian_mode: Mode::Errfail,
+            lintian_extra_options: "--info".into(),
+            piuparts_mode: Mode::Disabled,
+            autopkgtest_mode: Mode::Disabled,
+            internal_apt_priority: 1,
+            deb_build_options: String::new(),
+            deb_build_profiles: String::new(),
+            add_depends: String::new(),
+            chroot_setup_script: String::new(),
+            sbuild_config_blocks: "set-default-path ccache".into(),
+            sbuild_setup_blocks: "apt-setup apt-update ccache eatmydata".into(),
+            build_dep_resolver: "aptitude".into(),
+        }
+    }
+
+    #[test]
+    fn broken_distributions_are_named() {
+        assert_eq!(trixie().validate(), Ok(()));
+        for (change, field) in [
+            (
+                (|d| drop(d.components.remove(0))) as fn(&mut Distribution),
+                "components",
+            ),
+            (|d| d.architectures[0].optional = true, "architectures"),
+            (
+                |d| d.architectures[1].build_architecture_all = true,
+                "architectures",
+            ),
+            (|d| d.architectures.clear(), "architectures"),
+            (
+                |d| d.sbuild_setup_blocks = "apt-setup nosuch".into(),
+                "sbuild_setup_blocks",
+            ),
+            (
+                |d| d.sbuild_config_blocks = "eatmydata".into(),
+                "sbuild_config_blocks",
+            ),
+            (
+                |d| d.chroot_setup_script = "rm -rf /".into(),
+                "chroot_setup_script",
+            ),
+            (|d| d.add_depends = "a\nb".into(), "add_depends"),
+            (
+                |d| d.build_dep_resolver = "pip".into(),
+                "build_dep_resolver",
+            ),
+        ] {
+            let mut distribution = trixie();
+            change(&mut distribution);
+            assert_eq!(distribution.validate().unwrap_err().field, field);
+        }
+    }
+
+    #[test]
+    fn optional_architectures_are_not_mandatory() {
+        let mut distribution = trixie();
+        distribution.architectures[1].optional = true;
+        let names: Vec<&str> = distribution
+            .mandatory_architectures()
+            .map(Architecture::as_str)
+            .collect();
+        assert_eq!(names, ["amd64"]);
     }
 }

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::deb::Suite;
-use crate::model::Item;
+use crate::model::{Invalid, Item, invalid, version_scheme};
 
 /// Suites of a repository, their rules and version patterns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,7 @@ pub struct Layout {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of their own")]
 pub struct SuiteOptions {
     pub suite: Suite,
     pub uploadable: bool,
@@ -37,18 +38,288 @@ impl Item for Layout {
     fn name(&self) -> String {
         self.name.clone()
     }
+    fn validate(&self) -> Result<(), Invalid> {
+        for (index, options) in self.suites.iter().enumerate() {
+            self.suite_fault(options, &self.suites[..index])
+                .map_or(Ok(()), |fault| {
+                    let fault = format!("{}: {fault}", options.suite);
+                    Err(invalid(self, "suites", fault))
+                })?;
+        }
+        for (field, regex) in [
+            ("mandatory_version_regex", &self.mandatory_version_regex),
+            (
+                "experimental_mandatory_version_regex",
+                &self.experimental_mandatory_version_regex,
+            ),
+        ] {
+            version_scheme::check_regex(regex)
+                .map_err(|fault| invalid(self, field, fault.to_string()))?;
+        }
+        for (meta, dist) in &self.meta_distributions {
+            let suite = dist
+                .split_once('-')
+                .and_then(|(_, suite)| suite.parse().ok());
+            if suite.is_none_or(|suite| self.suite(&suite).is_none()) {
+                let fault = format!("{meta}: {dist:?} is not CODENAME-SUITE");
+                return Err(invalid(self, "meta_distributions", fault));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Layout {
-    /// Stock's preset of this name.
+    /// Stock's preset "Default".
     pub fn standard() -> Layout {
-        todo!()
+        Layout {
+            name: "Default".into(),
+            suites: vec![
+                suite("stable").rollback(6),
+                suite("hotfix")
+                    .uploadable()
+                    .migrates_to("stable")
+                    .rollback(4),
+                suite("testing").migrates_to("stable").rollback(3),
+                suite("unstable")
+                    .uploadable()
+                    .migrates_to("testing")
+                    .rollback(9)
+                    .keyring(),
+                suite("snapshot").uploadable().experimental().rollback(12),
+                suite("experimental")
+                    .uploadable()
+                    .experimental()
+                    .rollback(6)
+                    .never_upgrades(),
+            ],
+            default_version: "~%IDENTITY%%CODEVERSION%+1".into(),
+            mandatory_version_regex: r"~%IDENTITY%%CODEVERSION%\+[1-9]".into(),
+            experimental_default_version: "~%IDENTITY%%CODEVERSION%+0".into(),
+            experimental_mandatory_version_regex: r"~%IDENTITY%%CODEVERSION%\+0".into(),
+            meta_distributions: BTreeMap::new(),
+        }
     }
-    pub fn suite(&self, _suite: &Suite) -> Option<&SuiteOptions> {
-        todo!()
+
+    /// Stock's preset "Default (no rollbacks)".
+    pub fn no_rollbacks() -> Layout {
+        let mut layout = Layout::standard();
+        layout.name = "Default (no rollbacks)".into();
+        for options in &mut layout.suites {
+            options.rollback = 0;
+        }
+        layout
     }
+
+    /// Stock's preset "Debian Developer": any version, and Debian's own names for what is uploaded.
+    pub fn debian_developer() -> Layout {
+        let mut layout = Layout::no_rollbacks();
+        layout.name = "Debian Developer".into();
+        layout
+            .suites
+            .retain(|options| !["hotfix", "snapshot"].contains(&options.suite.as_str()));
+        layout.mandatory_version_regex = ".*".into();
+        layout.experimental_mandatory_version_regex = ".*".into();
+        layout.meta_distributions = ["unstable", "experimental"]
+            .map(|suite| (suite.to_owned(), format!("sid-{suite}")))
+            .into();
+        layout
+    }
+
+    pub fn suite(&self, suite: &Suite) -> Option<&SuiteOptions> {
+        self.suites.iter().find(|options| options.suite == *suite)
+    }
+
     /// Suites whose packages may serve builds in `suite`: itself and what it migrates to; experimental: all others too.
-    pub fn build_suites(&self, _suite: &Suite) -> Vec<&SuiteOptions> {
-        todo!()
+    ///
+    /// "All others" are the suites that are not experimental themselves, as in stock.
+    pub fn build_suites(&self, suite: &Suite) -> Vec<&SuiteOptions> {
+        let Some(own) = self.suite(suite) else {
+            return Vec::new();
+        };
+        let mut suites = vec![own];
+        if own.experimental {
+            suites.extend(self.suites.iter().filter(|other| !other.experimental));
+            return suites;
+        }
+        let mut next = own.migrates_to.as_ref().and_then(|suite| self.suite(suite));
+        while let Some(options) = next.filter(|options| !suites.contains(options)) {
+            suites.push(options);
+            next = options
+                .migrates_to
+                .as_ref()
+                .and_then(|suite| self.suite(suite));
+        }
+        suites
+    }
+
+    fn suite_fault(&self, options: &SuiteOptions, before: &[SuiteOptions]) -> Option<&'static str> {
+        let target = options.migrates_to.as_ref().map(|suite| self.suite(suite));
+        if before.iter().any(|other| other.suite == options.suite) {
+            return Some("is there twice");
+        }
+        if options.build_keyring_package && !options.uploadable {
+            return Some("keyring packages need an uploadable suite");
+        }
+        if options.experimental && (!options.uploadable || target.is_some()) {
+            return Some("an experimental suite is uploadable and migrates nowhere");
+        }
+        match target {
+            Some(None) => Some("migrates to a suite that the layout does not have"),
+            Some(Some(target)) if target.uploadable => Some("migrates to an uploadable suite"),
+            Some(Some(_)) if self.migrates_to_itself(options) => {
+                Some("migrates to itself in the end")
+            }
+            Some(Some(_)) | None => None,
+        }
+    }
+
+    fn migrates_to_itself(&self, options: &SuiteOptions) -> bool {
+        let mut suite = options;
+        for _ in &self.suites {
+            match suite.migrates_to.as_ref().and_then(|next| self.suite(next)) {
+                Some(next) if next.suite == options.suite => return true,
+                Some(next) => suite = next,
+                None => return false,
+            }
+        }
+        false
+    }
+}
+
+/// Begins the description of a suite with stock's defaults, but not uploadable.
+fn suite(name: &'static str) -> SuiteOptions {
+    SuiteOptions {
+        suite: literal(name),
+        uploadable: false,
+        experimental: false,
+        migrates_to: None,
+        rollback: 0,
+        build_keyring_package: false,
+        not_automatic: true,
+        but_automatic_upgrades: true,
+    }
+}
+
+fn literal(name: &'static str) -> Suite {
+    name.parse().expect("the presets' names are words")
+}
+
+impl SuiteOptions {
+    fn uploadable(self) -> Self {
+        SuiteOptions {
+            uploadable: true,
+            ..self
+        }
+    }
+    fn experimental(self) -> Self {
+        SuiteOptions {
+            experimental: true,
+            ..self
+        }
+    }
+    fn migrates_to(self, suite: &'static str) -> Self {
+        SuiteOptions {
+            migrates_to: Some(literal(suite)),
+            ..self
+        }
+    }
+    fn rollback(self, rollback: u32) -> Self {
+        SuiteOptions { rollback, ..self }
+    }
+    fn keyring(self) -> Self {
+        SuiteOptions {
+            build_keyring_package: true,
+            ..self
+        }
+    }
+    fn never_upgrades(self) -> Self {
+        SuiteOptions {
+            but_automatic_upgrades: false,
+            ..self
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn build_suites(suite: &str) -> Vec<String> {
+        let layout = Layout::standard();
+        let suites = layout.build_suites(&suite.parse().unwrap());
+        suites
+            .iter()
+            .map(|options| options.suite.to_string())
+            .collect()
+    }
+
+    #[test]
+    fn builds_use_what_they_migrate_to() {
+        assert_eq!(build_suites("unstable"), ["unstable", "testing", "stable"]);
+        assert_eq!(build_suites("hotfix"), ["hotfix", "stable"]);
+        assert_eq!(
+            build_suites("snapshot"),
+            ["snapshot", "stable", "hotfix", "testing", "unstable"]
+        );
+        assert!(build_suites("nosuch").is_empty());
+    }
+
+    #[test]
+    fn presets_are_valid() {
+        for layout in [
+            Layout::standard(),
+            Layout::no_rollbacks(),
+            Layout::debian_developer(),
+        ] {
+            assert_eq!(layout.validate(), Ok(()));
+        }
+        let names = Layout::debian_developer().suites;
+        let names: Vec<&str> = names.iter().map(|options| options.suite.as_str()).collect();
+        assert_eq!(names, ["stable", "testing", "unstable", "experimental"]);
+    }
+
+    #[test]
+    fn broken_layouts_are_named() {
+        let broken = |change: fn(&mut Layout)| {
+            let mut layout = Layout::standard();
+            change(&mut layout);
+            layout.validate().unwrap_err().fault
+        };
+        for (change, fault) in [
+            (
+                (|layout| layout.suites[1].migrates_to = Some(literal("unstable")))
+                    as fn(&mut Layout),
+                "hotfix: migrates to an uploadable suite",
+            ),
+            (
+                |layout| layout.suites[0].migrates_to = Some(literal("nosuch")),
+                "stable: migrates to a suite that the layout does not have",
+            ),
+            (
+                |layout| layout.suites[0].migrates_to = Some(literal("testing")),
+                "stable: migrates to itself in the end",
+            ),
+            (
+                |layout| layout.suites[0].build_keyring_package = true,
+                "stable: keyring packages need an uploadable suite",
+            ),
+            (
+                |layout| layout.suites[4].migrates_to = Some(literal("stable")),
+                "snapshot: an experimental suite is uploadable and migrates nowhere",
+            ),
+            (
+                |layout| layout.suites.push(suite("stable")),
+                "stable: is there twice",
+            ),
+            (
+                |layout| drop(layout.meta_distributions.insert("x".into(), "sid".into())),
+                "x: \"sid\" is not CODENAME-SUITE",
+            ),
+        ] {
+            assert_eq!(broken(change), fault);
+        }
+        let fault = broken(|layout| layout.mandatory_version_regex = "(".into());
+        assert!(fault.contains("malformed"), "{fault}");
     }
 }

@@ -1,7 +1,9 @@
 use serde::{Deserialize, Serialize};
 
+use crate::deb::sources_list;
 use crate::deb::{Architecture, Codename, Component};
-use crate::model::Item;
+pub use crate::model::build_sources::NoArchive;
+use crate::model::{Invalid, Item, invalid, is_one_line};
 
 /// Archive (mirror) that one builds from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +16,9 @@ impl Item for Archive {
     const KIND: &'static str = "archive";
     fn name(&self) -> String {
         self.url.clone()
+    }
+    fn validate(&self) -> Result<(), Invalid> {
+        archive_fault(&self.url).map_or(Ok(()), |fault| Err(invalid(self, "url", fault)))
     }
 }
 
@@ -45,5 +50,224 @@ impl Item for Source {
     const KIND: &'static str = "source";
     fn name(&self) -> String {
         format!("{}:{}", self.origin, self.suite)
+    }
+    fn validate(&self) -> Result<(), Invalid> {
+        if self.origin.is_empty() || !is_one_line(&self.origin) || self.origin.contains(',') {
+            return Err(invalid(self, "origin", "must be one line without comma"));
+        }
+        if !is_suite_path(&self.suite) {
+            return Err(invalid(self, "suite", "is no path below dists/"));
+        }
+        if let Some(fault) = self.archives.iter().find_map(|url| archive_fault(url)) {
+            return Err(invalid(self, "archives", fault));
+        }
+        if !is_codeversion(&self.codeversion) {
+            return Err(invalid(self, "codeversion", "can't be part of a version"));
+        }
+        Ok(())
+    }
+}
+
+impl Source {
+    /// Selects its packages in apt_preferences(5): `release o=Debian, n=trixie-security`.
+    pub fn pin(&self) -> String {
+        // Up to buster the directory of security updates is buster/updates, its Codename buster.
+        let codename = match self.suite.split_once('/') {
+            Some((codename, _)) => codename,
+            None => &self.suite,
+        };
+        format!("release o={}, n={codename}", self.origin)
+    }
+
+    /// Its apt source on the best archive, with those of `components` that it has.
+    pub fn apt_source(&self, components: &[Component]) -> Result<sources_list::Source, NoArchive> {
+        let archive = self
+            .archives
+            .first()
+            .ok_or_else(|| NoArchive(self.name()))?;
+        let mut components: Vec<Component> = components
+            .iter()
+            .filter(|component| self.components.contains(component))
+            .cloned()
+            .collect();
+        sort_components(&mut components);
+        let check = if self.check_valid_until { "yes" } else { "no" };
+        Ok(sources_list::Source {
+            types: vec!["deb".into()],
+            uri: archive.clone(),
+            suite: self.suite.clone(),
+            components: components.into_iter().map(String::from).collect(),
+            options: vec![("check-valid-until".into(), check.into())],
+        })
+    }
+}
+
+/// The order in which stock writes components; others follow by name.
+const COMPONENTS: [&str; 7] = [
+    "main",
+    "contrib",
+    "non-free",
+    "non-free-firmware",
+    "universe",
+    "restricted",
+    "multiverse",
+];
+
+pub fn sort_components(components: &mut [Component]) {
+    let rank = |component: &Component| {
+        let known = COMPONENTS.iter().position(|name| component == name);
+        known.unwrap_or(COMPONENTS.len())
+    };
+    components.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.cmp(b)));
+}
+
+/// The part of version numbers that stands for a distribution, from Origin, Codename and Version of its Release file.
+///
+/// Without Version `~CODENAME`; Debian since wheezy the major number; others the first two numbers: 24.04 → 2404.
+pub fn codeversion(origin: &str, codename: &str, version: Option<&str>) -> String {
+    let numbers: Vec<&str> = version
+        .unwrap_or_default()
+        .split('.')
+        .map(|part| {
+            let end = part.find(|c: char| !c.is_ascii_digit());
+            &part[..end.unwrap_or(part.len())]
+        })
+        .take_while(|number| !number.is_empty())
+        .take(2)
+        .collect();
+    let is_debian = origin == "Debian" || origin.starts_with("Debian ");
+    match *numbers.as_slice() {
+        [] => format!("~{}", codename.to_ascii_uppercase()),
+        // wheezy is 7.
+        [major, ..] if is_debian && major.parse().is_ok_and(|major: u32| major >= 7) => {
+            major.to_owned()
+        }
+        _ => numbers.concat(),
+    }
+}
+
+fn archive_fault(url: &str) -> Option<&'static str> {
+    let is_known = ["http://", "https://", "ftp://", "file:/"]
+        .iter()
+        .any(|scheme| url.starts_with(scheme));
+    if !is_known || !url.bytes().all(|b| b.is_ascii_graphic()) {
+        return Some("is no http, https, ftp or file URL");
+    }
+    (!url.ends_with('/') || url.ends_with("//")).then_some("must end with exactly one slash")
+}
+
+fn is_suite_path(suite: &str) -> bool {
+    suite.split('/').all(|part| {
+        part.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b".+_-".contains(&b))
+    })
+}
+
+fn is_codeversion(codeversion: &str) -> bool {
+    let word = codeversion.strip_prefix('~').unwrap_or(codeversion);
+    !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.')
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn source(origin: &str, suite: &str) -> Source {
+        Source {
+            origin: origin.into(),
+            codename: "trixie".parse().unwrap(),
+            suite: suite.into(),
+            archives: vec!["http://buildd.test:9999/debian/".into()],
+            components: ["non-free-firmware", "main", "non-free", "contrib"]
+                .map(|name| name.parse().unwrap())
+                .into(),
+            architectures: vec!["amd64".parse().unwrap()],
+            apt_keys: Vec::new(),
+            check_valid_until: true,
+            codeversion: "13".into(),
+        }
+    }
+
+    #[test]
+    fn codeversions_follow_stocks_rule() {
+        for (origin, codename, version, codeversion) in [
+            ("Debian", "trixie", Some("13.1"), "13"),
+            ("Debian", "trixie", Some("13"), "13"),
+            ("Debian", "wheezy", Some("7.11"), "7"),
+            ("Debian", "squeeze", Some("6.0.10"), "60"),
+            ("Debian", "sid", None, "~SID"),
+            ("Debian Backports", "trixie", Some("13-updates"), "13"),
+            ("Ubuntu", "noble", Some("24.04"), "2404"),
+            ("PureOS", "amber", Some("9.0"), "90"),
+            ("Other", "rolling", Some("rolling"), "~ROLLING"),
+        ] {
+            assert_eq!(super::codeversion(origin, codename, version), codeversion);
+        }
+    }
+
+    #[test]
+    fn security_updates_of_old_releases_are_pinned_by_their_codename() {
+        assert_eq!(
+            source("Debian", "buster/updates").pin(),
+            "release o=Debian, n=buster"
+        );
+    }
+
+    #[test]
+    fn components_are_those_of_both_in_stocks_order() {
+        let components = ["universe", "extra", "contrib", "main"].map(|name| name.parse().unwrap());
+        let source = source("Debian", "trixie").apt_source(&components).unwrap();
+        assert_eq!(source.components, ["main", "contrib"]);
+        let mut components = components;
+        sort_components(&mut components);
+        let names = components.map(String::from);
+        assert_eq!(names, ["main", "contrib", "universe", "extra"]);
+    }
+
+    #[test]
+    fn urls_of_archives_end_with_one_slash() {
+        for (url, is_good) in [
+            ("http://buildd.test/debian/", true),
+            ("http://buildd.test/debian", false),
+            ("http://buildd.test/debian//", false),
+            ("/srv/debian/", false),
+            ("http://buildd.test/a b/", false),
+        ] {
+            assert_eq!(
+                Archive { url: url.into() }.validate().is_ok(),
+                is_good,
+                "{url}"
+            );
+        }
+    }
+
+    #[test]
+    fn broken_sources_are_named() {
+        assert_eq!(source("Debian", "buster/updates").validate(), Ok(()));
+        for suite in [
+            "",
+            "../trixie",
+            "trixie/",
+            "a b",
+            "trixie
+x",
+        ] {
+            assert_eq!(
+                source("Debian", suite).validate().unwrap_err().field,
+                "suite"
+            );
+        }
+        assert_eq!(
+            source(
+                "De
+bian", "sid"
+            )
+            .validate()
+            .unwrap_err()
+            .field,
+            "origin"
+        );
     }
 }

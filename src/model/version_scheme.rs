@@ -1,3 +1,5 @@
+use regex::Regex;
+
 use crate::deb::Version;
 use crate::model::{Layout, SuiteOptions};
 
@@ -13,28 +15,132 @@ pub enum Error {
     Regex { regex: String, fault: String },
 }
 
-/// Replaces `%IDENTITY%` and `%CODEVERSION%`; `quoted` when the result is a regular expression.
-pub fn expand(_pattern: &str, _identity: &str, _codeversion: &str) -> String {
-    todo!()
+/// Replaces `%IDENTITY%` and `%CODEVERSION%`.
+pub fn expand(pattern: &str, identity: &str, codeversion: &str) -> String {
+    pattern
+        .replace("%IDENTITY%", identity)
+        .replace("%CODEVERSION%", codeversion)
 }
 
-/// Checks a version against the suite's mandatory pattern.
+/// Replaces as [`expand`] does, so that a regular expression takes what is put in literally.
+pub fn expand_quoted(pattern: &str, identity: &str, codeversion: &str) -> String {
+    expand(
+        pattern,
+        &regex::escape(identity),
+        &regex::escape(codeversion),
+    )
+}
+
+/// Checks a version against the suite's mandatory pattern, which may match anywhere in it.
 pub fn check_mandatory(
-    _layout: &Layout,
-    _suite: &SuiteOptions,
-    _identity: &str,
-    _codeversion: &str,
-    _version: &Version,
+    layout: &Layout,
+    suite: &SuiteOptions,
+    identity: &str,
+    codeversion: &str,
+    version: &Version,
 ) -> Result<(), Error> {
-    todo!()
+    let pattern = if suite.experimental {
+        &layout.experimental_mandatory_version_regex
+    } else {
+        &layout.mandatory_version_regex
+    };
+    let regex = compile(&expand_quoted(pattern, identity, codeversion))?;
+    if regex.is_match(version.as_str()) {
+        return Ok(());
+    }
+    Err(Error::Mandatory {
+        suite: suite.suite.to_string(),
+        regex: regex.to_string(),
+        version: version.to_string(),
+    })
+}
+
+/// Tells whether a layout's pattern is a regular expression.
+pub fn check_regex(pattern: &str) -> Result<(), Error> {
+    compile(&expand_quoted(pattern, "test", "13")).map(drop)
 }
 
 /// The version suffix that a port to the suite gets: `~test13+1`.
 pub fn default_version(
-    _layout: &Layout,
-    _suite: &SuiteOptions,
-    _identity: &str,
-    _codeversion: &str,
+    layout: &Layout,
+    suite: &SuiteOptions,
+    identity: &str,
+    codeversion: &str,
 ) -> String {
-    todo!()
+    let pattern = if suite.experimental {
+        &layout.experimental_default_version
+    } else {
+        &layout.default_version
+    };
+    expand(pattern, identity, codeversion)
+}
+
+fn compile(regex: &str) -> Result<Regex, Error> {
+    Regex::new(regex).map_err(|fault| Error::Regex {
+        regex: regex.to_owned(),
+        fault: fault.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(suite: &str, codeversion: &str, version: &str) -> Result<(), Error> {
+        let layout = Layout::standard();
+        let suite = layout.suite(&suite.parse().unwrap()).unwrap();
+        check_mandatory(
+            &layout,
+            suite,
+            "test",
+            codeversion,
+            &version.parse().unwrap(),
+        )
+    }
+
+    #[test]
+    fn versions_must_carry_the_suites_mark() {
+        for (suite, codeversion, version, is_good) in [
+            ("unstable", "13", "1.0~test13+1", true),
+            ("unstable", "13", "1.0-1~test13+42", true),
+            ("unstable", "13", "1.0~test13+1+rebuilt20261122054620", true),
+            ("unstable", "13", "1.0", false),
+            ("unstable", "13", "1.0~test13+0", false),
+            ("unstable", "13", "1.0~test12+1", false),
+            ("unstable", "~SID", "1.0~test~SID+1", true),
+            ("snapshot", "13", "1.0~test13+0", true),
+            ("snapshot", "13", "1.0~test13+1", false),
+        ] {
+            assert_eq!(
+                check(suite, codeversion, version).is_ok(),
+                is_good,
+                "{suite} {version}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_refusal_is_in_stocks_words() {
+        assert_eq!(
+            check("unstable", "13", "1.0").unwrap_err().to_string(),
+            r"Version restrictions failed for suite 'unstable': '~test13\+[1-9]' not in '1.0'"
+        );
+    }
+
+    #[test]
+    fn what_is_put_in_is_taken_literally() {
+        assert_eq!(expand_quoted("^%IDENTITY%$", "a.b", "1"), r"^a\.b$");
+        assert!(check("unstable", "1.3", "1.0~test123+1").is_err());
+    }
+
+    #[test]
+    fn ports_get_the_suites_default() {
+        let layout = Layout::standard();
+        let version = |suite: &str| {
+            let suite = layout.suite(&suite.parse().unwrap()).unwrap();
+            default_version(&layout, suite, "test", "13")
+        };
+        assert_eq!(version("unstable"), "~test13+1");
+        assert_eq!(version("experimental"), "~test13+0");
+    }
 }

@@ -1,2 +1,4 @@
-//! Tests of the whole program; one file a matter that users see.
+//! The one integration test program: one file a user-visible matter.
+mod build;
 mod ftp;
+mod http;

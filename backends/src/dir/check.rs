@@ -33,11 +33,9 @@ fn try_overlay(parts: &Parts, path: &Path) -> Result<(Exit, String), Error> {
         .create(lower.join("removed"))
         .and_then(|()| snapshot::make_directories(path))
         .map_err(Error::io("make directories in", path))?;
-    let mut mounts = vec![snapshot::overlay(path, &[lower])];
-    mounts.extend(host::programs());
-    let session = parts
-        .launcher
-        .begin(&host::spec(&path.join("root"), mounts))?;
+    let root = snapshot::mount(path, &[lower]);
+    let spec = host::spec(&path.join("root"), root);
+    let session = parts.launcher.begin(&spec)?;
     let script = ["/bin/sh", "-c", SCRIPT].map(str::to_owned);
     let path = ("PATH", "/usr/bin:/bin");
     let process = host::process(script.to_vec(), &[path], Network::None);

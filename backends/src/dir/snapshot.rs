@@ -1,13 +1,13 @@
 //! One session's copy of the base, possibly with layers on it.
 //!
 //! ```text
-//! sessions/NAME/            locked by the process that opened it
-//! sessions/NAME/root        mount point of the overlay
-//! sessions/NAME/layer/upper the changes; frozen, `layer` becomes the directory of a layer
-//! sessions/NAME/scratch/work
+//! sessions/NAME/              locked by the process that opened it
+//! sessions/NAME/root          mount point of the overlay
+//! sessions/NAME/layer/upper   the changes; frozen, `layer` becomes the directory of a layer
+//! sessions/NAME/scratch     overlayfs' work directories
 //! ```
-//! The last two are made by the session, with its own root's id, so the directories around them
-//! are open to all ids; NAME itself is not.
+//! What is in `layer` and `scratch` is made by the session, with its own root's id, so these two are
+//! open to all ids; NAME itself is not.
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use std::sync::Arc;
 use oci_spec::runtime::Mount;
 
 use super::Parts;
+use super::overlay::overlay;
 use crate::layers::{Added, Stack, UPPER};
 use crate::lock::{Lock, make_locked_directory};
 use crate::{Error, LayerKey, Rootfs, directory, tool};
@@ -100,7 +101,7 @@ impl Rootfs for Snapshot {
     fn mounts(&self) -> Vec<Mount> {
         let directory = self.directory.iter();
         directory
-            .map(|directory| overlay(directory, &self.lowers))
+            .map(|directory| mount(directory, &self.lowers))
             .collect()
     }
 
@@ -138,69 +139,12 @@ impl Drop for Snapshot {
 /// Makes what is in a session's directory before it begins.
 pub(super) fn make_directories(session: &Path) -> io::Result<()> {
     directory::make_private(&session.join("root"))?;
-    directory::make_writable_for_all(&session.join("layer"))?;
-    directory::make_writable_for_all(&session.join("scratch"))
+    directory::make_open_to_all(&session.join("layer"))?;
+    directory::make_open_to_all(&session.join("scratch"))
 }
 
 /// The root mount of a session in this directory.
-pub(super) fn overlay(session: &Path, lowers: &[PathBuf]) -> Mount {
+pub(super) fn mount(session: &Path, lowers: &[PathBuf]) -> Mount {
     let upper = session.join("layer").join(UPPER);
-    let work = session.join("scratch").join("work");
-    let mut mount = Mount::default();
-    mount
-        .set_destination(PathBuf::from("/"))
-        .set_typ(Some("overlay".to_owned()))
-        .set_source(Some(PathBuf::from("overlay")))
-        .set_options(Some(overlay_options(lowers, &upper, &work)));
-    mount
-}
-
-/// Options of the overlay, lower directories topmost first.
-///
-/// Without `userxattr` a mount in a user namespace succeeds, but can't mark a directory as removed
-/// or opaque. `volatile`: what a killed session leaves is thrown away, so nothing is synced for it.
-fn overlay_options(lowers: &[PathBuf], upper: &Path, work: &Path) -> Vec<String> {
-    let lowers: Vec<_> = lowers.iter().map(|path| escaped(path)).collect();
-    vec![
-        "userxattr".to_owned(),
-        "volatile".to_owned(),
-        format!("lowerdir={}", lowers.join(":")),
-        format!("upperdir={}", upper.display()),
-        format!("workdir={}", work.display()),
-    ]
-}
-
-/// A colon parts lower directories, unless there is a backslash before it.
-fn escaped(path: &Path) -> String {
-    path.display()
-        .to_string()
-        .replace('\\', "\\\\")
-        .replace(':', "\\:")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_topmost_layer_is_the_first_lower_directory() {
-        let lowers = ["/c/layers/ab/upper", "/c/base/root"].map(PathBuf::from);
-        let options = overlay_options(&lowers, Path::new("/s/1/layer/upper"), Path::new("/s/1/w"));
-
-        assert_eq!(
-            options,
-            [
-                "userxattr",
-                "volatile",
-                "lowerdir=/c/layers/ab/upper:/c/base/root",
-                "upperdir=/s/1/layer/upper",
-                "workdir=/s/1/w",
-            ]
-        );
-    }
-
-    #[test]
-    fn a_colon_in_a_path_does_not_part_it() {
-        assert_eq!(escaped(Path::new(r"/a:b\c")), r"/a\:b\\c");
-    }
+    overlay(lowers, &upper, &session.join("scratch"))
 }

@@ -5,9 +5,16 @@ use std::sync::Arc;
 use oci_spec::runtime::Mount;
 
 use super::Parts;
+use super::overlay::overlay;
 use crate::layers::sync_file_system;
 use crate::lock::Lock;
 use crate::{Error, LayerKey, Rootfs};
+
+/// Holds the root; open to all ids, unlike what it is in.
+pub(super) const TREE: &str = "tree";
+/// Beside an unfinished base.
+pub(super) const NOTHING: &str = "nothing";
+pub(super) const SCRATCH: &str = "scratch";
 
 /// The base itself.
 pub(super) struct Source {
@@ -20,6 +27,11 @@ pub(super) struct Source {
     _lock: Lock,
 }
 
+/// The root of the base in `directory`.
+pub(super) fn root(directory: &Path) -> PathBuf {
+    directory.join(TREE).join("root")
+}
+
 impl Source {
     /// The tree in `directory`, which moves to `place` when it is whole.
     pub(super) fn new(
@@ -30,7 +42,7 @@ impl Source {
     ) -> Source {
         Source {
             parts,
-            root: directory.join("root"),
+            root: root(&directory),
             directory,
             place,
             _lock: lock,
@@ -44,7 +56,16 @@ impl Rootfs for Source {
     }
 
     fn mounts(&self) -> Vec<Mount> {
-        Vec::new()
+        if self.place.is_none() {
+            return Vec::new();
+        }
+        // Over nothing, for `volatile` only: else dpkg waits for the disk hundreds of times.
+        let nothing = self.directory.join(NOTHING);
+        vec![overlay(
+            &[nothing],
+            &self.root,
+            &self.directory.join(SCRATCH),
+        )]
     }
 
     fn freeze(self: Box<Self>, _layer: &LayerKey) -> Result<(), Error> {
@@ -52,6 +73,11 @@ impl Rootfs for Source {
     }
 
     fn close(mut self: Box<Self>) -> Result<(), Error> {
+        if self.place.is_some() {
+            for name in [NOTHING, SCRATCH] {
+                self.parts.trash.put(&self.directory.join(name))?;
+            }
+        }
         sync_file_system(&self.directory)?;
         if let Some(place) = &self.place {
             std::fs::rename(&self.directory, place).map_err(Error::io("make base", place))?;

@@ -3,6 +3,8 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::mpsc::{self, TryRecvError};
+use std::thread;
 
 use backends::{Access, Config, Error, Kind, LayerKey};
 
@@ -21,6 +23,10 @@ pub(crate) const PROMISES: &[Promise] = &[
     (
         "what a killed process left in the trash is deleted",
         trash_is_emptied,
+    ),
+    (
+        "cleaning beside sessions that come and go disturbs none",
+        cleaning_disturbs_none,
     ),
 ];
 
@@ -103,4 +109,28 @@ fn trash_is_emptied(fixture: &Fixture) {
     fixture.backend.clean().unwrap();
 
     fixture.wait_for_trash();
+}
+
+fn cleaning_disturbs_none(fixture: &Fixture) {
+    fixture.with_base();
+    let other = backends::open(&fixture.config, &fixture.launcher);
+    let (ended, over) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            while over.try_recv() == Err(TryRecvError::Empty) {
+                other.clean().unwrap();
+            }
+        });
+        for number in 0..50 {
+            let layer = LayerKey(format!("{number:02x}"));
+            let snapshot = fixture.snapshot(None);
+            assert!(snapshot.path().is_dir());
+            snapshot.freeze(&layer).unwrap();
+            let snapshot = fixture.snapshot(Some(&layer));
+            assert!(snapshot.path().is_dir());
+            snapshot.close().unwrap();
+        }
+        drop(ended);
+    });
+    assert_eq!(fixture.backend.layers().unwrap().len(), 50);
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backends::{Access, Backend, Config, Kind, LayerKey, Rootfs};
-use oci_spec::runtime::{Mount, Root, Spec};
-use sandbox::{Exit, IdMap, Launcher, Network, Process, Session, Stdio, User};
+use oci_spec::runtime::Mount;
+use sandbox::{Exit, IdMap, Launcher, Network, Process, Session, Stdio, User, session_spec};
 use tempfile::TempDir;
 
 /// One way to keep chroots.
@@ -82,7 +82,7 @@ impl Fixture {
     pub(crate) fn with_base(&self) -> &Fixture {
         self.backend.create().unwrap();
         let source = self.backend.open(Access::Source, None).unwrap();
-        self.run_with(source.as_ref(), vec![busybox("/installer")], BASE);
+        self.run_with(source.as_ref(), vec![busybox("/busybox")], BASE);
         source.close().unwrap();
         self
     }
@@ -113,7 +113,7 @@ impl Fixture {
         self.run_with(rootfs, Vec::new(), script)
     }
 
-    pub(crate) fn run_with(&self, rootfs: &dyn Rootfs, mounts: Vec<Mount>, script: &str) -> String {
+    fn run_with(&self, rootfs: &dyn Rootfs, mounts: Vec<Mount>, script: &str) -> String {
         let session = begin(&self.launcher, rootfs, mounts);
         let (mut output, input) = std::io::pipe().unwrap();
         let stdio = Stdio {
@@ -145,15 +145,20 @@ impl Fixture {
 
 impl Drop for Fixture {
     fn drop(&mut self) {
-        // Only in a user namespace may an ordinary user delete what sessions made.
+        // Only in a user namespace may an ordinary user delete what sessions made. What still goes on
+        // in the background may be in the way.
+        let mut remove = self.launcher.storage_command("rm");
+        remove.arg("-rf").stderr(std::process::Stdio::null());
         for directory in [
             &self.config.directory,
             &self.config.sessions,
             &self.config.trash,
         ] {
-            let mut remove = self.launcher.storage_command("rm");
-            let _ = remove.arg("-rf").arg(directory).status();
+            remove.arg(directory);
         }
+        eventually("the directories to go", || {
+            remove.status().unwrap().success()
+        });
     }
 }
 
@@ -165,21 +170,14 @@ pub(crate) fn launcher() -> Launcher {
 }
 
 pub(crate) fn begin(launcher: &Launcher, rootfs: &dyn Rootfs, mounts: Vec<Mount>) -> Session {
-    let mut root = Root::default();
-    root.set_path(rootfs.path().to_owned())
-        .set_readonly(Some(false));
-    let mut spec = Spec::default();
-    let mut all = rootfs.mounts();
-    all.extend(mounts);
-    spec.set_root(Some(root))
-        .set_mounts(Some(all))
-        .set_process(None);
+    let mut spec = session_spec(rootfs.path(), rootfs.mounts(), "contract");
+    spec.mounts_mut().get_or_insert_default().extend(mounts);
     launcher.begin(&spec).unwrap()
 }
 
 pub(crate) fn process(script: &str) -> Process {
-    // busybox is "/installer" when there is no shell yet.
-    let (installer, shell) = (["/installer", "sh"], ["/bin/sh"]);
+    // busybox is "/busybox" when there is no shell yet.
+    let (installer, shell) = (["/busybox", "sh"], ["/bin/sh"]);
     let shell = if script == BASE {
         &installer[..]
     } else {
@@ -214,8 +212,8 @@ fn busybox(destination: &str) -> Mount {
 }
 
 const BASE: &str = "
-/installer mkdir -p /bin /etc/deep/er /data
-/installer cp /installer /bin/busybox
+/busybox mkdir -p /bin /etc/deep/er /data
+/busybox cp /busybox /bin/busybox
 /bin/busybox --install -s /bin
 echo base > /etc/name
 echo one > /data/one
@@ -246,7 +244,7 @@ pub(crate) fn entries(directory: &Path) -> Vec<String> {
     names.filter(|name| !name.starts_with('.')).collect()
 }
 
-pub(crate) fn eventually(what: &str, holds: impl Fn() -> bool) {
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(120);
     while !holds() {
         assert!(Instant::now() < deadline, "still waiting for {what}");

@@ -9,6 +9,10 @@ pub(crate) const PROMISES: &[Promise] = &[
     ),
     ("a dropped snapshot vanishes too", dropped_vanishes),
     ("snapshots do not see each other", do_not_see_each_other),
+    (
+        "a later session on a snapshot sees what the first did",
+        later_sessions_see,
+    ),
     ("owners and modes are those of the base", owners_and_modes),
     (
         "anything in a snapshot can be removed",
@@ -57,6 +61,16 @@ fn do_not_see_each_other(fixture: &Fixture) {
     assert_eq!(fixture.run(second.as_ref(), "cat /etc/name"), "base");
     first.close().unwrap();
     second.close().unwrap();
+}
+
+fn later_sessions_see(fixture: &Fixture) {
+    fixture.with_base();
+    let snapshot = fixture.snapshot(None);
+    fixture.run(snapshot.as_ref(), "echo first > /etc/name; rm /data/one");
+
+    let script = "cat /etc/name; ls /data";
+    assert_eq!(fixture.run(snapshot.as_ref(), script), "first\ntwo");
+    snapshot.close().unwrap();
 }
 
 fn owners_and_modes(fixture: &Fixture) {

@@ -1,10 +1,8 @@
 //! Chooses one range of host ids from subuid(5) or subgid(5) and the map that the caller lives in.
-use std::fmt;
-
 /// Most ids that a session gets.
 const MOST: u32 = 65536;
 /// Debian's system users end at 999; the build user and nobody come on top.
-pub(crate) const FEWEST: u32 = 1002;
+const FEWEST: u32 = 1002;
 /// What systemd keeps for containers, where nothing else hands out ids (systemd's UIDS-GIDS).
 const CONTAINERS: (u32, u32) = (0x0008_0000, 0x6FFF_FFFF);
 /// Above the users that people have, below Debian's reserved ids and nobody (Policy 9.2.2).
@@ -72,39 +70,20 @@ pub(super) struct Wanted<'a> {
 }
 
 /// Why there are no ids for sessions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoIds {
-    /// No entry names the user.
-    NoEntry,
+    /// No entry names the user; the 65,536 ids from `free` on belong to nobody.
+    #[error("there is no entry")]
+    NoEntry { free: u32 },
     /// There are entries, but too few of their ids exist in the user namespace the caller lives in.
-    NotInOuterMap {
-        usable: u32,
-    },
-    TooFew {
-        count: u32,
-    },
+    #[error("of the ids in the entry only {usable} exist in this user namespace")]
+    NotInOuterMap { usable: u32 },
+    #[error("the largest range has {count} ids, {FEWEST} are needed")]
+    TooFew { count: u32, free: u32 },
     /// Root without an entry, in a user namespace with no room.
+    #[error("no entry, and no {FEWEST} free ids in a row in this user namespace")]
     NoRoom,
-}
-
-impl fmt::Display for NoIds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            NoIds::NoEntry => write!(f, "there is no entry"),
-            NoIds::NotInOuterMap { usable } => write!(
-                f,
-                "of the ids in the entry only {usable} exist in this user namespace"
-            ),
-            NoIds::TooFew { count } => {
-                write!(f, "the largest range has {count} ids, {FEWEST} are needed")
-            }
-            NoIds::NoRoom => write!(
-                f,
-                "no entry, and no {FEWEST} free ids in a row in this user namespace"
-            ),
-        }
-    }
 }
 
 /// Reads subuid(5); lines that make no sense are skipped, as newuidmap does.
@@ -156,11 +135,14 @@ pub(super) fn choose(
         if wanted.is_root {
             return choose_for_root(entries, outer).ok_or(NoIds::NoRoom);
         }
-        return Err(NoIds::NoEntry);
+        return Err(NoIds::NoEntry {
+            free: next_free(entries),
+        });
     };
     if listed.count < FEWEST {
         return Err(NoIds::TooFew {
             count: listed.count,
+            free: next_free(entries),
         });
     }
     let existing: Vec<Range> = own
@@ -181,6 +163,15 @@ pub(super) fn choose(
         });
     }
     Ok(usable.shortened())
+}
+
+/// Where useradd(8) would put the next entry.
+fn next_free(entries: &[Entry]) -> u32 {
+    const SUB_UID_MIN: u32 = 100_000;
+    let above = entries
+        .iter()
+        .map(|entry| entry.range.last().saturating_add(1));
+    above.max().unwrap_or(0).max(SUB_UID_MIN)
 }
 
 /// The highest aligned 65,536 ids of the containers' range, else what is free of the small one.
@@ -269,7 +260,7 @@ mod tests {
     fn broken_lines_are_skipped() {
         assert_eq!(
             ordinary("mbd\nmbd:x:1\nmbd:1:0\nmbd:4294967295:2\n#\n\n", EVERYTHING),
-            Err(NoIds::NoEntry)
+            Err(NoIds::NoEntry { free: 100_000 })
         );
     }
 
@@ -282,7 +273,10 @@ mod tests {
     fn range_with_too_few_ids_is_refused() {
         assert_eq!(
             ordinary("mbd:100000:500\n", EVERYTHING),
-            Err(NoIds::TooFew { count: 500 })
+            Err(NoIds::TooFew {
+                count: 500,
+                free: 100_500
+            })
         );
     }
 

@@ -1,3 +1,10 @@
 //! Real sessions over a root file system of busybox, run by root or by a user with subordinate ids.
+mod files;
+mod isolation;
+mod lifetime;
+mod nested;
+mod overlay;
+mod preflight;
 mod processes;
 mod root;
+mod traps;

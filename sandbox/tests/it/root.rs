@@ -1,7 +1,8 @@
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+use std::process::Command;
 
 use oci_spec::runtime::{Mount, Spec};
 use sandbox::{Exit, IdMap, Launcher, Network, Process, Session, Stdio, User, session_spec};
@@ -37,12 +38,23 @@ impl Root {
             launcher: launcher(),
             directory: TempDir::with_prefix("sandbox-test-").unwrap(),
         };
-        root.storage(
-            "umask 022; mkdir root && cd root && mkdir bin etc proc dev sys tmp work &&
-             chmod 1777 tmp work && cp /bin/busybox bin && bin/busybox --install -s bin &&
-             cd bin && for link in *; do [ $link = busybox ] || ln -sf busybox $link; done",
-        );
+        root.fill();
         root
+    }
+
+    fn fill(&self) {
+        for directory in ["bin", "etc", "proc", "dev", "sys", "tmp", "work"] {
+            fs::create_dir_all(self.path().join(directory)).unwrap();
+        }
+        let bin = self.path().join("bin");
+        fs::copy("/bin/busybox", bin.join("busybox")).unwrap();
+        let list = Command::new("/bin/busybox").arg("--list").output().unwrap();
+        for applet in String::from_utf8(list.stdout).unwrap().lines() {
+            if applet != "busybox" {
+                symlink("busybox", bin.join(applet)).unwrap();
+            }
+        }
+        self.storage("chown -R 0:0 root; chmod 755 root root/*; chmod 1777 root/tmp root/work");
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -135,17 +147,5 @@ pub(crate) fn run(session: &Session, process: &Process) -> (Exit, String) {
 pub(crate) fn output(session: &Session, script: &str) -> String {
     let (exit, text) = run(session, &shell(script));
     assert_eq!(exit, Exit::Code(0), "{script}: {text}");
-    text
-}
-
-/// Waits until everybody has closed a pipe that only the processes of interest have open.
-pub(crate) fn wait_for_close(mut reader: impl Read) {
-    let mut rest = Vec::new();
-    reader.read_to_end(&mut rest).unwrap();
-}
-
-pub(crate) fn read(path: &Path) -> String {
-    let mut text = String::new();
-    File::open(path).unwrap().read_to_string(&mut text).unwrap();
     text
 }

@@ -36,10 +36,21 @@ pub(super) fn write(
 ) -> Result<Vec<PathBuf>, Error> {
     let base = format!("{SOURCE}_{}", version.without_epoch());
     let date = rfc2822::to_string(&now.to_zoned(jiff::tz::TimeZone::UTC)).unwrap_or_default();
-    let tree = Tree { version, diststr, maintainer: author.name, date: &date };
+    let tree = Tree {
+        version,
+        diststr,
+        maintainer: author.name,
+        date: &date,
+    };
 
     let tarball = directory.join(format!("{base}.tar.xz"));
-    write_file(&tarball, &tree.tar_xz(now).map_err(|source| Error::Write { path: tarball.clone(), source })?)?;
+    write_file(
+        &tarball,
+        &tree.tar_xz(now).map_err(|source| Error::Write {
+            path: tarball.clone(),
+            source,
+        })?,
+    )?;
 
     let dsc = directory.join(format!("{base}.dsc"));
     let text = tree.dsc(&listed(&tarball)?);
@@ -52,13 +63,25 @@ pub(super) fn write(
 }
 
 fn write_file(path: &Path, content: &[u8]) -> Result<(), Error> {
-    fs::write(path, content).map_err(|source| Error::Write { path: path.to_owned(), source })
+    fs::write(path, content).map_err(|source| Error::Write {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn listed(path: &Path) -> Result<(String, Checksums), Error> {
-    let error = |source| Error::Write { path: path.to_owned(), source };
+    let error = |source| Error::Write {
+        path: path.to_owned(),
+        source,
+    };
     let checksums = Checksums::of(&mut fs::File::open(path).map_err(error)?).map_err(error)?;
-    Ok((path.file_name().unwrap_or_default().to_string_lossy().into_owned(), checksums))
+    Ok((
+        path.file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned(),
+        checksums,
+    ))
 }
 
 struct Tree<'a> {
@@ -70,13 +93,30 @@ struct Tree<'a> {
 
 impl Tree<'_> {
     fn files(&self) -> Vec<(&'static str, u32, String)> {
-        let Tree { version, diststr, maintainer, date } = self;
+        let Tree {
+            version,
+            diststr,
+            maintainer,
+            date,
+        } = self;
         vec![
-            ("hello.c", 0o644, PROGRAM.replace("VERSION", version.as_str())),
+            (
+                "hello.c",
+                0o644,
+                PROGRAM.replace("VERSION", version.as_str()),
+            ),
             ("debian/source/format", 0o644, "3.0 (native)\n".into()),
             ("debian/rules", 0o755, RULES.into()),
-            ("debian/mini-buildd-demo.install", 0o644, "mini-buildd-demo usr/bin\n".into()),
-            ("debian/control", 0o644, CONTROL.replace("MAINTAINER", maintainer)),
+            (
+                "debian/mini-buildd-demo.install",
+                0o644,
+                "mini-buildd-demo usr/bin\n".into(),
+            ),
+            (
+                "debian/control",
+                0o644,
+                CONTROL.replace("MAINTAINER", maintainer),
+            ),
             ("debian/copyright", 0o644, COPYRIGHT.into()),
             (
                 "debian/changelog",
@@ -111,13 +151,23 @@ impl Tree<'_> {
              Maintainer: {}\nStandards-Version: 4.7.0\nBuild-Depends: debhelper-compat (= 13)\n\
              Package-List:\n {SOURCE} deb misc optional arch=any\n\
              Checksums-Sha1:\n {} {} {name}\nChecksums-Sha256:\n {} {} {name}\nFiles:\n {} {} {name}\n",
-            self.version, self.maintainer, sums.sha1, sums.size, sums.sha256, sums.size, sums.md5, sums.size
+            self.version,
+            self.maintainer,
+            sums.sha1,
+            sums.size,
+            sums.sha256,
+            sums.size,
+            sums.md5,
+            sums.size
         )
     }
 
     fn changes(&self, files: &[(String, Checksums)]) -> String {
         let lines = |of: &dyn Fn(&Checksums) -> String| -> String {
-            files.iter().map(|(name, sums)| format!(" {} {name}\n", of(sums))).collect()
+            files
+                .iter()
+                .map(|(name, sums)| format!(" {} {name}\n", of(sums)))
+                .collect()
         };
         format!(
             "Format: 1.8\nDate: {}\nSource: {SOURCE}\nArchitecture: source\nVersion: {}\nDistribution: {}\n\

@@ -1,0 +1,175 @@
+//! Head and end of a log, with the lines that programs read (`Status: successful`).
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::package::Kind;
+use super::section;
+use super::steps::Build;
+use super::stop::{Stop, in_one_line};
+use super::{BuildStatus, Verdict};
+use crate::deb::FileName;
+use crate::model::Buildrequest;
+
+/// First lines of a log.
+pub(super) fn head(request: &Buildrequest, kind: Option<Kind>, begin: Timestamp) -> String {
+    let title = format!(
+        "{} {} ({})",
+        request.source, request.version, request.architecture
+    );
+    let lines = [
+        ("Package", request.source.to_string()),
+        ("Version", request.version.to_string()),
+        ("Source Version", request.version.to_string()),
+        ("Distribution", request.distribution.clone()),
+        ("Machine Architecture", request.architecture.to_string()),
+        ("Host Architecture", request.architecture.to_string()),
+        ("Build Architecture", request.architecture.to_string()),
+        ("Build Profiles", request.deb_build_profiles.clone()),
+        (
+            "Build Type",
+            kind.map_or("none", Kind::build_type).to_owned(),
+        ),
+    ];
+    let program = format!("mini-buildd {}\n\n", env!("CARGO_PKG_VERSION"));
+    program + &section::title(&title, begin) + &fields(&lines)
+}
+
+fn fields(lines: &[(&str, String)]) -> String {
+    let text = lines.iter().map(|(name, value)| format!("{name}: {value}"));
+    text.map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+/// Judges a build that came to its end, or stopped.
+pub(super) fn verdict(
+    build: &Build,
+    outcome: Result<FileName, Stop>,
+    begin: Timestamp,
+) -> (Verdict, String) {
+    let (status, stop, changes) = match outcome {
+        Ok(changes) => (BuildStatus::Successful, None, Some(changes)),
+        Err(stop) => (stop.status(), Some(stop), None),
+    };
+    let took = seconds(build.phases.wall("build"));
+    let total = build.phases.done.iter().map(|phase| phase.wall_ms).sum();
+    let total = seconds(Duration::from_millis(total));
+    let mut summary = BTreeMap::from([
+        ("status".to_owned(), status.as_str().to_owned()),
+        ("build_time".to_owned(), took.to_string()),
+        ("package_time".to_owned(), total.to_string()),
+    ]);
+    if let Some(space) = build.space {
+        summary.insert("space".to_owned(), space.to_string());
+        summary.insert("build_space".to_owned(), space.to_string());
+    }
+    let verdict = Verdict {
+        status,
+        error: stop.as_ref().map(|stop| in_one_line(stop)),
+        changes,
+        summary,
+        phases: build.phases.done.clone(),
+    };
+    let text = end(build, &verdict, stop.as_ref(), begin, total);
+    (verdict, text)
+}
+
+fn end(
+    build: &Build,
+    verdict: &Verdict,
+    stop: Option<&Stop>,
+    begin: Timestamp,
+    total: u64,
+) -> String {
+    let request = &build.assignment.request;
+    let of = |name: &str| {
+        verdict
+            .summary
+            .get(name)
+            .cloned()
+            .unwrap_or_else(|| "n/a".to_owned())
+    };
+    let mut lines = vec![
+        ("Build Architecture", request.architecture.to_string()),
+        ("Build-Space", of("build_space")),
+        ("Build-Time", of("build_time")),
+        ("Distribution", request.distribution.clone()),
+    ];
+    lines.extend(stop.map(|stop| ("Fail-Stage", stop.stage().to_owned())));
+    lines.extend([
+        ("Host Architecture", request.architecture.to_string()),
+        (
+            "Install-Time",
+            seconds(build.phases.wall("dependencies")).to_string(),
+        ),
+        ("Machine Architecture", request.architecture.to_string()),
+        ("Package", request.source.to_string()),
+        ("Package-Time", of("package_time")),
+        ("Source-Version", request.version.to_string()),
+        ("Space", of("space")),
+        ("Status", verdict.status.as_str().to_owned()),
+        ("Version", request.version.to_string()),
+    ]);
+    let error = verdict
+        .error
+        .iter()
+        .map(|error| format!("E: {error}\n"))
+        .collect::<String>();
+    let took = format!(
+        "{:02}:{:02}:{:02}",
+        total / 3600,
+        total / 60 % 60,
+        total % 60
+    );
+    let now = begin + Duration::from_secs(total);
+    section::section("Summary")
+        + &error
+        + &fields(&lines)
+        + &times(verdict)
+        + &section::rule()
+        + &format!(
+            "Finished at {}\nBuild needed {took}, {}k disk space\n",
+            section::rfc2822(now),
+            build.space.unwrap_or(0)
+        )
+}
+
+fn times(verdict: &Verdict) -> String {
+    let in_seconds =
+        |milliseconds: u64| format!("{}.{:02}", milliseconds / 1000, milliseconds % 1000 / 10);
+    let rows = verdict.phases.iter().map(|phase| {
+        let [wall, processor] = [phase.wall_ms, phase.cpu_ms].map(in_seconds);
+        format!("{:<14} {wall:>9} {processor:>9}\n", phase.name)
+    });
+    let rows: String = rows.collect();
+    format!("\n{:<14} {:>9} {:>9}\n{rows}", "phase", "wall s", "CPU s")
+}
+
+/// Rounded, as sbuild has them.
+fn seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_millis() >= 500)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::tests::request;
+
+    #[test]
+    fn head_names_package_and_architectures() {
+        let head = head(
+            &request(),
+            Some(Kind::Full),
+            "2026-11-22T05:46:20Z".parse().unwrap(),
+        );
+        assert!(head.contains("| hello 2.10-3 (amd64) "));
+        assert!(head.contains("\nDistribution: trixie-test-unstable\n"));
+        assert!(head.contains("\nBuild Type: binary\n"));
+    }
+
+    #[test]
+    fn seconds_are_rounded() {
+        assert_eq!(seconds(Duration::from_millis(1499)), 1);
+        assert_eq!(seconds(Duration::from_millis(1500)), 2);
+    }
+}

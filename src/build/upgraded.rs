@@ -1,0 +1,163 @@
+//! The upgraded layer: the base with fresh package lists, upgrades, and what every build needs.
+//!
+//! Its key is made of what the foreign archives publish; the packager's own repository, which changes with every
+//! install, stays out. Layers and sessions lie on volatile overlays, on which fsync(2) does nothing: that is what
+//! eatmydata was for, and dpkg needs no unsafe I/O either.
+use std::time::Duration;
+
+use backends::{Claim, LayerKey};
+use futures_util::future::join_all;
+use sandbox::Network;
+
+use super::packages;
+use super::sources::{self, Sources, digest};
+use super::steps::Build;
+use super::stop::{Step, Stop, in_one_line};
+use crate::chroots::apt;
+use crate::chroots::bootstrap::{PACKAGES, make_build_user};
+use crate::deb::sources_list::Source;
+use crate::fetch;
+
+/// Changes when layers are made in another way.
+const QUIRKS: &str = "1";
+/// Builds that follow each other within this time do not ask the mirror again.
+const FRESH: Duration = Duration::from_secs(300);
+/// Kind of memo: the text of a Release file, by its URL.
+const RELEASE: &str = "release";
+/// Kind of memo: the layer made last, by the sources it was made from.
+const LATEST: &str = "upgraded";
+const LONGEST_RELEASE: usize = 16 << 20;
+const RELEASE_TIME: Duration = Duration::from_secs(20);
+
+/// Gives the layer's key; the layer is made where there is none.
+pub(super) fn layer(build: &mut Build) -> Result<LayerKey, Stop> {
+    build.section("Update chroot")?;
+    let foreign = read_sources(build)?.foreign;
+    let text = sources::list(&foreign);
+    build.log.say(&text)?;
+    let of_sources = digest(&[QUIRKS, &text]);
+    let releases = match releases(build, &foreign) {
+        Ok(releases) => releases,
+        Err(Stop::Unreachable { url, source }) => {
+            let latest = build.memo.get(LATEST, &of_sources).map(LayerKey);
+            let Some(latest) = latest.filter(|key| has(build, key)) else {
+                return Err(Stop::Unreachable { url, source });
+            };
+            build.log.say(&format!(
+                "W: {}: going on with the chroot as it was upgraded last\n",
+                in_one_line(&source)
+            ))?;
+            return Ok(latest);
+        }
+        Err(stop) => return Err(stop),
+    };
+    let mut parts = vec![of_sources.clone()];
+    parts.extend(releases);
+    let key = LayerKey(digest(&parts));
+    match build.backend.claim(&key).map_err(failed("claim"))? {
+        Claim::Whole => build.log.say("The upgraded chroot is current.\n")?,
+        Claim::Make(_making) => make(build, &foreign, &key)?,
+    }
+    build.remember(LATEST, &of_sources, &key.0)?;
+    Ok(key)
+}
+
+pub(super) fn read_sources(build: &Build) -> Result<Sources, Stop> {
+    let text = build.configuration("apt_sources.list")?;
+    Sources::parse(&text, &build.assignment.request.packager).map_err(|source| Stop::Format {
+        what: "the buildrequest's apt sources".to_owned(),
+        source,
+    })
+}
+
+pub(super) fn has(build: &Build, key: &LayerKey) -> bool {
+    let layers = build.backend.layers().unwrap_or_default();
+    layers.iter().any(|layer| layer.key == *key)
+}
+
+/// Digests of what each foreign source publishes.
+fn releases(build: &Build, foreign: &[Source]) -> Result<Vec<String>, Stop> {
+    let mut texts = Vec::new();
+    let mut missing = Vec::new();
+    for source in foreign {
+        let url = sources::release_url(source);
+        let text = build.memo.get_fresh(RELEASE, &digest(&[&url]), FRESH);
+        if text.is_none() {
+            missing.push(url);
+        }
+        texts.push(text);
+    }
+    let mut fetched = fetch_all(&missing)?.into_iter().zip(&missing);
+    let mut digests = Vec::new();
+    for (source, text) in foreign.iter().zip(texts) {
+        let text = match text {
+            Some(text) => text,
+            None => {
+                let (text, url) = fetched
+                    .next()
+                    .expect("one was fetched for each that was missing");
+                build.remember(RELEASE, &digest(&[url]), &text)?;
+                text
+            }
+        };
+        let architecture = &build.assignment.request.architecture;
+        digests.push(sources::index_digest(source, &text, architecture));
+    }
+    Ok(digests)
+}
+
+/// Fetches all at once.
+pub(super) fn fetch_all(urls: &[String]) -> Result<Vec<String>, Stop> {
+    if urls.is_empty() {
+        return Ok(Vec::new());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Stop::Client)?;
+    let answers = runtime.block_on(async {
+        let client = fetch::Client::new();
+        join_all(urls.iter().map(|url| {
+            let client = client.clone();
+            async move { client.get(url, LONGEST_RELEASE, RELEASE_TIME).await }
+        }))
+        .await
+    });
+    let texts = urls.iter().zip(answers).map(|(url, answer)| match answer {
+        Ok(body) => Ok(String::from_utf8_lossy(&body).into_owned()),
+        Err(source) => Err(Stop::Unreachable {
+            url: url.clone(),
+            source,
+        }),
+    });
+    texts.collect()
+}
+
+fn make(build: &mut Build, foreign: &[Source], key: &LayerKey) -> Result<(), Stop> {
+    let session = build
+        .chroots
+        .begin(build.backend.as_ref(), None, Network::Host)?;
+    let mut tree = packages::setup(build)?;
+    tree.text("/etc/apt/sources.list", sources::list(foreign));
+    session.unpack(tree)?;
+    session.succeed(&make_build_user())?;
+    packages::update(build, &session, &[])?;
+    build.subsection("apt-get dist-upgrade")?;
+    let upgrade = [&["dist-upgrade"], &PACKAGES[..]].concat();
+    let plan = packages::plan(build, &session, Step::Upgrade, &upgrade)?;
+    if !plan.is_empty() {
+        packages::download(build, &session, Step::Upgrade, &plan, &upgrade)?;
+        build.run_step(&session, Step::Upgrade, &apt::get(&upgrade))?;
+        build.run_step(
+            &session,
+            Step::Upgrade,
+            &apt::get(&["autoremove", "--purge"]),
+        )?;
+    }
+    packages::drop_requested(&session)?;
+    Ok(session.freeze(key)?)
+}
+
+pub(super) fn failed(action: &'static str) -> impl FnOnce(backends::Error) -> Stop {
+    move |source| Stop::Layer { action, source }
+}

@@ -1,0 +1,143 @@
+//! Buildresults: what a build came to, its log, and the tar of what it made.
+use std::path::{Path, PathBuf};
+
+use crate::build::{BuildStatus, Verdict};
+use crate::deb::{Changes, FileName};
+use crate::home;
+use crate::message;
+use crate::message::tarball::{self, Content, Member};
+use crate::model::{Buildrequest, Buildresult};
+use crate::pgp;
+
+use super::{Error, Parts};
+
+/// A longer .changes of a build is not believed.
+const CHANGES_LIMIT: u64 = 4 << 20;
+
+/// Fields of the answer to `request`; without a verdict the fault is the builder's.
+pub(super) fn of(request: &Buildrequest, verdict: Result<&Verdict, &str>) -> Buildresult {
+    let mut result = request.result();
+    match verdict {
+        Ok(verdict) => {
+            result.sbuild = verdict.summary.clone();
+            let status = word(verdict.status).to_owned();
+            result.sbuild.insert("status".into(), status);
+            if verdict.status == BuildStatus::Failed {
+                result.internal_error = verdict.error.as_deref().map(one_line);
+            }
+        }
+        Err(error) => result.internal_error = Some(one_line(error)),
+    }
+    result
+}
+
+/// In sbuild's words.
+fn word(status: BuildStatus) -> &'static str {
+    match status {
+        BuildStatus::Successful => "successful",
+        BuildStatus::Skipped => "skipped",
+        BuildStatus::Attempted => "attempted",
+        BuildStatus::GivenBack => "given-back",
+        BuildStatus::Failed => "failed",
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Writes tar and signed .changes into the build's directory; may be repeated.
+pub(super) fn write(
+    parts: &Parts,
+    result: &Buildresult,
+    verdict: Option<&Verdict>,
+) -> Result<(), Error> {
+    let directory = parts.home.build_directory(&result.key());
+    let mut files = Vec::new();
+    let log = beside(&directory, &result.buildlog());
+    if log.is_file() {
+        files.push(log);
+    }
+    let tar = tar(&directory, &result.file_name());
+    if let Some(changes) = verdict.and_then(|verdict| verdict.changes.as_ref()) {
+        tarball::pack(&tar, &built(&directory.join("result"), changes)?)?;
+        files.push(tar);
+    } else {
+        remove_if_there(&tar)?;
+    }
+    message::write(
+        &directory,
+        &result.file_name(),
+        result.to_paragraph(),
+        &files,
+        &parts.key,
+    )?;
+    Ok(())
+}
+
+/// The log, whose path others see below their builds and events directories.
+fn beside(directory: &Path, buildlog: &str) -> PathBuf {
+    directory.join(buildlog.rsplit('/').next().unwrap_or_default())
+}
+
+/// A tar of an earlier try.
+fn remove_if_there(tar: &Path) -> Result<(), Error> {
+    match std::fs::remove_file(tar) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Error::File {
+            action: "delete",
+            path: tar.into(),
+            source,
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn tar(directory: &Path, name: &FileName) -> PathBuf {
+    directory.join(format!("{name}.tar"))
+}
+
+/// The built .changes and what it lists.
+fn built(directory: &Path, changes: &FileName) -> Result<Vec<Member>, Error> {
+    let path = directory.join(changes.as_str());
+    let content = message::read_text(&path, CHANGES_LIMIT)?;
+    let parsed: Changes = pgp::unauthenticated_text(&content)
+        .map_err(|error| error.to_string())
+        .and_then(|text| {
+            text.parse()
+                .map_err(|error: crate::deb::Error| error.to_string())
+        })
+        .map_err(|fault| Error::File {
+            action: "parse",
+            path: path.clone(),
+            source: std::io::Error::other(fault),
+        })?;
+    let listed = parsed.files.iter().map(|file| &file.name);
+    let members = listed.chain([changes]).map(|name| Member {
+        name: name.to_string(),
+        content: Content::File(directory.join(name.as_str())),
+    });
+    Ok(members.collect())
+}
+
+/// What is sent: files in order, then the .changes.
+pub(super) fn files(directory: &Path, request: &Buildrequest) -> (Vec<PathBuf>, PathBuf) {
+    let name = request.result().file_name();
+    let files = [
+        beside(directory, &request.buildlog()),
+        tar(directory, &name),
+    ];
+    (
+        files.into_iter().filter(|path| path.is_file()).collect(),
+        directory.join(name.as_str()),
+    )
+}
+
+/// Leaves stock's mark beside a .changes that has arrived.
+pub(super) fn note_upload(changes: &Path, url: &str) -> Result<(), Error> {
+    let path = changes.with_extension("upload");
+    home::replace(&path, format!("{url}\n").as_bytes()).map_err(|source| Error::File {
+        action: "write",
+        path,
+        source,
+    })
+}

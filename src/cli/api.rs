@@ -1,0 +1,235 @@
+//! `mini-buildd api CALL ENDPOINT …`, made from the declarations of the calls.
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+use crate::api::argument::{Default, Kind};
+use crate::api::{self, CALLS, Call, Spec};
+use crate::endpoint::{ClientEndpoint, Scheme};
+use crate::fetch;
+
+use super::{Failure, output};
+
+/// Largest answer that is taken.
+const LIMIT: usize = 256 * 1024 * 1024;
+const TIME: Duration = Duration::from_secs(600);
+
+/// A call as it was asked for.
+#[derive(Debug)]
+pub(super) struct Options {
+    call: &'static Call,
+    endpoint: ClientEndpoint,
+    /// Arguments that were given.
+    query: Vec<(&'static str, String)>,
+    json: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("{url}: {detail}")]
+    Refused { url: String, detail: String },
+    #[error("{endpoint}: calls are made by http or https")]
+    Scheme { endpoint: ClientEndpoint },
+    #[error("{endpoint}: logging in as {user} is not available yet")]
+    User {
+        endpoint: ClientEndpoint,
+        user: String,
+    },
+    #[error("can't start")]
+    Start(#[source] std::io::Error),
+}
+
+pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
+    let url = options.url()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::Start)?;
+    let client = fetch::Client::new();
+    let answer = match runtime.block_on(client.get(&url, LIMIT, TIME)) {
+        Ok(answer) => answer,
+        Err(fetch::Error::Status { url, status, body }) => {
+            let detail = detail(&body).unwrap_or_else(|| format!("answered {status}"));
+            return Err(Error::Refused { url, detail }.into());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let mut text = String::from_utf8_lossy(&answer).into_owned();
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    output::write(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What an `application/problem+json` object says.
+fn detail(body: &[u8]) -> Option<String> {
+    let problem: Value = serde_json::from_slice(body).ok()?;
+    Some(problem.get("detail")?.as_str()?.to_owned())
+}
+
+impl Options {
+    fn url(&self) -> Result<String, Error> {
+        let endpoint = &self.endpoint;
+        if !matches!(endpoint.scheme, Scheme::Http | Scheme::Https) {
+            let endpoint = endpoint.clone();
+            return Err(Error::Scheme { endpoint });
+        }
+        if let Some(user) = endpoint.user.clone() {
+            let endpoint = endpoint.clone();
+            return Err(Error::User { endpoint, user });
+        }
+        let form = if self.json { "json" } else { "plain" };
+        let mut query = format!("output={form}");
+        for (key, value) in &self.query {
+            let value = utf8_percent_encode(value, NON_ALPHANUMERIC);
+            query = format!("{query}&{key}={value}");
+        }
+        if self.call.confirm {
+            query = format!("{query}&confirm={}", self.call.name);
+        }
+        Ok(format!(
+            "{}/mini_buildd/api/{}/?{query}",
+            endpoint.url(),
+            self.call.name
+        ))
+    }
+}
+
+impl Args for Options {
+    fn augment_args(command: Command) -> Command {
+        command
+            .about("Asks an instance for something")
+            .subcommand_required(true)
+            .arg_required_else_help(true)
+            .disable_help_subcommand(true)
+            .arg(
+                Arg::new("json")
+                    .short('J')
+                    .long("json")
+                    .action(ArgAction::SetTrue)
+                    .help("Print the result as JSON in one line, not as text"),
+            )
+            .subcommands(CALLS.iter().map(subcommand))
+    }
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Options {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Options, clap::Error> {
+        let missing = || clap::Error::new(clap::error::ErrorKind::MissingSubcommand);
+        let (name, given) = matches.subcommand().ok_or_else(missing)?;
+        let call = api::find(name).ok_or_else(missing)?;
+        let endpoint = given
+            .get_one::<ClientEndpoint>("ENDPOINT")
+            .ok_or_else(missing)?;
+        Ok(Options {
+            call,
+            endpoint: endpoint.clone(),
+            query: call
+                .arguments
+                .iter()
+                .filter_map(|spec| Some((spec.name, value(spec, given)?)))
+                .collect(),
+            json: matches.get_flag("json"),
+        })
+    }
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+fn subcommand(call: &Call) -> Command {
+    let endpoint = Arg::new("ENDPOINT")
+        .required(true)
+        .value_parser(|text: &str| text.parse::<ClientEndpoint>())
+        .help("HTTP endpoint of the instance, like http://localhost:8066");
+    Command::new(call.name)
+        .about(call.summary())
+        .long_about(call.doc)
+        .arg(endpoint)
+        .args(call.arguments.iter().map(argument))
+}
+
+fn argument(spec: &Spec) -> Arg {
+    let argument = Arg::new(spec.name).help(spec.doc);
+    let argument = match (spec.short, spec.default) {
+        (Some(short), _) => argument.short(short).long(spec.long()),
+        (None, Default::Required) => argument.required(true),
+        (None, _) => argument,
+    };
+    let argument = match spec.kind {
+        Kind::Boolean => return argument.action(ArgAction::SetTrue),
+        Kind::Integer => argument
+            .value_parser(clap::value_parser!(i64))
+            .allow_negative_numbers(true)
+            .value_name("NUMBER"),
+        Kind::Text => argument.value_name(spec.name.to_uppercase()),
+        Kind::List => argument.value_name(format!("{},…", spec.name.to_uppercase())),
+    };
+    match spec.default {
+        // As help only: the server knows its defaults.
+        Default::Value(text) if !text.is_empty() => {
+            argument.help(format!("{} [default: {text}]", spec.doc))
+        }
+        Default::Computed(name) => {
+            let name = name.replace('_', " ");
+            argument.help(format!("{} [default: {name}]", spec.doc))
+        }
+        Default::Required | Default::Value(_) => argument,
+    }
+}
+
+fn value(spec: &Spec, given: &ArgMatches) -> Option<String> {
+    match spec.kind {
+        Kind::Boolean => given.get_flag(spec.name).then(|| "True".to_owned()),
+        Kind::Integer => given.get_one::<i64>(spec.name).map(i64::to_string),
+        Kind::Text | Kind::List => given.get_one::<String>(spec.name).cloned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(words: &[&str]) -> String {
+        let command = Options::augment_args(Command::new("api"));
+        let matches = command.try_get_matches_from(words).unwrap();
+        Options::from_arg_matches(&matches).unwrap().url().unwrap()
+    }
+
+    #[test]
+    fn command_line_becomes_a_query() {
+        assert_eq!(
+            url(&["api", "status", "http://localhost:8066"]),
+            "http://localhost:8066/mini_buildd/api/status/?output=plain"
+        );
+        assert_eq!(
+            url(&[
+                "api",
+                "--json",
+                "sources_list",
+                "tcp:host=h:port=1",
+                "-C",
+                "sid,trixie",
+                "--rollbacks",
+                "-1",
+                "--with-extra",
+            ]),
+            "http://h:1/mini_buildd/api/sources_list/?output=json&codenames=sid%2Ctrixie&rollbacks=%2D1&with_extra=True"
+        );
+    }
+
+    #[test]
+    fn refusal_tells_the_detail() {
+        let body = br#"{"status": 400, "detail": "No such snapshot"}"#;
+        assert_eq!(detail(body).as_deref(), Some("No such snapshot"));
+        assert_eq!(detail(b"<html>"), None);
+    }
+}

@@ -1,0 +1,126 @@
+//! Whose signature opens the door for what.
+use std::collections::{BTreeMap, BTreeSet};
+
+use tracing::warn;
+
+use crate::model::Repository;
+use crate::model::repository::Identity;
+use crate::pgp::{Error, Keyring, SigningKey, Verified};
+use crate::store::catalog::Catalog;
+
+/// Keys that may upload, and where.
+pub struct Uploaders {
+    keyring: Keyring,
+    /// Fingerprint → repositories.
+    grants: BTreeMap<String, BTreeSet<Identity>>,
+    /// The instance's own key may upload everywhere: ports are uploads of its own.
+    own: String,
+}
+
+impl Uploaders {
+    pub fn load(catalog: &Catalog, own: &SigningKey) -> Result<Uploaders, Error> {
+        let mut keyring = Keyring::default();
+        keyring.add(own.public_armored().as_bytes())?;
+        let mut uploaders = Uploaders {
+            keyring,
+            grants: BTreeMap::new(),
+            own: own.fingerprint(),
+        };
+        for uploader in catalog.uploaders() {
+            let mut keys = Keyring::default();
+            if let Err(error) = keys.add(uploader.key.as_bytes()) {
+                warn!(user = uploader.user, %error, "key of uploader is passed over");
+                continue;
+            }
+            uploaders.keyring.add(uploader.key.as_bytes())?;
+            uploaders.grant(&keys, &uploader.may_upload_to);
+        }
+        for (repository, _) in catalog.repositories() {
+            uploaders.add_extra_keyrings(repository);
+        }
+        Ok(uploaders)
+    }
+
+    fn add_extra_keyrings(&mut self, repository: &Repository) {
+        for path in &repository.extra_uploader_keyrings {
+            let mut keys = Keyring::default();
+            let added = keys
+                .add_file(path)
+                .and_then(|()| self.keyring.add_file(path));
+            match added {
+                Ok(()) => self.grant(&keys, std::slice::from_ref(&repository.identity)),
+                Err(error) => {
+                    warn!(keyring = %path.display(), %error, "extra uploader keyring is passed over");
+                }
+            }
+        }
+    }
+
+    fn grant(&mut self, keys: &Keyring, repositories: &[Identity]) {
+        for fingerprint in keys.fingerprints() {
+            self.grants
+                .entry(fingerprint)
+                .or_default()
+                .extend(repositories.iter().cloned());
+        }
+    }
+
+    pub fn verify(&self, signed: &[u8]) -> Result<Verified, Error> {
+        self.keyring.verify(signed)
+    }
+
+    pub fn may_upload(&self, fingerprint: &str, repository: &Identity) -> bool {
+        fingerprint == self.own
+            || self
+                .grants
+                .get(fingerprint)
+                .is_some_and(|granted| granted.contains(repository))
+    }
+}
+
+/// Keys of instances that may send buildrequests and buildresults.
+pub struct Peers {
+    keyring: Keyring,
+    /// Fingerprint → URL.
+    remotes: BTreeMap<String, String>,
+    own: String,
+}
+
+impl Peers {
+    pub fn load(catalog: &Catalog, own: &SigningKey) -> Result<Peers, Error> {
+        let mut keyring = Keyring::default();
+        keyring.add(own.public_armored().as_bytes())?;
+        let mut remotes = BTreeMap::new();
+        for remote in catalog.remotes() {
+            let mut keys = Keyring::default();
+            if let Err(error) = keys.add(remote.key.as_bytes()) {
+                warn!(remote = remote.url, %error, "key of remote is passed over");
+                continue;
+            }
+            keyring.add(remote.key.as_bytes())?;
+            for fingerprint in keys.fingerprints() {
+                remotes.insert(fingerprint, remote.url.clone());
+            }
+        }
+        Ok(Peers {
+            keyring,
+            remotes,
+            own: own.fingerprint(),
+        })
+    }
+
+    pub fn verify(&self, signed: &[u8]) -> Result<Verified, Error> {
+        self.keyring.verify(signed)
+    }
+
+    /// Tells whether the key is that of the builder; who is no remote, is ourselves.
+    pub fn is_builder(&self, fingerprint: &str, builder: &str) -> bool {
+        if self.remotes.values().any(|url| url == builder) {
+            return self
+                .remotes
+                .get(fingerprint)
+                .is_some_and(|url| url == builder);
+        }
+        fingerprint == self.own
+    }
+}

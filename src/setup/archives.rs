@@ -1,0 +1,69 @@
+//! The dists of all configured repositories.
+use std::sync::Arc;
+
+use crate::archive::{ArchiveDir, DistSettings};
+use crate::home::Home;
+use crate::model::{Daemon, Distribution, Layout, Repository};
+use crate::store::catalog::Catalog;
+use crate::store::{Store, Transaction, items};
+
+use super::Error;
+
+/// Makes the dists those that the items want; what changes is published later.
+pub fn configure(
+    tx: &Transaction<'_>,
+    home: &Home,
+    store: &Arc<Store>,
+    hostname: &str,
+) -> Result<(), Error> {
+    let Some((daemon, _)) = items::get::<Daemon>(tx, "daemon")? else {
+        return Ok(());
+    };
+    let origin = daemon.archive_origin(hostname);
+    let catalog = Catalog::load(tx)?;
+    for (repository, layout) in catalog.repositories() {
+        let distributions = repository
+            .distributions
+            .iter()
+            .filter_map(|codename| catalog.distribution(codename));
+        let dists: Vec<DistSettings> = distributions
+            .flat_map(|distribution| dists(repository, layout, distribution, &origin))
+            .collect();
+        let identity = &repository.identity;
+        ArchiveDir::new(
+            home.repository(identity),
+            identity.clone(),
+            Arc::clone(store),
+        )
+        .configure(tx, &dists)?;
+    }
+    Ok(())
+}
+
+fn dists(
+    repository: &Repository,
+    layout: &Layout,
+    distribution: &Distribution,
+    origin: &str,
+) -> Vec<DistSettings> {
+    let architectures = distribution.architectures.iter();
+    let architectures: Vec<_> = architectures
+        .map(|option| option.architecture.clone())
+        .collect();
+    let dists = repository.dists(layout, &distribution.codename);
+    dists
+        .into_iter()
+        .filter_map(|diststr| {
+            let options = layout.suite(&diststr.suite)?;
+            let (not_automatic, but_automatic_upgrades) = Repository::automatic(options, &diststr);
+            Some(DistSettings {
+                diststr,
+                origin: origin.into(),
+                components: distribution.sorted_components(),
+                architectures: architectures.clone(),
+                not_automatic,
+                but_automatic_upgrades,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,92 @@
+use std::collections::BTreeMap;
+
+use crate::deb::Codename;
+use crate::model::diststr::Malformed;
+use crate::model::repository::Identity;
+use crate::model::{
+    Archive, Chroot, Distribution, Diststr, Item, Layout, Remote, Repository, Source, Status,
+    Uploader,
+};
+
+use super::{Error, Transaction, items};
+
+/// All that administrators have configured, as of one moment.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    pub archives: BTreeMap<String, (Archive, Status)>,
+    pub sources: BTreeMap<String, (Source, Status)>,
+    pub layouts: BTreeMap<String, (Layout, Status)>,
+    pub distributions: BTreeMap<String, (Distribution, Status)>,
+    pub repositories: BTreeMap<String, (Repository, Status)>,
+    pub chroots: BTreeMap<String, (Chroot, Status)>,
+    pub uploaders: BTreeMap<String, (Uploader, Status)>,
+    pub remotes: BTreeMap<String, (Remote, Status)>,
+}
+
+impl Catalog {
+    pub fn load(tx: &Transaction<'_>) -> Result<Catalog, Error> {
+        Ok(Catalog {
+            archives: all(tx)?,
+            sources: all(tx)?,
+            layouts: all(tx)?,
+            distributions: all(tx)?,
+            repositories: all(tx)?,
+            chroots: all(tx)?,
+            uploaders: all(tx)?,
+            remotes: all(tx)?,
+        })
+    }
+
+    pub fn repository(&self, identity: &Identity) -> Option<(&Repository, Status)> {
+        let (repository, status) = self.repositories.get(identity.as_str())?;
+        Some((repository, *status))
+    }
+    pub fn distribution(&self, codename: &Codename) -> Option<&Distribution> {
+        let (distribution, _) = self.distributions.get(codename.as_str())?;
+        Some(distribution)
+    }
+    pub fn layout(&self, name: &str) -> Option<&Layout> {
+        let (layout, _) = self.layouts.get(name)?;
+        Some(layout)
+    }
+    pub fn source(&self, name: &str) -> Option<&Source> {
+        let (source, _) = self.sources.get(name)?;
+        Some(source)
+    }
+    /// Active repositories with their layouts.
+    pub fn repositories(&self) -> impl Iterator<Item = (&Repository, &Layout)> {
+        active(&self.repositories)
+            .filter_map(|repository| Some((repository, self.layout(&repository.layout)?)))
+    }
+    pub fn chroots(&self) -> impl Iterator<Item = &Chroot> {
+        active(&self.chroots)
+    }
+    pub fn uploaders(&self) -> impl Iterator<Item = &Uploader> {
+        active(&self.uploaders)
+    }
+    pub fn remotes(&self) -> impl Iterator<Item = &Remote> {
+        active(&self.remotes)
+    }
+    /// Where an upload or a message wants to go, by its field Distribution.
+    pub fn resolve(&self, distribution: &str) -> Result<Diststr, Malformed> {
+        let meta = self
+            .repositories()
+            .find_map(|(repository, layout)| repository.meta_distribution(layout, distribution));
+        meta.map_or_else(|| distribution.parse(), Ok)
+    }
+}
+
+fn all<T: Item>(tx: &Transaction<'_>) -> Result<BTreeMap<String, (T, Status)>, Error> {
+    let found = items::all::<T>(tx)?;
+    Ok(found
+        .into_iter()
+        .map(|(item, status)| (item.name(), (item, status)))
+        .collect())
+}
+
+fn active<T>(items: &BTreeMap<String, (T, Status)>) -> impl Iterator<Item = &T> {
+    items
+        .values()
+        .filter(|(_, status)| status.is_active())
+        .map(|(item, _)| item)
+}

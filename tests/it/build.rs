@@ -1,0 +1,445 @@
+//! Builds by a real supervisor, in a real chroot that is bootstrapped once (kept in $MBD_TEST_HOME if set).
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
+
+use mini_buildd::build::supervisor::{self, State};
+use mini_buildd::build::{Assignment, BuildStatus, Verdict};
+use mini_buildd::chroots::{Chroots, Trial};
+use mini_buildd::deb::{Architecture, Codename};
+use mini_buildd::home::Home;
+use mini_buildd::model::build_check::Mode;
+use mini_buildd::model::chroot::Backend;
+use mini_buildd::model::source::AptKey;
+use mini_buildd::model::{Buildrequest, Chroot, Source};
+use sandbox::{IdMap, Launcher};
+
+/// The program under test; another copy where the built one can't be read by the user of the test.
+fn program() -> PathBuf {
+    std::env::var_os("MBD_TEST_PROGRAM")
+        .map_or_else(|| env!("CARGO_BIN_EXE_mini-buildd").into(), PathBuf::from)
+}
+
+fn output(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn architecture() -> Architecture {
+    output(Command::new("dpkg").arg("--print-architecture"))
+        .trim()
+        .parse()
+        .unwrap()
+}
+
+/// The host's own release, from the archive that its apt uses.
+fn host_source() -> Source {
+    let release = fs::read_to_string("/etc/os-release").unwrap();
+    let codename: Codename = release
+        .lines()
+        .find_map(|line| line.strip_prefix("VERSION_CODENAME="))
+        .unwrap()
+        .parse()
+        .unwrap();
+    let targets = output(Command::new("apt-get").args([
+        "indextargets",
+        "--format",
+        "$(ORIGIN) $(CODENAME) $(REPO_URI)",
+        "Identifier: Packages",
+    ]));
+    let wanted = format!("Debian {codename} ");
+    let archive = targets
+        .lines()
+        .find_map(|line| line.strip_prefix(&wanted))
+        .unwrap();
+    Source {
+        origin: "Debian".to_owned(),
+        suite: codename.to_string(),
+        codename,
+        archives: vec![archive.to_owned()],
+        components: vec!["main".parse().unwrap()],
+        architectures: vec![architecture()],
+        apt_keys: vec![AptKey::KeyringFile(
+            "/usr/share/keyrings/debian-archive-keyring.gpg".into(),
+        )],
+        check_valid_until: true,
+        codeversion: "13".to_owned(),
+    }
+}
+
+/// A chroot of the host's release, shared by all tests of a run.
+struct Fixture {
+    chroots: Chroots,
+    chroot: Chroot,
+    source: Source,
+    _temporary: Option<tempfile::TempDir>,
+}
+
+impl Fixture {
+    fn get() -> &'static Fixture {
+        static FIXTURE: OnceLock<Fixture> = OnceLock::new();
+        FIXTURE.get_or_init(Fixture::make)
+    }
+
+    fn make() -> Fixture {
+        let (root, temporary) = match std::env::var_os("MBD_TEST_HOME") {
+            Some(root) => (PathBuf::from(root), None),
+            None => {
+                let directory = tempfile::tempdir().unwrap();
+                (directory.path().join("home"), Some(directory))
+            }
+        };
+        let home = Home::new(root);
+        home.create().unwrap();
+        let launcher = Launcher {
+            helper: program(),
+            ids: IdMap::of_caller().unwrap(),
+        };
+        let source = host_source();
+        let chroot = Chroot {
+            codename: source.codename.clone(),
+            architecture: architecture(),
+            source: "Debian".to_owned(),
+            backend: Backend::Dir,
+            debootstrap_extra_options: Vec::new(),
+        };
+        let chroots = Chroots::new(home, Arc::new(launcher));
+        if !chroots.exists(&chroot) {
+            chroots
+                .bootstrap(&chroot, &source, &mut |line| eprintln!("{line}"))
+                .unwrap();
+        }
+        Fixture {
+            chroots,
+            chroot,
+            source,
+            _temporary: temporary,
+        }
+    }
+
+    fn sources_list(&self) -> String {
+        format!(
+            "deb [] {} {} main\n",
+            self.source.archives[0], self.source.suite
+        )
+    }
+
+    /// A directory as the builder unpacks a buildrequest.
+    fn assignment(&self, directory: &Path, package: &Package) -> Assignment {
+        let configuration = directory.join(".config");
+        fs::create_dir_all(&configuration).unwrap();
+        fs::write(configuration.join("apt_sources.list"), self.sources_list()).unwrap();
+        package.write(directory);
+        Assignment {
+            request: package.request(&self.chroot.architecture),
+            chroot: self.chroot.clone(),
+            home: self.chroots.home().root().to_owned(),
+            directory: directory.to_owned(),
+            parallel: 2,
+        }
+    }
+
+    fn build(&self, package: &Package) -> Built {
+        let directory = tempfile::tempdir().unwrap();
+        let assignment = self.assignment(directory.path(), package);
+        let mut child = supervisor::start_program(&program(), &assignment).unwrap();
+        let verdict = supervisor::wait(directory.path()).unwrap();
+        child.wait().unwrap();
+        let verdict = verdict.expect("the supervisor leaves a verdict");
+        let log = fs::read_to_string(directory.path().join(format!(
+            "{}_{}_{}.buildlog",
+            package.name, VERSION, self.chroot.architecture
+        )))
+        .unwrap();
+        eprintln!("{}: {:?}", package.name, verdict.phases);
+        Built {
+            directory,
+            verdict,
+            log,
+        }
+    }
+}
+
+struct Built {
+    directory: tempfile::TempDir,
+    verdict: Verdict,
+    log: String,
+}
+
+impl Built {
+    fn results(&self) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(self.directory.path().join("result"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+const VERSION: &str = "1.0";
+
+/// A native source package as text.
+struct Package {
+    name: &'static str,
+    architecture: &'static str,
+    build_depends: &'static str,
+    /// Shell lines of the target `build`.
+    build: &'static str,
+}
+
+impl Default for Package {
+    fn default() -> Self {
+        Package {
+            name: "mbd-test-plain",
+            architecture: "all",
+            build_depends: "debhelper-compat (= 13)",
+            build: "true",
+        }
+    }
+}
+
+impl Package {
+    fn write(&self, directory: &Path) {
+        let tree = directory.join("tree");
+        let debian = tree.join("debian");
+        fs::create_dir_all(debian.join("source")).unwrap();
+        let Package {
+            name,
+            architecture,
+            build_depends,
+            build,
+        } = self;
+        let rules = format!(
+            "#!/usr/bin/make -f\n%:\n\tdh $@\noverride_dh_auto_build:\n\t{build}\noverride_dh_auto_install:\n\t\
+             mkdir -p debian/{name}/usr/bin\n\tprintf '#!/bin/sh\\necho it works\\n' > debian/{name}/usr/bin/{name}\n\t\
+             chmod 755 debian/{name}/usr/bin/{name}\n"
+        );
+        let files = [
+            ("source/format", "3.0 (native)\n".to_owned()),
+            (
+                "changelog",
+                format!(
+                    "{name} ({VERSION}) unstable; urgency=medium\n\n  * Test.\n\n \
+                     -- Tester <tester@example.org>  Sun, 22 Nov 2026 05:46:20 +0000\n"
+                ),
+            ),
+            (
+                "control",
+                format!(
+                    "Source: {name}\nSection: misc\nPriority: optional\nMaintainer: Tester <tester@example.org>\n\
+                     Build-Depends: {build_depends}\nStandards-Version: 4.6.2\nRules-Requires-Root: no\n\n\
+                     Package: {name}\nArchitecture: {architecture}\nDepends: ${{misc:Depends}}\nDescription: test\n A test.\n"
+                ),
+            ),
+            ("rules", rules),
+        ];
+        for (file, text) in files {
+            fs::write(debian.join(file), text).unwrap();
+        }
+        output(Command::new("chmod").arg("755").arg(debian.join("rules")));
+        output(
+            Command::new("dpkg-source")
+                .arg("-b")
+                .arg("tree")
+                .current_dir(directory),
+        );
+        fs::remove_dir_all(tree).unwrap();
+    }
+
+    fn request(&self, architecture: &Architecture) -> Buildrequest {
+        Buildrequest {
+            distribution: "host-test-unstable".to_owned(),
+            source: self.name.parse().unwrap(),
+            version: VERSION.parse().unwrap(),
+            architecture: architecture.clone(),
+            timecode: "20261122:054621:058520".parse().unwrap(),
+            upload_to: "ftp://buildd.example.org:8067".to_owned(),
+            packager: "http://buildd.example.org:8066".to_owned(),
+            arch_all: true,
+            build_dep_resolver: "apt".to_owned(),
+            sbuild_config_blocks: String::new(),
+            sbuild_setup_blocks: String::new(),
+            deb_build_options: String::new(),
+            deb_build_profiles: String::new(),
+            add_depends: String::new(),
+            lintian_mode: Mode::Disabled,
+            lintian_extra_options: String::new(),
+            autopkgtest_mode: Mode::Disabled,
+            piuparts_mode: Mode::Disabled,
+            builder: "http://buildd.example.org:8066".to_owned(),
+        }
+    }
+}
+
+#[test]
+fn package_is_built_as_an_ordinary_user_without_network() {
+    let package = Package {
+        build: "test $$(id -u) != 0 && test $$(grep -c : /proc/net/dev) = 1 && test ! -w /",
+        ..Package::default()
+    };
+    let built = Fixture::get().build(&package);
+    assert_eq!(
+        built.verdict.status,
+        BuildStatus::Successful,
+        "{}",
+        built.log
+    );
+    let architecture = architecture();
+    let expected = [
+        "all.buildinfo",
+        "all.deb",
+        &format!("{architecture}.changes"),
+    ]
+    .map(|end| format!("mbd-test-plain_1.0_{end}"));
+    assert_eq!(built.results(), expected);
+    let changes = built.directory.path().join("result").join(&expected[2]);
+    assert!(
+        fs::read_to_string(changes)
+            .unwrap()
+            .contains("\nDistribution: host-test-unstable\n")
+    );
+    assert!(built.log.contains("\nStatus: successful\n"));
+}
+
+#[test]
+fn second_build_resolves_and_installs_nothing() {
+    let fixture = Fixture::get();
+    fixture.build(&Package::default());
+    let again = fixture.build(&Package::default());
+    assert!(
+        again.log.contains("Resolved and installed before."),
+        "{}",
+        again.log
+    );
+    assert_eq!(again.verdict.status, BuildStatus::Successful);
+}
+
+#[test]
+fn status_is_not_read_from_the_log() {
+    let package = Package {
+        name: "mbd-test-ftbfs",
+        build: "echo Status: successful; exit 3",
+        ..Package::default()
+    };
+    let built = Fixture::get().build(&package);
+    assert_eq!(
+        built.verdict.status,
+        BuildStatus::Attempted,
+        "{}",
+        built.log
+    );
+    assert!(
+        built.log.contains("\nFail-Stage: build\nHost"),
+        "{}",
+        built.log
+    );
+    assert!(built.log.ends_with("disk space\n"));
+}
+
+#[test]
+fn missing_build_dependency_gives_the_package_back_with_apts_words() {
+    let package = Package {
+        name: "mbd-test-uninstallable",
+        build_depends: "debhelper-compat (= 13), mbd-there-is-no-such-package",
+        ..Package::default()
+    };
+    let built = Fixture::get().build(&package);
+    assert_eq!(
+        built.verdict.status,
+        BuildStatus::GivenBack,
+        "{}",
+        built.log
+    );
+    assert!(built.log.contains("mbd-there-is-no-such-package"));
+}
+
+#[test]
+fn package_for_another_architecture_is_skipped() {
+    let package = Package {
+        name: "mbd-test-elsewhere",
+        architecture: "hurd-i386",
+        ..Package::default()
+    };
+    assert_eq!(
+        Fixture::get().build(&package).verdict.status,
+        BuildStatus::Skipped
+    );
+}
+
+/// Starts a build that goes on for ever and waits until it does.
+fn start_endless(directory: &Path) -> std::process::Child {
+    let fixture = Fixture::get();
+    let package = Package {
+        name: "mbd-test-endless",
+        build: "echo now-it-hangs; sleep 1000000",
+        ..Package::default()
+    };
+    let assignment = fixture.assignment(directory, &package);
+    let child = supervisor::start_program(&program(), &assignment).unwrap();
+    let log = directory.join(format!("mbd-test-endless_1.0_{}.buildlog", architecture()));
+    let begin = std::time::Instant::now();
+    while !fs::read_to_string(&log)
+        .unwrap_or_default()
+        .contains("\nnow-it-hangs\n")
+    {
+        assert!(
+            begin.elapsed().as_secs() < 300,
+            "{}",
+            fs::read_to_string(&log).unwrap()
+        );
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(matches!(
+        supervisor::state(directory).unwrap(),
+        State::Running
+    ));
+    child
+}
+
+#[test]
+fn sigterm_cancels_a_build() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = start_endless(directory.path());
+    output(Command::new("kill").arg(child.id().to_string()));
+    let verdict = supervisor::wait(directory.path()).unwrap().unwrap();
+    child.wait().unwrap();
+    assert_eq!(verdict.status, BuildStatus::Failed);
+    assert_eq!(verdict.error.as_deref(), Some("cancelled"));
+}
+
+#[test]
+fn killed_supervisor_leaves_no_verdict_and_can_start_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = start_endless(directory.path());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(supervisor::wait(directory.path()).unwrap().is_none());
+    assert!(matches!(
+        supervisor::state(directory.path()).unwrap(),
+        State::NotRunning
+    ));
+}
+
+#[test]
+fn package_is_installed_and_tried_in_a_throw_away_session() {
+    let fixture = Fixture::get();
+    let package = "hello".parse().unwrap();
+    let trial = Trial {
+        sources: "",
+        key: "",
+        package: &package,
+        command: &["hello"],
+    };
+    let said = fixture
+        .chroots
+        .try_package(&fixture.chroot, &trial, &mut |_| {})
+        .unwrap();
+    assert_eq!(said, "Hello, world!\n");
+}
