@@ -116,12 +116,8 @@ struct Settings {
 }
 
 impl Server {
-    /// Takes the port of an endpoint; `passive_ports=MIN-MAX` is an option of it.
-    pub async fn bind(endpoint: &ServerEndpoint) -> Result<Server, Error> {
-        Server::bind_with(endpoint, Limits::default()).await
-    }
-
-    pub async fn bind_with(endpoint: &ServerEndpoint, limits: Limits) -> Result<Server, Error> {
+    /// Takes the port of an endpoint; `passive_ports=MIN-MAX` is an option of it. Needs a tokio runtime.
+    pub fn bind(endpoint: &ServerEndpoint, limits: Limits) -> Result<Server, Error> {
         let wrong = |fault: String| Error::Endpoint {
             endpoint: endpoint.to_string(),
             fault,
@@ -274,21 +270,23 @@ mod tests {
 
     #[tokio::test]
     async fn a_free_port_is_reported() {
-        let local = endpoint(Kind::Tcp, Some("127.0.0.1"), &[]);
-        let server = Server::bind(&local).await.unwrap();
+        let server = Server::bind(
+            &endpoint(Kind::Tcp, Some("127.0.0.1"), &[]),
+            Limits::default(),
+        )
+        .unwrap();
         assert_ne!(server.address().port(), 0);
         let same = ServerEndpoint {
             port: server.address().port(),
-            ..local
+            ..endpoint(Kind::Tcp, Some("127.0.0.1"), &[])
         };
-        let fault = Server::bind(&same).await.unwrap_err();
+        let fault = Server::bind(&same, Limits::default()).unwrap_err();
         assert!(matches!(fault, Error::Listen { .. }), "{fault}");
     }
 
     #[tokio::test]
     async fn tcp6_takes_both_families() {
-        let any = endpoint(Kind::Tcp6, None, &[]);
-        let server = Server::bind(&any).await.unwrap();
+        let server = Server::bind(&endpoint(Kind::Tcp6, None, &[]), Limits::default()).unwrap();
         let port = server.address().port();
         TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     }
@@ -296,8 +294,8 @@ mod tests {
     #[tokio::test]
     async fn a_malformed_port_range_is_named() {
         let wrong = endpoint(Kind::Tcp, Some("127.0.0.1"), &[("passive_ports", "9")]);
-        let fault = Server::bind(&wrong).await.unwrap_err().to_string();
-        assert!(fault.contains("passive_ports \"9\""), "{fault}");
+        let fault = Server::bind(&wrong, Limits::default()).unwrap_err();
+        assert!(fault.to_string().contains("passive_ports \"9\""), "{fault}");
     }
 
     #[test]

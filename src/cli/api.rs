@@ -25,6 +25,8 @@ pub(super) struct Options {
     /// Arguments that were given.
     query: Vec<(&'static str, String)>,
     json: bool,
+    /// Confirms calls that need it.
+    auto_confirm: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -88,7 +90,7 @@ impl Options {
             let value = utf8_percent_encode(value, NON_ALPHANUMERIC);
             query = format!("{query}&{key}={value}");
         }
-        if self.call.confirm {
+        if self.auto_confirm && self.call.confirm {
             query = format!("{query}&confirm={}", self.call.name);
         }
         Ok(format!(
@@ -112,6 +114,12 @@ impl Args for Options {
                     .long("json")
                     .action(ArgAction::SetTrue)
                     .help("Print the result as JSON in one line, not as text"),
+            )
+            .arg(
+                Arg::new("auto-confirm")
+                    .long("auto-confirm")
+                    .action(ArgAction::SetTrue)
+                    .help("Confirm what needs to be confirmed"),
             )
             .subcommands(CALLS.iter().map(subcommand))
     }
@@ -137,6 +145,7 @@ impl FromArgMatches for Options {
                 .filter_map(|spec| Some((spec.name, value(spec, given)?)))
                 .collect(),
             json: matches.get_flag("json"),
+            auto_confirm: matches.get_flag("auto-confirm"),
         })
     }
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {

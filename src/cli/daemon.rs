@@ -158,7 +158,7 @@ pub async fn serve(
     let daemon = settings(&home)?;
     let hostname = options.hostname();
     let http_server = http::Server::bind(&options.http_endpoints).await?;
-    let ftp_server = ftp::Server::bind(&daemon.ftp_endpoint).await?;
+    let ftp_server = ftp::Server::bind(&daemon.ftp_endpoint, ftp::Limits::default())?;
     let address = address(
         hostname,
         (&options.http_endpoints[0], http_server.addresses()[0]),

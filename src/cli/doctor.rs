@@ -53,9 +53,10 @@ const SPACE: u64 = 3 << 30;
 
 pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let findings = examine(&options.home.home()?)?;
-    let text = match options.json {
-        true => plain(&as_json(&findings)) + "\n",
-        false => as_text(&findings),
+    let text = if options.json {
+        plain(&as_json(&findings)) + "\n"
+    } else {
+        as_text(&findings)
     };
     output::write(&text)?;
     let is_well = findings.iter().all(|finding| finding.problem.is_none());

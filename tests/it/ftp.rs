@@ -100,16 +100,16 @@ struct Served {
 }
 
 impl Served {
-    async fn new() -> Served {
-        Served::with(Limits::default(), "127.0.0.1", &[]).await
+    fn new() -> Served {
+        Served::with(Limits::default(), "127.0.0.1", &[])
     }
 
-    async fn with(limits: Limits, interface: &str, options: &[(&str, &str)]) -> Served {
+    fn with(limits: Limits, interface: &str, options: &[(&str, &str)]) -> Served {
         let directory = tempfile::tempdir().unwrap();
-        Served::below(directory, limits, interface, options).await
+        Served::below(directory, limits, interface, options)
     }
 
-    async fn below(
+    fn below(
         directory: TempDir,
         limits: Limits,
         interface: &str,
@@ -124,7 +124,7 @@ impl Served {
                 .map(|(name, value)| ((*name).into(), (*value).into()))
                 .collect(),
         };
-        let server = Server::bind_with(&endpoint, limits).await.unwrap();
+        let server = Server::bind(&endpoint, limits).unwrap();
         let (sender, closed) = mpsc::unbounded_channel();
         let incoming = Arc::new(Incoming {
             root: directory.path().into(),

@@ -2,3 +2,5 @@
 mod build;
 mod ftp;
 mod http;
+mod http_apt;
+mod site;

@@ -6,8 +6,9 @@ use serde_json::Value;
 use crate::api::argument::{Argument, ArgumentValue, Kind};
 use crate::api::call::blocking;
 use crate::api::{Arguments, Auth, Call, CallError, Context};
-use crate::deb::{Codename, Component, FileName, Suite, sources_list};
+use crate::deb::{Codename, FileName, Suite, sources_list};
 use crate::home::Home;
+use crate::model::build_sources::own_pin;
 use crate::model::repository::Identity;
 use crate::model::{Distribution, Diststr, Layout, Repository, Source, Status, SuiteOptions};
 use crate::store::{self, Transaction, items};
@@ -208,13 +209,14 @@ impl Wanted {
             .find(|identity| !is_known(identity))
     }
 
-    fn source(&self, uri: String, suite: String, components: &[Component]) -> sources_list::Source {
+    /// Gives a source the types and options that are asked for.
+    fn form(&self, source: sources_list::Source) -> sources_list::Source {
+        let mut options = source.options;
+        options.extend(self.options.0.iter().cloned());
         sources_list::Source {
             types: self.types.iter().map(|kind| kind.0.to_owned()).collect(),
-            uri,
-            suite,
-            components: components.iter().map(ToString::to_string).collect(),
-            options: self.options.0.clone(),
+            options,
+            ..source
         }
     }
 }
@@ -228,7 +230,7 @@ fn among<T: PartialEq>(wanted: Option<&Vec<T>>, value: &T) -> bool {
 struct Listed {
     source: sources_list::Source,
     origin: String,
-    codename: String,
+    pin: String,
     /// Distribution of ours.
     dist: Option<Diststr>,
 }
@@ -244,7 +246,8 @@ fn sources(published: &[Published], wanted: &Wanted, base: &str, origin: &str) -
                 continue;
             }
             if wanted.with_extra {
-                listed.extend(extra.iter().filter_map(|source| foreign(source, wanted)));
+                let foreign = |source| foreign(source, distribution, wanted);
+                listed.extend(extra.iter().filter_map(foreign));
             }
             for suite in &published.layout.suites {
                 if among(wanted.suites.as_ref(), &suite.suite) {
@@ -285,44 +288,47 @@ fn own(
         Some(snapshot) => format!("{dist}/snapshots/{snapshot}"),
         None => dist.to_string(),
     };
-    let uri = format!("{base}/repositories/{}", dist.repository);
+    let components = distribution.sorted_components();
+    let source = sources_list::Source {
+        types: Vec::new(),
+        uri: format!("{base}/repositories/{}", dist.repository),
+        suite,
+        components: components.iter().map(ToString::to_string).collect(),
+        options: Vec::new(),
+    };
     Listed {
-        source: wanted.source(uri, suite, &distribution.components),
+        source: wanted.form(source),
         origin: origin.to_owned(),
-        codename: dist.to_string(),
+        pin: own_pin(&dist, origin),
         dist: Some(dist),
     }
 }
 
-fn foreign(source: &Source, wanted: &Wanted) -> Option<Listed> {
-    let archive = source.archives.first()?;
+/// `None`: no archive carries it.
+fn foreign(source: &Source, distribution: &Distribution, wanted: &Wanted) -> Option<Listed> {
+    let found = source.apt_source(&distribution.components).ok()?;
     Some(Listed {
-        source: wanted.source(archive.clone(), source.suite.clone(), &source.components),
+        source: wanted.form(found),
         origin: source.origin.clone(),
-        codename: source.codename.to_string(),
+        pin: source.pin(),
         dist: None,
     })
 }
 
 fn text(listed: &[Listed], with_comment: bool) -> String {
     let mut text = String::new();
-    for Listed {
-        source,
-        origin,
-        codename,
-        dist: _,
-    } in listed
-    {
+    for listed in listed {
+        let Listed {
+            source,
+            origin,
+            pin,
+            dist: _,
+        } = listed;
         if with_comment {
-            let suite = &source.suite;
-            writeln!(
-                text,
-                "# {origin} '{suite}': release n={codename}, o={origin}"
-            )
-            .expect("a String takes every write");
+            writeln!(text, "# {origin} '{}': {pin}", source.suite)
+                .expect("a String takes every write");
         }
-        text.push_str(source.to_string().trim_end());
-        text.push('\n');
+        writeln!(text, "{source}").expect("a String takes every write");
     }
     text
 }
@@ -373,5 +379,137 @@ impl ArgumentValue for Mirror {
             return Err("not a URL".into());
         }
         Ok(Mirror(text.trim_end_matches('/').to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::distribution::tests::trixie;
+    use crate::model::repository::tests::test_repository;
+    use crate::model::source::tests::source;
+
+    const ORIGIN: &str = "Mini-Buildd archive peer on mbd-peer.localdomain";
+    const URL: &str = "http://mbd-peer.localdomain:8066";
+    const COMPONENTS: &str = "main contrib non-free non-free-firmware";
+
+    fn given(query: &[(&str, &str)]) -> Result<(Arguments, Wanted), CallError> {
+        let query: Vec<_> = query
+            .iter()
+            .map(|&(key, value)| (key.to_owned(), value.to_owned()))
+            .collect();
+        let arguments = Arguments::read(CALL.arguments, &query)?;
+        let wanted = Wanted::read(&arguments)?;
+        Ok((arguments, wanted))
+    }
+
+    fn answer(query: &[(&str, &str)]) -> String {
+        let (arguments, wanted) = given(query).unwrap();
+        let published = Published {
+            repository: test_repository(),
+            layout: Layout::standard(),
+            distributions: vec![(trixie(), vec![source("Debian", "trixie-security")])],
+        };
+        let base = arguments.get(&MIRROR).unwrap();
+        let base = base.map_or_else(|| URL.to_owned(), |mirror| mirror.0);
+        let sources = sources(&[published], &wanted, &base, ORIGIN);
+        text(&sources, arguments.get(&WITH_COMMENT).unwrap())
+    }
+
+    #[test]
+    fn all_suites_are_listed_in_the_layouts_order_as_stock_does() {
+        let suites = [
+            "stable",
+            "hotfix",
+            "testing",
+            "unstable",
+            "snapshot",
+            "experimental",
+        ];
+        let lines = suites.map(|suite| {
+            format!("deb [] {URL}/repositories/test trixie-test-{suite} {COMPONENTS}\n")
+        });
+        assert_eq!(answer(&[("codenames", "trixie,sid")]), lines.concat());
+        assert_eq!(answer(&[("codenames", "sid")]), "");
+    }
+
+    #[test]
+    fn comment_and_options_are_stocks() {
+        assert_eq!(
+            answer(&[
+                ("with_comment", "True"),
+                ("suites", "stable"),
+                ("options", "signed-by=/x"),
+            ]),
+            format!(
+                "# {ORIGIN} 'trixie-test-stable': release n=trixie-test-stable, o={ORIGIN}\n\
+                 deb [signed-by=/x] {URL}/repositories/test trixie-test-stable {COMPONENTS}\n"
+            )
+        );
+    }
+
+    #[test]
+    fn rollbacks_follow_their_suite() {
+        let dists = |rollbacks: &str| -> Vec<String> {
+            let text = answer(&[("suites", "testing"), ("rollbacks", rollbacks)]);
+            let dist = |line: &str| line.split(' ').nth(3).unwrap().to_owned();
+            text.lines().map(dist).collect()
+        };
+        let all = [
+            "trixie-test-testing",
+            "trixie-test-testing-rollback0",
+            "trixie-test-testing-rollback1",
+            "trixie-test-testing-rollback2",
+        ];
+        assert_eq!(dists("0"), all[..1]);
+        assert_eq!(dists("2"), all[..3]);
+        assert_eq!(dists("-1"), all);
+        assert_eq!(dists("99"), all);
+    }
+
+    #[test]
+    fn snapshot_mirror_and_types_change_every_line() {
+        assert_eq!(
+            answer(&[
+                ("suites", "stable"),
+                ("snapshot", "WEEKLY_2026-11-22T05:57"),
+                ("mirror", "http://mirror.test/m/"),
+                ("types", "deb,deb-src"),
+            ]),
+            ["deb", "deb-src"]
+                .map(|kind| format!(
+                    "{kind} [] http://mirror.test/m/repositories/test \
+                     trixie-test-stable/snapshots/WEEKLY_2026-11-22T05:57 {COMPONENTS}\n"
+                ))
+                .concat()
+        );
+    }
+
+    #[test]
+    fn extra_sources_come_before_our_own() {
+        let text = answer(&[("suites", "stable"), ("with_extra", "True")]);
+        let first = text.lines().next().unwrap();
+        assert!(first.starts_with("deb ["), "{first}");
+        assert!(
+            first.contains("http://buildd.test:9999/debian/ trixie-security"),
+            "{first}"
+        );
+        assert_eq!(text.lines().count(), 2);
+    }
+
+    #[test]
+    fn nothing_given_can_add_a_line() {
+        for query in [
+            ("types", "deb\nx"),
+            ("options", "a=b] http://x"),
+            ("options", "x"),
+            ("mirror", "http://a b"),
+            ("mirror", "http://a\nb"),
+            ("snapshot", "../x"),
+            ("suites", "a b"),
+            ("rollbacks", "many"),
+        ] {
+            assert!(given(&[query]).is_err(), "{query:?}");
+        }
     }
 }

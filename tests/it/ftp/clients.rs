@@ -64,7 +64,7 @@ async fn assert_package_left(served: &mut Served) {
 
 #[tokio::test]
 async fn curl_uploads() {
-    let mut served = Served::new().await;
+    let mut served = Served::new();
     let home = tempfile::tempdir().unwrap();
     package(home.path());
     let mut curl = client("curl", home.path());
@@ -76,7 +76,7 @@ async fn curl_uploads() {
 
 #[tokio::test]
 async fn curl_uploads_by_pasv_and_absolute_path() {
-    let mut served = Served::new().await;
+    let mut served = Served::new();
     let home = tempfile::tempdir().unwrap();
     package(home.path());
     let mut curl = client("curl", home.path());
@@ -89,7 +89,7 @@ async fn curl_uploads_by_pasv_and_absolute_path() {
 
 #[tokio::test]
 async fn lftp_uploads() {
-    let mut served = Served::new().await;
+    let mut served = Served::new();
     let home = tempfile::tempdir().unwrap();
     package(home.path());
     let mut lftp = client("lftp", home.path());
@@ -105,7 +105,7 @@ async fn lftp_uploads() {
 
 #[tokio::test]
 async fn dput_uploads() {
-    let mut served = Served::new().await;
+    let mut served = Served::new();
     let home = tempfile::tempdir().unwrap();
     package(home.path());
     let config = format!(
@@ -128,7 +128,7 @@ async fn dput_uploads() {
 
 #[tokio::test]
 async fn ftplib_of_python_uploads() {
-    let mut served = Served::new().await;
+    let mut served = Served::new();
     let home = tempfile::tempdir().unwrap();
     package(home.path());
     let script = format!(
@@ -153,7 +153,7 @@ async fn ftplib_of_python_uploads() {
 
 #[tokio::test]
 async fn our_own_client_uploads_and_tells_refusals() {
-    let mut served = Served::new().await;
+    let mut served = Served::new();
     let home = tempfile::tempdir().unwrap();
     package(home.path());
     let (tar, changes) = (
@@ -180,7 +180,7 @@ async fn our_own_client_uploads_by_ipv6() {
     if std::net::TcpListener::bind("[::1]:0").is_err() {
         return;
     }
-    let mut served = Served::with(Limits::default(), "::1", &[]).await;
+    let mut served = Served::with(Limits::default(), "::1", &[]);
     let home = tempfile::tempdir().unwrap();
     package(home.path());
     let (tar, changes) = (

@@ -5,7 +5,7 @@ use super::*;
 
 #[tokio::test]
 async fn a_reset_data_connection_leaves_nothing() {
-    let mut served = Served::new().await;
+    let mut served = Served::new();
     let mut client = served.uploader().await;
     let mut data = client.begin("a_1.changes").await;
     data.write_all(b"half").await.unwrap();
@@ -22,7 +22,7 @@ async fn a_reset_data_connection_leaves_nothing() {
 
 #[tokio::test]
 async fn a_client_that_dies_midway_leaves_only_what_was_complete() {
-    let mut served = Served::new().await;
+    let mut served = Served::new();
     let mut client = served.uploader().await;
     assert_eq!(client.store("a_1.dsc", b"dsc").await, "226 received");
     let mut data = client.begin("a_1.changes").await;
@@ -37,7 +37,7 @@ async fn a_client_that_dies_midway_leaves_only_what_was_complete() {
 
 #[tokio::test]
 async fn an_aborted_transfer_leaves_nothing() {
-    let mut served = Served::new().await;
+    let mut served = Served::new();
     let mut client = served.uploader().await;
     let mut data = client.begin("a_1.dsc").await;
     data.write_all(b"half").await.unwrap();
@@ -50,7 +50,7 @@ async fn an_aborted_transfer_leaves_nothing() {
 
 #[tokio::test]
 async fn commands_that_come_during_a_transfer_wait() {
-    let mut served = Served::new().await;
+    let mut served = Served::new();
     let mut client = served.uploader().await;
     let mut data = client.begin("a_1.dsc").await;
     client.send(b"NOOP\r\nQUIT\r\n").await;
@@ -64,7 +64,7 @@ async fn commands_that_come_during_a_transfer_wait() {
 
 #[tokio::test]
 async fn long_and_binary_lines_do_no_harm() {
-    let served = Served::new().await;
+    let served = Served::new();
     let mut client = served.uploader().await;
     client.send(b"STOR \x00\xff\x1b[2J\r\n").await;
     assert!(client.reply().await.starts_with("500"));
@@ -85,7 +85,7 @@ async fn silence_ends_connections_and_transfers() {
         login: Duration::from_millis(100),
         ..Limits::default()
     };
-    let mut served = Served::with(limits, "127.0.0.1", &[]).await;
+    let mut served = Served::with(limits, "127.0.0.1", &[]);
     let mut client = served.client().await;
     assert_eq!(client.reply().await, "421 timed out");
     let mut client = served.uploader().await;
@@ -108,7 +108,7 @@ async fn size_and_number_of_files_are_bounded() {
         files: 2,
         ..Limits::default()
     };
-    let mut served = Served::with(limits, "127.0.0.1", &[]).await;
+    let mut served = Served::with(limits, "127.0.0.1", &[]);
     let mut client = served.uploader().await;
     let big = vec![0; (1 << 20) + 1];
     assert!(client.store("big", &big).await.starts_with("552"));
@@ -121,7 +121,7 @@ async fn size_and_number_of_files_are_bounded() {
 
 #[tokio::test]
 async fn a_changes_that_is_not_taken_is_not_acknowledged() {
-    let mut served = Served::new().await;
+    let mut served = Served::new();
     served.incoming.full.store(true, Ordering::Relaxed);
     let mut client = served.uploader().await;
     assert_eq!(
@@ -142,7 +142,7 @@ async fn idle_connections_hinder_nobody_until_there_are_too_many() {
         connections: 202,
         ..Limits::default()
     };
-    let mut served = Served::with(limits, "127.0.0.1", &[]).await;
+    let mut served = Served::with(limits, "127.0.0.1", &[]);
     let mut idle = Vec::new();
     for _ in 0..200 {
         idle.push(served.client().await);
@@ -161,7 +161,7 @@ async fn idle_connections_hinder_nobody_until_there_are_too_many() {
 
 #[tokio::test]
 async fn shutdown_ends_sessions_and_transfers_and_frees_the_port() {
-    let mut served = Served::new().await;
+    let mut served = Served::new();
     let mut idle = served.uploader().await;
     let mut busy = served.uploader().await;
     assert_eq!(busy.store("a_1.changes", b"changes").await, "226 received");
@@ -186,7 +186,7 @@ async fn a_full_disk_is_told_and_nothing_stays() {
         return;
     };
     let inner = tempfile::tempdir_in(directory.path()).unwrap();
-    let mut served = Served::below(inner, Limits::default(), "127.0.0.1", &[]).await;
+    let mut served = Served::below(inner, Limits::default(), "127.0.0.1", &[]);
     let mut client = served.uploader().await;
     let reply = client.store("big", &vec![0; 4 << 20]).await;
     assert_eq!(reply, "452 no space left");

@@ -3,7 +3,7 @@ use super::*;
 
 #[tokio::test]
 async fn an_upload_is_kept_and_told_before_the_client_hears_of_it() {
-    let mut served = Served::new().await;
+    let mut served = Served::new();
     let mut client = served.uploader().await;
     assert_eq!(client.store("a_1.dsc", b"dsc\r\n\0").await, "226 received");
     assert_eq!(
@@ -28,7 +28,7 @@ async fn an_upload_is_kept_and_told_before_the_client_hears_of_it() {
 
 #[tokio::test]
 async fn nothing_is_done_before_login_and_only_anonymous_may_log_in() {
-    let served = Served::new().await;
+    let served = Served::new();
     let mut client = served.client().await;
     for command in ["CWD /incoming", "PASV", "STOR a", "LIST", "PWD", "TYPE I"] {
         client.expect(command, 530).await;
@@ -42,7 +42,7 @@ async fn nothing_is_done_before_login_and_only_anonymous_may_log_in() {
 
 #[tokio::test]
 async fn only_incoming_is_entered_and_listed() {
-    let served = Served::new().await;
+    let served = Served::new();
     let mut client = served.client().await;
     client.expect("USER ftp", 331).await;
     client.expect("PASS x", 230).await;
@@ -60,7 +60,7 @@ async fn only_incoming_is_entered_and_listed() {
 
 #[tokio::test]
 async fn everything_but_uploading_is_refused() {
-    let mut served = Served::new().await;
+    let mut served = Served::new();
     let mut client = served.uploader().await;
     client.store("a_1.dsc", b"a").await;
     for command in [
@@ -93,7 +93,7 @@ async fn everything_but_uploading_is_refused() {
 
 #[tokio::test]
 async fn hostile_names_are_refused() {
-    let served = Served::new().await;
+    let served = Served::new();
     let mut client = served.uploader().await;
     for name in [
         "../../etc/cron.d/x",
@@ -120,7 +120,7 @@ async fn hostile_names_are_refused() {
 
 #[tokio::test]
 async fn a_file_is_never_replaced() {
-    let mut served = Served::new().await;
+    let mut served = Served::new();
     let mut client = served.uploader().await;
     assert_eq!(client.store("a_1.dsc", b"first").await, "226 received");
     client.data().await;
@@ -132,7 +132,7 @@ async fn a_file_is_never_replaced() {
 
 #[tokio::test]
 async fn connections_do_not_see_each_others_files() {
-    let mut served = Served::new().await;
+    let mut served = Served::new();
     let (mut one, mut two) = (served.uploader().await, served.uploader().await);
     assert_eq!(one.store("a_1.dsc", b"one").await, "226 received");
     two.expect("SIZE a_1.dsc", 550).await;
@@ -146,7 +146,7 @@ async fn connections_do_not_see_each_others_files() {
 
 #[tokio::test]
 async fn data_connections_follow_the_family_of_the_control_connection() {
-    let served = Served::new().await;
+    let served = Served::new();
     let mut client = served.uploader().await;
     let reply = client.expect("PASV", 227).await;
     assert!(reply.contains("(127,0,0,1,"), "{reply}");
@@ -156,7 +156,7 @@ async fn data_connections_follow_the_family_of_the_control_connection() {
     if std::net::TcpListener::bind("[::1]:0").is_err() {
         return;
     }
-    let mut served = Served::with(Limits::default(), "::1", &[]).await;
+    let mut served = Served::with(Limits::default(), "::1", &[]);
     let mut client = served.uploader().await;
     client.expect("PASV", 425).await;
     client.expect("EPSV 1", 522).await;
@@ -171,7 +171,7 @@ async fn passive_ports_stay_in_their_range() {
     let port = free.local_addr().unwrap().port();
     drop(free);
     let ports = format!("{port}-{port}");
-    let served = Served::with(Limits::default(), "127.0.0.1", &[("passive_ports", &ports)]).await;
+    let served = Served::with(Limits::default(), "127.0.0.1", &[("passive_ports", &ports)]);
     let (mut one, mut two) = (served.uploader().await, served.uploader().await);
     let reply = one.expect("EPSV", 229).await;
     assert!(reply.contains(&format!("|||{port}|")), "{reply}");
@@ -183,7 +183,7 @@ async fn passive_ports_stay_in_their_range() {
 
 #[tokio::test]
 async fn a_transfer_needs_a_data_connection() {
-    let served = Served::new().await;
+    let served = Served::new();
     let mut client = served.uploader().await;
     client.expect("STOR a_1.dsc", 425).await;
     client.expect("LIST", 425).await;
