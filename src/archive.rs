@@ -129,29 +129,21 @@ pub enum Error {
     Unprepared { path: String },
     #[error("{package} is in the repository with other files")]
     OtherFiles { package: String },
-    #[error("{source_package} {version} is in {diststr} with other binaries")]
-    OtherBinaries {
-        source_package: PackageName,
-        version: Version,
-        diststr: Diststr,
-    },
+    #[error("{package} is in {diststr} with other binaries")]
+    OtherBinaries { package: String, diststr: Diststr },
     #[error("{diststr} is no distribution of repository {repository}")]
     UnknownDist {
         diststr: Diststr,
         repository: Identity,
     },
-    #[error("{diststr} has no {what} {word}, which {package} needs")]
+    #[error("{diststr} has no {missing}")]
     NotInDist {
         diststr: Diststr,
-        what: &'static str,
-        word: String,
-        package: String,
+        /// `component universe, which hello 1.0 amd64 needs`
+        missing: String,
     },
-    #[error("can't sign {diststr}")]
-    Sign {
-        diststr: Diststr,
-        source: pgp::Error,
-    },
+    #[error("can't sign the Release file of {dist}")]
+    Sign { dist: String, source: pgp::Error },
     #[error("the database has a malformed {what}: {value:?}")]
     Row { what: &'static str, value: String },
 }

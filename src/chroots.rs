@@ -80,6 +80,11 @@ pub enum Error {
         path: PathBuf,
         source: std::io::Error,
     },
+    #[error("can't remove {path}")]
+    Remove {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("can't keep downloaded package {path}")]
     Keep {
         path: PathBuf,
@@ -125,6 +130,12 @@ impl Chroots {
             trash: self.home.trash(),
         };
         backends::open(&config, &self.launcher)
+    }
+
+    /// Where builds note what they found out about a chroot's layers; it goes with the base.
+    pub fn memo(&self, chroot: &Chroot) -> PathBuf {
+        let directory = self.home.chroot(&chroot.codename, &chroot.architecture);
+        directory.join("memo")
     }
 
     /// Tells whether there is a whole base.

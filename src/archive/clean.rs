@@ -16,9 +16,9 @@ use super::{ArchiveDir, Error, pool};
 /// Generations of Release whose files stay, the newest included.
 const GENERATIONS: i64 = 3;
 /// Files stay so long after the last Release that lists them was replaced.
-const GRACE: Duration = Duration::from_hours(1);
+const GRACE: Duration = Duration::from_secs(60 * 60);
 /// A preparation does not take longer.
-const ABANDONED: Duration = Duration::from_hours(24);
+const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(super) fn clean(archive: &ArchiveDir, now: Timestamp) -> Result<(), Error> {
     let lock = disk::lock(&archive.directory)?;

@@ -36,8 +36,7 @@ impl Client {
             };
             client.listed.insert(path.to_owned(), sha256.to_owned());
             let file = directory.join(path);
-            let is_contents = path.contains("Contents-") && !path.ends_with(".gz");
-            if path.ends_with("/Release") || is_contents {
+            if path.ends_with("/Release") || is_listed_only(path) {
                 continue;
             }
             let hashed = file
@@ -50,45 +49,45 @@ impl Client {
             if actual.sha256 != sha256 || actual.size.to_string() != size {
                 return Err(format!("{path} has other content than InRelease says"));
             }
-            let packages = client.index(root, path, &content)?;
+            let packages = packages(root, path, &content)?;
             client.packages.insert(path.to_owned(), packages);
         }
         Ok(client)
     }
 
-    fn index(&self, root: &Path, path: &str, content: &[u8]) -> Result<Vec<String>, String> {
-        let text = unpack(path, content);
-        if path.contains("Contents") {
-            return Ok(text.lines().map(str::to_owned).collect());
-        }
-        let stanzas = Paragraph::parse_all(&text).map_err(|error| error.to_string())?;
-        let mut packages = Vec::new();
-        for stanza in stanzas {
-            let field = |name| stanza.get(name).unwrap_or_default().to_owned();
-            if let Some(directory) = stanza.get("Directory") {
-                for line in field("Checksums-Sha256").lines().skip(1) {
-                    let words: Vec<&str> = line.split_whitespace().collect();
-                    in_pool(&root.join(directory).join(words[2]), words[1], words[0])?;
-                }
-            } else {
-                let file = root.join(field("Filename"));
-                in_pool(&file, &field("Size"), &field("SHA256"))?;
-            }
-            packages.push(format!("{} {}", field("Package"), field("Version")));
-        }
-        Ok(packages)
-    }
-
     /// Tells whether all plain names have what InRelease lists.
     pub(super) fn check_plain(&self, root: &Path, dist: &str) {
         for (path, sha256) in &self.listed {
-            if path.contains("Contents-") && !path.ends_with(".gz") {
+            if is_listed_only(path) {
                 continue;
             }
             let content = read(&root.join("dists").join(dist).join(path)).unwrap();
             assert_eq!(checksums(&content).sha256, *sha256, "{dist}/{path}");
         }
     }
+}
+
+fn packages(root: &Path, path: &str, content: &[u8]) -> Result<Vec<String>, String> {
+    let text = unpack(path, content);
+    if path.contains("Contents") {
+        return Ok(text.lines().map(str::to_owned).collect());
+    }
+    let stanzas = Paragraph::parse_all(&text).map_err(|error| error.to_string())?;
+    let mut packages = Vec::new();
+    for stanza in stanzas {
+        let field = |name| stanza.get(name).unwrap_or_default().to_owned();
+        if let Some(directory) = stanza.get("Directory") {
+            for line in field("Checksums-Sha256").lines().skip(1) {
+                let words: Vec<&str> = line.split_whitespace().collect();
+                in_pool(&root.join(directory).join(words[2]), words[1], words[0])?;
+            }
+        } else {
+            let file = root.join(field("Filename"));
+            in_pool(&file, &field("Size"), &field("SHA256"))?;
+        }
+        packages.push(format!("{} {}", field("Package"), field("Version")));
+    }
+    Ok(packages)
 }
 
 fn in_pool(file: &Path, size: &str, sha256: &str) -> Result<(), String> {
@@ -99,12 +98,18 @@ fn in_pool(file: &Path, size: &str, sha256: &str) -> Result<(), String> {
     Err(format!("{} has other content", file.display()))
 }
 
+/// Plain Contents are in Release, but no files.
+fn is_listed_only(path: &str) -> bool {
+    path.contains("/Contents-") && !path.contains('.')
+}
+
 fn unpack(path: &str, content: &[u8]) -> String {
     let mut text = String::new();
-    if path.ends_with(".gz") {
+    let extension = path.rsplit_once('.').map(|(_, extension)| extension);
+    if extension == Some("gz") {
         let mut reader = flate2::read::GzDecoder::new(content);
         reader.read_to_string(&mut text).unwrap();
-    } else if path.ends_with(".xz") {
+    } else if extension == Some("xz") {
         let mut reader = liblzma::read::XzDecoder::new(content);
         reader.read_to_string(&mut text).unwrap();
     } else {

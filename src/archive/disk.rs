@@ -124,17 +124,12 @@ pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
 
 /// Waits until no other thread or process publishes or cleans; the kernel ends the lock with the file.
 pub(super) fn lock(directory: &Path) -> Result<File, Error> {
-    make_directory(directory).doing("make directory", directory)?;
+    let mut unsynced = Unsynced::default();
+    unsynced.directory(directory)?;
+    unsynced.sync(directory)?;
     let handle = File::open(directory).doing("open", directory)?;
     rustix::fs::flock(&handle, FlockOperation::LockExclusive).doing("lock", directory)?;
     Ok(handle)
-}
-
-fn make_directory(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
-        .create(path)
 }
 
 /// What has to reach the disk before the next step.
@@ -198,7 +193,7 @@ impl Scratch {
     /// Makes an empty one, removing what a crash left under this name.
     pub(super) fn fresh(path: PathBuf) -> Result<Scratch, Error> {
         remove_tree(&path).doing("remove", &path)?;
-        make_directory(&path).doing("make directory", &path)?;
+        Unsynced::default().directory(&path)?;
         Ok(Scratch(path))
     }
 

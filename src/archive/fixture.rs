@@ -10,7 +10,7 @@ use crate::pgp::SigningKey;
 use crate::store::{Error as StoreError, Store};
 
 use super::client::Client;
-use super::sample::Samples;
+use super::sample::{Binary, Samples};
 use super::{ArchiveDir, DistSettings, Error, Installation, Listed, Prepared};
 
 pub(super) const ROLLBACKS: u32 = 2;
@@ -79,7 +79,17 @@ impl Fixture {
 
     /// Makes the source and binary of a native package.
     pub(super) fn package(&self, name: &str, version: &str) -> (PathBuf, PathBuf) {
-        self.samples.package(name, version)
+        let binary = Binary {
+            name,
+            version,
+            architecture: "amd64",
+            source: name,
+            section: "misc",
+        };
+        (
+            self.samples.source(name, version, "misc"),
+            self.samples.binary(&binary),
+        )
     }
 
     /// The .dsc and .deb that were made.

@@ -144,6 +144,8 @@ fn is_there(
 /// Puts files in their places, all of them safe on disk before their names, and notes them as not yet used.
 pub(super) fn place(archive: &ArchiveDir, files: &[Incoming]) -> Result<(), Error> {
     let root = &archive.directory;
+    let mut unsynced = Unsynced::default();
+    unsynced.directory(root)?;
     let scratch = scratch(archive)?;
     let missing: Vec<bool> = archive.store.read(|tx| {
         files
@@ -151,7 +153,6 @@ pub(super) fn place(archive: &ArchiveDir, files: &[Incoming]) -> Result<(), Erro
             .map(|file| Ok(!is_there(archive, tx, file)?))
             .collect::<Result<_, Error>>()
     })?;
-    let mut unsynced = Unsynced::default();
     let mut waiting = BTreeMap::new();
     for (number, file) in files
         .iter()

@@ -224,7 +224,9 @@ impl Pass<'_> {
     fn stage(&mut self, checksums: &Checksums, content: &[u8]) -> Result<(), Error> {
         if self.staged.insert(checksums.sha256.clone()) {
             let path = self.scratch.path().join(&checksums.sha256);
-            disk::write_new(&path, content).doing("write", &path)?;
+            disk::write_new(&path, content)
+                .and_then(|file| file.set_modified(SystemTime::from(self.now)))
+                .doing("write", &path)?;
             self.unsynced.add(&path);
         }
         Ok(())
@@ -277,7 +279,7 @@ impl Pass<'_> {
         let files = plan.files.iter().map(|file| file.index.clone()).collect();
         let text = release::dist(settings, self.now, files);
         let failed = |source| Error::Sign {
-            diststr: settings.diststr.clone(),
+            dist: settings.diststr.to_string(),
             source,
         };
         let signature = key.detach_sign(text.as_bytes()).map_err(failed)?;

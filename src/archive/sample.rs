@@ -1,6 +1,6 @@
 //! Packages made by dpkg-deb and dpkg-source, for tests.
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// Where the packages of a test lie.
@@ -91,18 +91,6 @@ impl Samples {
         fs::remove_dir_all(&tree).unwrap();
         file
     }
-
-    /// A source and its one binary for amd64.
-    pub(crate) fn package(&self, name: &str, version: &str) -> (PathBuf, PathBuf) {
-        let binary = Binary {
-            name,
-            version,
-            architecture: "amd64",
-            source: name,
-            section: "misc",
-        };
-        (self.source(name, version, "misc"), self.binary(&binary))
-    }
 }
 
 /// Runs a command that must succeed; returns what it printed.
@@ -114,11 +102,4 @@ pub(crate) fn run(command: &mut Command) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8(output.stdout).unwrap()
-}
-
-/// Adds a byte to the end of a file.
-pub(crate) fn damage(path: &Path) {
-    let mut content = fs::read(path).unwrap();
-    content.push(0);
-    fs::write(path, content).unwrap();
 }

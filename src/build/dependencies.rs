@@ -12,7 +12,7 @@ use super::packages;
 use super::sources::{self, Sources, digest};
 use super::steps::Build;
 use super::stop::{Step, Stop};
-use super::upgraded::{failed, fetch_all, has, read_sources};
+use super::upgraded::{Upgraded, failed, fetch_all, has, read_sources};
 use crate::chroots::apt::{self, Plan};
 use crate::deb::{Dsc, Paragraph};
 use crate::model::Buildrequest;
@@ -34,13 +34,13 @@ const FIELDS: [&str; 6] = [
     "Build-Conflicts-Indep",
 ];
 
-/// Gives the key of the layer to build on; the layer is made where there is none.
+/// Gives the layer to build on, which is made where there is none; `None`: the base itself.
 pub(super) fn layer(
     build: &mut Build,
     dsc: &Dsc,
     kind: Kind,
-    upgraded: &LayerKey,
-) -> Result<LayerKey, Stop> {
+    upgraded: &Upgraded,
+) -> Result<Option<LayerKey>, Stop> {
     build.section("Install package build dependencies")?;
     let sources = read_sources(build)?;
     let question = question(dsc, &build.assignment.request);
@@ -49,15 +49,17 @@ pub(super) fn layer(
         .log
         .say(&format!("{question}apt-get {}\n", arguments.join(" ")))?;
     let asked = asked(build, &sources, &question, &arguments, upgraded)?;
-    if let Some(key) = build.memo.get(RESOLVED, &asked).map(LayerKey)
-        && has(build, &key)
-    {
-        build.log.say("Resolved and installed before.\n")?;
-        return Ok(key);
+    if let Some(answer) = build.memo.get(RESOLVED, &asked) {
+        let layer = Some(LayerKey(answer)).filter(|key| !key.0.is_empty());
+        if layer.as_ref().is_none_or(|key| has(build, key)) {
+            build.log.say("Resolved and installed before.\n")?;
+            return Ok(layer);
+        }
     }
-    let key = resolve(build, &sources, question, &arguments, upgraded)?;
-    build.remember(RESOLVED, &asked, &key.0)?;
-    Ok(key)
+    let layer = resolve(build, &sources, question, &arguments, upgraded)?;
+    let answer = layer.as_ref().map_or("", |key| key.0.as_str());
+    build.remember(RESOLVED, &asked, answer)?;
+    Ok(layer)
 }
 
 /// Digest of everything that apt's answer depends on.
@@ -66,14 +68,14 @@ fn asked(
     sources: &Sources,
     question: &str,
     arguments: &[String],
-    upgraded: &LayerKey,
+    upgraded: &Upgraded,
 ) -> Result<String, Stop> {
     let urls: Vec<String> = sources.own.iter().map(sources::release_url).collect();
     let releases = fetch_all(&urls)?;
     let architecture = &build.assignment.request.architecture;
     let own = sources.own.iter().zip(&releases);
     let mut parts = vec![
-        upgraded.0.clone(),
+        upgraded.key.0.clone(),
         question.to_owned(),
         arguments.join(" "),
         sources::list(&sources.own),
@@ -88,11 +90,13 @@ fn resolve(
     sources: &Sources,
     question: String,
     arguments: &[String],
-    upgraded: &LayerKey,
-) -> Result<LayerKey, Stop> {
-    let session = build
-        .chroots
-        .begin(build.backend.as_ref(), Some(upgraded), Network::Host)?;
+    upgraded: &Upgraded,
+) -> Result<Option<LayerKey>, Stop> {
+    let session = build.chroots.begin(
+        build.backend.as_ref(),
+        upgraded.layer.as_ref(),
+        Network::Host,
+    )?;
     let all = [sources.foreign.as_slice(), &sources.own].concat();
     let mut tree = packages::setup(build)?;
     tree.text("/etc/apt/sources.list", sources::list(&all))
@@ -117,9 +121,9 @@ fn resolve(
     if plan.is_empty() {
         build.log.say("Nothing to install.\n")?;
         session.close()?;
-        return Ok(upgraded.clone());
+        return Ok(upgraded.layer.clone());
     }
-    let key = key(upgraded, &plan);
+    let key = key(&upgraded.key, &plan);
     match build.backend.claim(&key).map_err(failed("claim"))? {
         Claim::Whole => {
             build.log.say("These are installed in a layer already.\n")?;
@@ -132,7 +136,7 @@ fn resolve(
             session.freeze(&key)?;
         }
     }
-    Ok(key)
+    Ok(Some(key))
 }
 
 fn key(upgraded: &LayerKey, plan: &Plan) -> LayerKey {

@@ -1,5 +1,7 @@
 //! The buildrequest's apt sources: foreign archives, which change now and then and make a layer, and the packager's own
 //! repository, which changes with every package and does not.
+use std::fmt::Write;
+
 use sha2::{Digest, Sha256};
 
 use crate::chroots::debs::hexadecimal;
@@ -45,6 +47,26 @@ pub(super) fn release_url(source: &Source) -> String {
         return format!("{uri}/{suite}/InRelease");
     }
     format!("{uri}/dists/{suite}/InRelease")
+}
+
+/// Where apt keeps the Release file of a source (apt's URItoFileName).
+pub(super) fn release_file(source: &Source) -> String {
+    let url = release_url(source);
+    let place = url
+        .split_once("://")
+        .map_or(url.as_str(), |(_, place)| place);
+    let place = place.split_once('@').map_or(place, |(_, place)| place);
+    let mut name = String::from("/var/lib/apt/lists/");
+    for letter in place.chars() {
+        match letter {
+            '/' => name.push('_'),
+            letter if r#"\|{}[]<>"^~_=!@#$%&*"#.contains(letter) => {
+                let _ = write!(name, "%{:02x}", u32::from(letter));
+            }
+            letter => name.push(letter),
+        }
+    }
+    name
 }
 
 /// Digest of what apt would see of a source: the same while its package indices are, whatever the Release's date.
@@ -138,6 +160,15 @@ mod tests {
         assert_eq!(
             release_url(&source),
             "http://mirror.example.org/debian/./InRelease"
+        );
+    }
+
+    #[test]
+    fn release_is_found_where_apt_keeps_it() {
+        let source = sources().own.remove(0);
+        assert_eq!(
+            release_file(&source),
+            "/var/lib/apt/lists/buildd.example.org:8066_repositories_test_dists_trixie-test-unstable_InRelease"
         );
     }
 

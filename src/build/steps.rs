@@ -37,11 +37,7 @@ impl Build {
         cancelled: Arc<AtomicBool>,
     ) -> Build {
         let backend = chroots.backend(&assignment.chroot);
-        let chroot = &assignment.chroot;
-        let memo = chroots
-            .home()
-            .chroot(&chroot.codename, &chroot.architecture)
-            .join("memo");
+        let memo = chroots.memo(&assignment.chroot);
         Build {
             backend,
             memo: Memo::new(memo),
@@ -63,20 +59,19 @@ impl Build {
         if !self.backend.exists() {
             return Err(Stop::NoChroot(Box::new(self.assignment.chroot.clone())));
         }
-        let upgraded = self.phase("update", upgraded::layer)?;
+        let upgraded = self.phase("update", upgraded::find)?;
         let layer = self.phase("dependencies", |build| {
             dependencies::layer(build, dsc, kind, &upgraded)
         })?;
         self.section("Prepare session")?;
         let session = self.phase("session", |build| {
-            build.log.say(&format!(
-                "Chroot {}, layer {layer}\n",
-                build.assignment.chroot.name()
-            ))?;
+            let name = build.assignment.chroot.name();
+            let on = layer.as_ref().map_or("base", |layer| layer.0.as_str());
+            build.log.say(&format!("Chroot {name}, layer {on}\n"))?;
             let session =
                 build
                     .chroots
-                    .begin(build.backend.as_ref(), Some(&layer), Network::None)?;
+                    .begin(build.backend.as_ref(), layer.as_ref(), Network::None)?;
             package::prepare(build, &session, dsc)?;
             Ok(session)
         })?;

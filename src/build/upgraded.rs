@@ -1,8 +1,9 @@
-//! The upgraded layer: the base with fresh package lists, upgrades, and what every build needs.
+//! The upgraded chroot: a layer on the base with fresh package lists, upgrades, and what every build needs.
 //!
 //! Its key is made of what the foreign archives publish; the packager's own repository, which changes with every
 //! install, stays out. Layers and sessions lie on volatile overlays, on which fsync(2) does nothing: that is what
 //! eatmydata was for, and dpkg needs no unsafe I/O either.
+use std::io::Read;
 use std::time::Duration;
 
 use backends::{Claim, LayerKey};
@@ -13,8 +14,8 @@ use super::packages;
 use super::sources::{self, Sources, digest};
 use super::steps::Build;
 use super::stop::{Step, Stop, in_one_line};
-use crate::chroots::apt;
-use crate::chroots::bootstrap::{PACKAGES, make_build_user};
+use crate::chroots::bootstrap::{PACKAGES, PREPARED, prepare};
+use crate::chroots::{Session, apt};
 use crate::deb::sources_list::Source;
 use crate::fetch;
 
@@ -26,11 +27,22 @@ const FRESH: Duration = Duration::from_secs(300);
 const RELEASE: &str = "release";
 /// Kind of memo: the layer made last, by the sources it was made from.
 const LATEST: &str = "upgraded";
+/// Kind of memo: the base needs no layer, by the layer's key.
+const BASE: &str = "base";
 const LONGEST_RELEASE: usize = 16 << 20;
 const RELEASE_TIME: Duration = Duration::from_secs(20);
 
-/// Gives the layer's key; the layer is made where there is none.
-pub(super) fn layer(build: &mut Build) -> Result<LayerKey, Stop> {
+/// A chroot that has what the foreign archives publish now.
+#[derive(Clone, Debug)]
+pub(super) struct Upgraded {
+    /// Says what it was made from.
+    pub(super) key: LayerKey,
+    /// `None`: the base itself, which was bootstrapped from nothing older.
+    pub(super) layer: Option<LayerKey>,
+}
+
+/// Finds the upgraded chroot; it is made where there is none.
+pub(super) fn find(build: &mut Build) -> Result<Upgraded, Stop> {
     build.section("Update chroot")?;
     let foreign = read_sources(build)?.foreign;
     let text = sources::list(&foreign);
@@ -40,7 +52,7 @@ pub(super) fn layer(build: &mut Build) -> Result<LayerKey, Stop> {
         Ok(releases) => releases,
         Err(Stop::Unreachable { url, source }) => {
             let latest = build.memo.get(LATEST, &of_sources).map(LayerKey);
-            let Some(latest) = latest.filter(|key| has(build, key)) else {
+            let Some(latest) = latest.and_then(|key| known(build, key)) else {
                 return Err(Stop::Unreachable { url, source });
             };
             build.log.say(&format!(
@@ -52,14 +64,27 @@ pub(super) fn layer(build: &mut Build) -> Result<LayerKey, Stop> {
         Err(stop) => return Err(stop),
     };
     let mut parts = vec![of_sources.clone()];
-    parts.extend(releases);
+    parts.extend(releases.iter().cloned());
     let key = LayerKey(digest(&parts));
-    match build.backend.claim(&key).map_err(failed("claim"))? {
-        Claim::Whole => build.log.say("The upgraded chroot is current.\n")?,
-        Claim::Make(_making) => make(build, &foreign, &key)?,
+    let upgraded = match known(build, key.clone()) {
+        Some(upgraded) => {
+            build.log.say("The upgraded chroot is current.\n")?;
+            upgraded
+        }
+        None => make(build, &foreign, &releases, key)?,
+    };
+    build.remember(LATEST, &of_sources, &upgraded.key.0)?;
+    Ok(upgraded)
+}
+
+fn known(build: &Build, key: LayerKey) -> Option<Upgraded> {
+    if build.memo.get(BASE, &key.0).is_some() {
+        return Some(Upgraded { key, layer: None });
     }
-    build.remember(LATEST, &of_sources, &key.0)?;
-    Ok(key)
+    has(build, &key).then(|| Upgraded {
+        layer: Some(key.clone()),
+        key,
+    })
 }
 
 pub(super) fn read_sources(build: &Build) -> Result<Sources, Stop> {
@@ -133,14 +158,35 @@ pub(super) fn fetch_all(urls: &[String]) -> Result<Vec<String>, Stop> {
     texts.collect()
 }
 
-fn make(build: &mut Build, foreign: &[Source], key: &LayerKey) -> Result<(), Stop> {
+fn make(
+    build: &mut Build,
+    foreign: &[Source],
+    releases: &[String],
+    key: LayerKey,
+) -> Result<Upgraded, Stop> {
+    let made = Upgraded {
+        layer: Some(key.clone()),
+        key,
+    };
+    let Claim::Make(_making) = build.backend.claim(&made.key).map_err(failed("claim"))? else {
+        return Ok(made);
+    };
     let session = build
         .chroots
         .begin(build.backend.as_ref(), None, Network::Host)?;
+    if is_current(build, &session, foreign, releases) {
+        session.close()?;
+        build.log.say("The base is current.\n")?;
+        build.remember(BASE, &made.key.0, "")?;
+        return Ok(Upgraded {
+            layer: None,
+            ..made
+        });
+    }
     let mut tree = packages::setup(build)?;
     tree.text("/etc/apt/sources.list", sources::list(foreign));
     session.unpack(tree)?;
-    session.succeed(&make_build_user())?;
+    session.succeed(&prepare())?;
     packages::update(build, &session, &[])?;
     build.subsection("apt-get dist-upgrade")?;
     let upgrade = [&["dist-upgrade"], &PACKAGES[..]].concat();
@@ -148,14 +194,32 @@ fn make(build: &mut Build, foreign: &[Source], key: &LayerKey) -> Result<(), Sto
     if !plan.is_empty() {
         packages::download(build, &session, Step::Upgrade, &plan, &upgrade)?;
         build.run_step(&session, Step::Upgrade, &apt::get(&upgrade))?;
-        build.run_step(
-            &session,
-            Step::Upgrade,
-            &apt::get(&["autoremove", "--purge"]),
-        )?;
+        let purge = apt::get(&["autoremove", "--purge"]);
+        build.run_step(&session, Step::Upgrade, &purge)?;
     }
     packages::drop_requested(&session)?;
-    Ok(session.freeze(key)?)
+    session.freeze(&made.key)?;
+    Ok(made)
+}
+
+/// Tells whether the base was prepared as we do now, and upgraded to what the archives still publish.
+fn is_current(build: &Build, session: &Session, foreign: &[Source], releases: &[String]) -> bool {
+    let read = |path: &str| {
+        let mut text = String::new();
+        let mut file = session
+            .open(path.as_ref())
+            .ok()?
+            .take(LONGEST_RELEASE as u64);
+        file.read_to_string(&mut text).ok()?;
+        Some(text)
+    };
+    let architecture = &build.assignment.request.architecture;
+    let mut sources = foreign.iter().zip(releases);
+    read(PREPARED).is_some_and(|text| text == apt::CONFIGURATION)
+        && sources.all(|(source, digest)| {
+            read(&sources::release_file(source))
+                .is_some_and(|text| sources::index_digest(source, &text, architecture) == *digest)
+        })
 }
 
 pub(super) fn failed(action: &'static str) -> impl FnOnce(backends::Error) -> Stop {

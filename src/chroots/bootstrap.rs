@@ -1,5 +1,6 @@
 //! Making a base: debootstrap, then what every build needs, so that the first build finds fresh indices.
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 
 use backends::{Access, Backend, Bootstrap};
@@ -11,13 +12,20 @@ use crate::model::source::AptKey;
 use crate::model::{Chroot, Item, Source};
 
 /// Makes the build user and where it works, once; $1 is its name, $2 its id.
-pub const MAKE_BUILD_USER: &str = r#"set -eu
-if ! grep -q "^$1:" /etc/passwd; then
-    useradd --uid "$2" --user-group --no-create-home --home-dir /build --shell /bin/sh "$1"
+///
+/// An index of manual pages is of no use to builds, and making it takes longer than installing debhelper.
+const PREPARE: &str = r#"set -eu
+if grep -q "^$1:" /etc/passwd; then
+    exit 0
 fi
+echo "man-db man-db/auto-update boolean false" | debconf-set-selections
 mkdir -p /build
 chown "$2:$2" /build
+useradd --uid "$2" --user-group --no-create-home --home-dir /build --shell /bin/sh "$1"
 "#;
+
+/// Tells how a base was prepared; written last.
+pub const PREPARED: &str = "/var/lib/mini-buildd-prepared";
 
 /// Packages that builds need beyond debootstrap's variant buildd: fakeroot for Rules-Requires-Root.
 pub const PACKAGES: [&str; 2] = ["build-essential", "fakeroot"];
@@ -32,6 +40,13 @@ impl Chroots {
     ) -> Result<(), Error> {
         let what = self.bootstrap_of(chroot, source)?;
         let backend = self.backend(chroot);
+        let memo = self.memo(chroot);
+        match fs::remove_dir_all(&memo) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::Remove { path: memo, source });
+            }
+            _ => {}
+        }
         let failed = failed("bootstrap", chroot);
         backends::bootstrap(&self.launcher, backend.as_ref(), &what, progress).map_err(failed)?;
         progress("I: Preparing for builds...");
@@ -109,24 +124,21 @@ impl Chroots {
             };
         }
         session.unpack(tree)?;
-        session.succeed(&make_build_user())?;
+        session.succeed(&prepare())?;
         session.succeed(&apt::get(&["update"]))?;
-        // Makes apt's cache of the indices, which is kept.
-        session.succeed(&apt::get(&["check"]))?;
+        // Usually nothing; it also makes apt's cache of the indices.
+        session.succeed(&apt::get(&[&["dist-upgrade"], &PACKAGES[..]].concat()))?;
+        session.succeed(&apt::get(&["clean"]))?;
+        let mut mark = Tree::default();
+        mark.text(PREPARED, apt::CONFIGURATION);
+        session.unpack(mark)?;
         session.close()
     }
 }
 
-/// Runs [`MAKE_BUILD_USER`].
-pub fn make_build_user() -> sandbox::Process {
+/// Makes the build user where there is none yet.
+pub fn prepare() -> sandbox::Process {
     let id = process::BUILD_ID.to_string();
-    let line = [
-        "/bin/sh",
-        "-c",
-        MAKE_BUILD_USER,
-        "sh",
-        process::BUILD_USER,
-        &id,
-    ];
+    let line = ["/bin/sh", "-c", PREPARE, "sh", process::BUILD_USER, &id];
     process::of_root(&line, Network::None)
 }

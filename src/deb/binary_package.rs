@@ -150,7 +150,11 @@ fn in_member<T>(
         let mut packed = member(deb, size);
         if kind == wanted {
             let inner = decompress(compression, Box::new(packed))?;
-            return read(&mut Bounded { inner, left: max });
+            let mut content = Bounded { inner, left: max };
+            let value = read(&mut content)?;
+            // To its end: only there a member that was cut off or damaged shows.
+            io::copy(&mut content, &mut io::sink()).map_err(unreadable)?;
+            return Ok(value);
         }
         io::copy(&mut packed, &mut io::sink()).map_err(unreadable)?;
     }

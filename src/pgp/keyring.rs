@@ -192,6 +192,16 @@ mod tests {
     }
 
     #[test]
+    fn a_text_of_whole_lines_comes_back_as_it_was() {
+        let key = key();
+        let keyring = keyring(key.public_armored().as_bytes());
+        for text in [TEXT, "a\n", "a\n\n", "\n", "ä\n--\n- x\nFrom x\n"] {
+            let signed = key.clearsign(text).unwrap();
+            assert_eq!(keyring.verify(signed.as_bytes()).unwrap().text, text);
+        }
+    }
+
+    #[test]
     fn a_changed_text_is_refused() {
         let key = key();
         let keyring = keyring(key.public_armored().as_bytes());

@@ -95,6 +95,8 @@ impl SigningKey {
 
     /// Signs in the cleartext framework, SHA-512.
     pub fn clearsign(&self, text: &str) -> Result<String, Error> {
+        // The end of the last line belongs to the framework; given another one, it signs an empty line.
+        let text = text.strip_suffix('\n').unwrap_or(text);
         let signed = self.sign(text.as_bytes(), SignatureType::Text)?;
         String::from_utf8(signed).map_err(|fault| Error::Sign(fault.to_string()))
     }
@@ -264,6 +266,14 @@ mod tests {
             let said = gpgv(&key.public_armored(), &[signed.as_bytes()]).unwrap();
             assert!(said.contains(&key.fingerprint()), "{said}");
         }
+    }
+
+    #[test]
+    fn clearsigned_text_stands_in_the_message_line_by_line() {
+        let signed = key().clearsign("Origin: test\nSuite: sid\n").unwrap();
+        let (_, text) = signed.split_once("\n\n").unwrap();
+        let (text, _) = text.split_once("-----BEGIN").unwrap();
+        assert_eq!(text, "Origin: test\nSuite: sid\n");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The items of a new instance: one repository for the host's own release.
 use std::path::PathBuf;
 
-use crate::deb::{Codename, Component, sources_list};
+use crate::deb::{Component, sources_list};
 use crate::endpoint::ServerEndpoint;
 use crate::model::build_check::Mode;
 use crate::model::chroot::Backend;
@@ -133,7 +133,7 @@ fn source(facts: &HostFacts, suite: &str) -> Result<Option<Source>, Error> {
             archives.push(url);
         }
     }
-    let codename: Codename = suite.parse()?;
+    let codename = facts.codename.clone();
     let own_option = first.option("check-valid-until");
     Ok(Some(Source {
         origin: facts.origin.clone(),
