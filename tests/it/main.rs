@@ -5,4 +5,7 @@ mod daemon;
 mod ftp;
 mod http;
 mod http_apt;
+mod instance;
+mod package;
 mod site;
+mod uploads;
