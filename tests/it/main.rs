@@ -7,5 +7,6 @@ mod http;
 mod http_apt;
 mod instance;
 mod package;
+mod packager;
 mod site;
 mod uploads;
