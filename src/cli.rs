@@ -87,7 +87,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     ended.unwrap_or_else(|failure| {
         // Nobody is left to be told that standard error can't be written.
-        let _ = writeln!(std::io::stderr(), "error: {}", with_causes(failure.as_ref()));
+        let _ = writeln!(
+            std::io::stderr(),
+            "error: {}",
+            with_causes(failure.as_ref())
+        );
         ExitCode::FAILURE
     })
 }

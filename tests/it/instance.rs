@@ -219,7 +219,7 @@ impl Running {
         let log = AccessLog::start(home.access_log()).unwrap();
         let serving = vec![
             runtime.spawn(http.serve(http::router(&instance), log, shutdown.clone())),
-            runtime.spawn(ftp.serve(Arc::clone(&instance.incoming), shutdown)),
+            runtime.spawn(ftp.serve(instance.incoming.clone(), shutdown)),
         ];
         Running {
             events: instance.events.subscribe(),
