@@ -14,6 +14,7 @@ mod man;
 mod output;
 mod preflight;
 mod progress;
+mod remove;
 mod supervise;
 mod up;
 
@@ -51,6 +52,7 @@ enum Command {
     Demo(demo::Options),
     Up(up::Options),
     Doctor(doctor::Options),
+    Remove(remove::Options),
     Api(api::Options),
     Completion(completion::Options),
     Man(man::Options),
@@ -82,6 +84,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Demo(options)) => demo::run(&options),
         Some(Command::Man(options)) => man::run(&options, command()),
         Some(Command::Documents(options)) => documents::run(&options),
+        Some(Command::Remove(options)) => remove::run(&options),
         Some(Command::Supervise(options)) => Ok(supervise::run(&options)),
         Some(Command::Up(options)) => up::run(&options),
     };

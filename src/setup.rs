@@ -11,7 +11,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::home::{self, Home};
-use crate::model::{Invalid, Item, Status};
+use crate::model::{Invalid, Item, Repository, Status, Uploader};
 use crate::pgp::{self, SigningKey};
 use crate::store::{self, Store, Transaction};
 
@@ -72,6 +72,26 @@ pub fn apply(home: &Home, store: &Arc<Store>, hostname: &str, items: &Items) -> 
     store.write(|tx| {
         items.put(tx)?;
         archives::configure(tx, home, store, hostname)
+    })
+}
+
+/// Lets more keys, by user and armored text, upload to all repositories.
+pub fn add_uploaders(store: &Store, uploaders: &[(String, String)]) -> Result<(), Error> {
+    store.write(|tx| {
+        let repositories = store::items::all::<Repository>(tx)?;
+        let may_upload_to: Vec<_> = repositories
+            .into_iter()
+            .map(|(repository, _)| repository.identity)
+            .collect();
+        uploaders.iter().try_for_each(|(user, key)| {
+            let uploader = Uploader {
+                user: user.clone(),
+                key: key.clone(),
+                may_upload_to: may_upload_to.clone(),
+            };
+            uploader.validate()?;
+            put(tx, &uploader)
+        })
     })
 }
 

@@ -12,6 +12,7 @@ use crate::chroots::Chroots;
 use crate::endpoint::ServerEndpoint;
 use crate::home::Home;
 use crate::model::{Chroot, Daemon, Diststr, Item as _, version_scheme};
+use crate::pgp::{self, Keyring};
 use crate::setup;
 use crate::store::catalog::Catalog;
 use crate::store::{Store, items};
@@ -30,7 +31,9 @@ pub(super) struct Options {
     /// Name of a new instance in keys and configuration of others [default: the short host name].
     #[arg(long, value_name = "NAME")]
     identity: Option<String>,
-    /// Armored public key that may upload to the new instance's repository; may be repeated.
+    /// File with an armored public key that may upload; may be repeated.
+    ///
+    /// An instance that is there already takes it too; a file of the same name replaces the key.
     #[arg(short = 'k', long = "uploader-key", value_name = "FILE")]
     uploader_keys: Vec<PathBuf>,
     /// Install missing Debian packages without asking (as root).
@@ -45,6 +48,8 @@ pub(super) struct Options {
 enum Error {
     #[error("can't read key {path}", path = path.display())]
     Key { path: PathBuf, source: io::Error },
+    #[error("{path} holds no armored public key; make one with: gpg --armor --export ADDRESS", path = path.display())]
+    NoKey { path: PathBuf, source: pgp::Error },
     #[error("{home} has no {what}", home = home.display())]
     Incomplete { home: PathBuf, what: &'static str },
 }
@@ -108,9 +113,13 @@ fn read_key(path: PathBuf) -> Result<(String, String), Error> {
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned();
-    match fs::read_to_string(&path) {
-        Ok(key) => Ok((name, key)),
-        Err(source) => Err(Error::Key { path, source }),
+    let key = match fs::read_to_string(&path) {
+        Ok(key) => key,
+        Err(source) => return Err(Error::Key { path, source }),
+    };
+    match Keyring::default().add(key.as_bytes()) {
+        Ok(()) => Ok((name, key)),
+        Err(source) => Err(Error::NoKey { path, source }),
     }
 }
 
@@ -137,6 +146,8 @@ pub(super) fn make(home: &Home, wanted: &Wanted, progress: &mut Progress) -> Res
             items.repository.identity,
             items.chroot.name()
         ));
+    } else if !wanted.setup.uploaders.is_empty() {
+        setup::add_uploaders(&store, &wanted.setup.uploaders)?;
     }
     let made = made(home, &store)?;
     bootstrap(home, &store, &made.chroot, progress)?;

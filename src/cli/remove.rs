@@ -1,0 +1,79 @@
+//! `mini-buildd remove`: takes an instance away, its chroots included, whose files belong to other ids.
+use std::io::{self, IsTerminal, Write, stderr, stdin};
+use std::path::PathBuf;
+use std::process::{ExitCode, Stdio};
+
+use clap::Args;
+use sandbox::{IdMap, Launcher};
+
+use super::Failure;
+use crate::command;
+use crate::home::Home;
+
+/// Removes an instance: repositories, keys, logs and chroots, all of its directory.
+///
+/// Files of chroots belong to subordinate ids, which rm alone can't delete for an ordinary user.
+#[derive(Args, Debug)]
+pub(super) struct Options {
+    /// Directory of the instance.
+    #[arg(short = 'H', long, value_name = "DIR")]
+    home: PathBuf,
+    /// Don't ask.
+    #[arg(short, long)]
+    yes: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("{path} holds no instance; nothing was removed", path = .0.display())]
+    NoInstance(PathBuf),
+    #[error("nothing was removed; to remove {path} without being asked, add --yes", path = .0.display())]
+    Unconfirmed(PathBuf),
+    #[error("can't delete {path}", path = path.display())]
+    Delete { path: PathBuf, source: io::Error },
+}
+
+pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
+    let directory = std::path::absolute(&options.home)?;
+    let home = Home::new(&directory);
+    home.refuse_stock()?;
+    if !home.database().is_file() {
+        return Err(Error::NoInstance(directory).into());
+    }
+    // A running daemon keeps its home.
+    let lock = home.lock()?;
+    if !(options.yes || is_confirmed(&home)) {
+        return Err(Error::Unconfirmed(directory).into());
+    }
+    let launcher = Launcher {
+        helper: std::env::current_exe()?,
+        ids: IdMap::of_caller()?,
+    };
+    let mut rm = launcher.storage_command("rm");
+    rm.args(["-rf", "--"]).arg(&directory).stdin(Stdio::null());
+    command::run(&mut rm)?;
+    drop(lock);
+    // Its parent may not be ours to change: then the empty directory stays.
+    match std::fs::remove_dir(&directory) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::Delete {
+            path: directory,
+            source,
+        }
+        .into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn is_confirmed(home: &Home) -> bool {
+    if !stdin().is_terminal() {
+        return false;
+    }
+    let path = home.root().display();
+    // Nobody is left to be told that standard error can't be written.
+    let _ = write!(
+        stderr(),
+        "Remove {path} with all its repositories, keys and logs? Type yes: "
+    );
+    let mut answer = String::new();
+    stdin().read_line(&mut answer).is_ok() && answer.trim() == "yes"
+}
