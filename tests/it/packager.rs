@@ -30,14 +30,15 @@ impl Packager {
         // The agent's socket path must stay short: /tmp, not TMPDIR.
         let home = tempfile::Builder::new().prefix("gpg").tempdir_in("/tmp").unwrap();
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o700)).unwrap();
-        let packager = Packager { home, fingerprint: String::new() };
+        let mut packager = Packager { home, fingerprint: String::new() };
         let user = format!("{name} <{}@example.org>", name.to_lowercase());
         run(packager.gpg().args(["--passphrase", "", "--quick-gen-key", &user, "ed25519", "sign", "never"]));
         let listing = run(packager.gpg().args(["--with-colons", "--list-keys"]));
         let listing = String::from_utf8(listing.stdout).unwrap();
         let fingerprint =
             listing.lines().find(|line| line.starts_with("fpr:")).and_then(|line| line.split(':').nth(9)).unwrap();
-        Packager { fingerprint: fingerprint.to_owned(), ..packager }
+        packager.fingerprint = fingerprint.to_owned();
+        packager
     }
 
     fn gpg(&self) -> Command {
