@@ -106,7 +106,7 @@ fn results_are_stocks_to_the_byte() {
     );
     let comment = "sources_list/?output=plain&with_extra_sources=True&with_comment=True&codenames=trixie\
                    &repositories=test&snapshot=&options=signed-by%3D/x";
-    let commented: String = SOURCES_LIST
+    let commented: Vec<_> = SOURCES_LIST
         .lines()
         .map(|line| {
             let dist = line.split(' ').nth(3).unwrap();
@@ -115,7 +115,7 @@ fn results_are_stocks_to_the_byte() {
             format!("# {origin} '{dist}': release n={dist}, o={origin}\n{line}\n")
         })
         .collect();
-    assert_eq!(peer.text(comment, "text/plain"), commented);
+    assert_eq!(peer.text(comment, "text/plain"), commented.concat());
 }
 
 #[test]

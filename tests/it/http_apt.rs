@@ -82,10 +82,10 @@ fn content(name: &str) -> String {
 fn package(site: &Site, name: &str) -> String {
     let path = format!("pool/main/p/{name}/{name}_1_all.deb");
     let file = site.file(&format!("repositories/test/{path}"), content(name));
-    let size = content(name).len();
+    let length = content(name).len();
     format!(
         "Package: {name}\nVersion: 1\nArchitecture: all\nMaintainer: T <t@e>\nFilename: {path}\n\
-         Size: {size}\nSHA256: {}\nDescription: x\n",
+         Size: {length}\nSHA256: {}\nDescription: x\n",
         sha256(&file)
     )
 }

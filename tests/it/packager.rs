@@ -35,7 +35,7 @@ impl Packager {
             .tempdir_in("/tmp")
             .unwrap();
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o700)).unwrap();
-        let packager = Packager {
+        let mut packager = Packager {
             home,
             fingerprint: String::new(),
         };
@@ -56,10 +56,8 @@ impl Packager {
             .find(|line| line.starts_with("fpr:"))
             .and_then(|line| line.split(':').nth(9))
             .unwrap();
-        Packager {
-            fingerprint: fingerprint.to_owned(),
-            ..packager
-        }
+        packager.fingerprint = fingerprint.to_owned();
+        packager
     }
 
     fn gpg(&self) -> Command {
