@@ -25,6 +25,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::cause::with_causes;
+
 /// Build daemon and apt repository for Debian packagers.
 ///
 /// Without a command, runs the daemon in the foreground until SIGTERM, SIGINT or SIGHUP.
@@ -85,7 +87,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     ended.unwrap_or_else(|failure| {
         // Nobody is left to be told that standard error can't be written.
-        let _ = writeln!(std::io::stderr(), "error: {}", chain(failure.as_ref()));
+        let _ = writeln!(
+            std::io::stderr(),
+            "error: {}",
+            with_causes(failure.as_ref())
+        );
         ExitCode::FAILURE
     })
 }
@@ -111,20 +117,6 @@ fn by_name(mut arguments: Vec<OsString>) -> Vec<OsString> {
     arguments
 }
 
-/// An error with its causes in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let told = error.to_string();
-        if !text.ends_with(&told) {
-            text = format!("{text}: {told}");
-        }
-        cause = error.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,14 +139,5 @@ mod tests {
         for unchanged in [["mini-buildd", "doctor"], ["mini-buildd-nothing", "x"]] {
             assert_eq!(by_name(words(&unchanged)), words(&unchanged));
         }
-    }
-
-    #[test]
-    fn error_is_told_with_its_causes_once() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("can't read key")]
-        struct Outer(#[source] std::io::Error);
-        let error = Outer(std::io::Error::other("disk on fire"));
-        assert_eq!(chain(&error), "can't read key: disk on fire");
     }
 }

@@ -122,12 +122,9 @@ impl Server {
             endpoint: endpoint.to_string(),
             fault,
         };
-        let ports = endpoint
-            .options
-            .iter()
-            .find(|(name, _)| name == "passive_ports");
-        let passive_ports = ports
-            .map(|(_, ports)| passive::ports(ports))
+        let passive_ports = endpoint
+            .option("passive_ports")
+            .map(passive::ports)
             .transpose()
             .map_err(wrong)?;
         let address = SocketAddr::new(interface(endpoint).map_err(wrong)?, endpoint.port);
@@ -292,6 +289,13 @@ mod tests {
         let server = Server::bind(&endpoint(Kind::Tcp6, None, &[]), Limits::default()).unwrap();
         let port = server.address().port();
         TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_malformed_port_range_is_named() {
+        let wrong = endpoint(Kind::Tcp, Some("127.0.0.1"), &[("passive_ports", "9")]);
+        let fault = Server::bind(&wrong, Limits::default()).unwrap_err();
+        assert!(fault.to_string().contains("passive_ports \"9\""), "{fault}");
     }
 
     #[test]

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 /// Modules of `src/`, lowest first; a module uses those of lower ranks only, never one of its own rank.
 const RANKS: [&[&str]; 15] = [
     // 0 formats
-    &["deb", "endpoint"],
+    &["cause", "deb", "endpoint"],
     // 1 model
     &["model"],
     // 2 outside
     &["home", "command"],
     &["store", "pgp", "upload", "fetch", "mail"],
-    &["archive"],
+    &["archive", "message"],
     // 3 engine
     &["chroots", "remotes", "events"],
     &["build"],

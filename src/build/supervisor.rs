@@ -167,10 +167,6 @@ fn read_verdict(directory: &Path) -> Result<Option<Verdict>, Error> {
 
 /// The supervisor's own main function: runs the assignment of `directory`, returns the exit code.
 pub fn main(directory: &Path) -> i32 {
-    tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_ansi(false)
-        .init();
     match supervise(directory) {
         Ok(()) => 0,
         Err(error) => {

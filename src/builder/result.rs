@@ -55,9 +55,16 @@ pub(super) fn write(
     let directory = parts.home.build_directory(&result.key());
     let mut files = Vec::new();
     let log = beside(&directory, &result.buildlog());
-    if log.is_file() {
-        files.push(log);
+    if !log.is_file() {
+        // A build that never began has none; a message lists at least one file.
+        let error = result.internal_error.as_deref().unwrap_or_default();
+        home::replace(&log, format!("{error}\n").as_bytes()).map_err(|source| Error::File {
+            action: "write",
+            path: log.clone(),
+            source,
+        })?;
     }
+    files.push(log);
     let tar = tar(&directory, &result.file_name());
     if let Some(changes) = verdict.and_then(|verdict| verdict.changes.as_ref()) {
         tarball::pack(&tar, &built(&directory.join("result"), changes)?)?;

@@ -14,6 +14,8 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::cause::with_causes;
+
 /// The option that all commands have.
 #[derive(Args, Clone, Debug, Default)]
 #[group(skip)]
@@ -155,7 +157,7 @@ impl Visit for Fields {
         self.add(field, value);
     }
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.add(field, &super::chain(value));
+        self.add(field, &with_causes(value));
     }
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.add(field, &format!("{value:?}"));

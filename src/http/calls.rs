@@ -66,7 +66,7 @@ async fn answer(
         caller: Caller::Anonymous,
         confirmed: last(&query, "confirm").map(str::to_owned),
     };
-    info!(call = call.name, user = %context.caller, client = %client.ip(), "API call");
+    info!(call = call.name, user = %context.caller, client = %client.ip().to_canonical(), "API call");
     let output = Output::of(&query);
     match call.run(&context, &query).await {
         Ok(value) => result(call, &value, output),

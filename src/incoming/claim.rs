@@ -122,7 +122,7 @@ mod tests {
             "hello/1.0/20261122:054816:970087/source"
         );
         assert_eq!(claim.distribution, "unknown");
-        assert_eq!(claim.files, []);
+        assert!(claim.files.is_empty());
     }
 
     #[test]

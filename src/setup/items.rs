@@ -133,12 +133,15 @@ fn source(facts: &HostFacts, suite: &str) -> Result<Option<Source>, Error> {
             archives.push(url);
         }
     }
-    let codename = facts.codename.clone();
     let own_option = first.option("check-valid-until");
     Ok(Some(Source {
         origin: facts.origin.clone(),
-        codeversion: codeversion(&facts.origin, codename.as_str(), facts.version.as_deref()),
-        codename,
+        codeversion: codeversion(
+            &facts.origin,
+            facts.codename.as_str(),
+            facts.version.as_deref(),
+        ),
+        codename: facts.codename.clone(),
         suite: suite.into(),
         archives,
         components,

@@ -1,6 +1,12 @@
 //! The one integration test program: one file a user-visible matter.
+mod api;
 mod build;
+mod daemon;
 mod ftp;
 mod http;
 mod http_apt;
+mod instance;
+mod package;
+mod packager;
 mod site;
+mod uploads;

@@ -13,17 +13,17 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Delivers the files of a temporary home.
-pub struct Site {
-    pub directory: TempDir,
-    pub home: Home,
-    pub address: SocketAddr,
+pub(crate) struct Site {
+    pub(crate) directory: TempDir,
+    pub(crate) home: Home,
+    pub(crate) address: SocketAddr,
     runtime: Runtime,
     end: watch::Sender<bool>,
     serving: JoinHandle<()>,
 }
 
 impl Site {
-    pub fn start() -> Site {
+    pub(crate) fn start() -> Site {
         let directory = tempfile::tempdir().unwrap();
         let home = Home::new(directory.path().join("home"));
         home.create().unwrap();
@@ -50,7 +50,7 @@ impl Site {
     }
 
     /// Writes a file of the home that was last changed on 2026-11-22.
-    pub fn file(&self, path: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    pub(crate) fn file(&self, path: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.home.root().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, content).unwrap();
@@ -64,34 +64,26 @@ impl Site {
         path
     }
 
-    pub fn connect(&self) -> Connection {
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .unwrap();
-        Connection {
-            reader: BufReader::new(stream),
-        }
+    pub(crate) fn connect(&self) -> Connection {
+        Connection::to(self.address)
     }
 
-    pub fn ask(&self, request: &str) -> Answer {
-        let mut connection = self.connect();
-        connection.send(request);
-        connection.answer(request.starts_with("HEAD"))
+    pub(crate) fn ask(&self, request: &str) -> Answer {
+        self.connect().ask(request)
     }
 
-    pub fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         self.ask(&format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n"))
     }
 
-    pub fn get_with(&self, path: &str, header: &str) -> Answer {
+    pub(crate) fn get_with(&self, path: &str, header: &str) -> Answer {
         self.ask(&format!(
             "GET {path} HTTP/1.1\r\nHost: h\r\n{header}\r\n\r\n"
         ))
     }
 
     /// Ends the server and gives its access log.
-    pub fn stop(self) -> String {
+    pub(crate) fn stop(self) -> String {
         self.end.send(true).unwrap();
         self.runtime.block_on(self.serving).unwrap();
         // The log's thread ends with the last sender, which went with the server.
@@ -108,29 +100,44 @@ impl Site {
     }
 }
 
-pub struct Connection {
-    pub reader: BufReader<TcpStream>,
+pub(crate) struct Connection {
+    pub(crate) reader: BufReader<TcpStream>,
 }
 
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Connection {
-    pub fn send(&mut self, text: &str) {
+    pub(crate) fn to(address: SocketAddr) -> Connection {
+        let stream = TcpStream::connect(address).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        Connection {
+            reader: BufReader::new(stream),
+        }
+    }
+
+    pub(crate) fn ask(&mut self, request: &str) -> Answer {
+        self.send(request);
+        self.answer(request.starts_with("HEAD"))
+    }
+
+    pub(crate) fn send(&mut self, text: &str) {
         self.reader.get_mut().write_all(text.as_bytes()).unwrap();
     }
 
-    pub fn line(&mut self) -> String {
+    pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         self.reader.read_line(&mut line).unwrap();
         line.trim_end().to_owned()
     }
 
-    pub fn answer(&mut self, is_head: bool) -> Answer {
+    pub(crate) fn answer(&mut self, is_head: bool) -> Answer {
         let line = self.line();
         let status = line
             .split(' ')
@@ -162,12 +169,12 @@ impl Connection {
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())
     }
 
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
 }

@@ -1,17 +1,22 @@
-use std::fmt::Write as _;
+//! `sources_list`: [`apt`] reads what is given word by word, [`lines`] decides what is listed.
+mod apt;
+mod lines;
+
 use std::path::Path;
 
 use serde_json::Value;
 
-use crate::api::argument::{Argument, ArgumentValue, Kind};
+use crate::api::argument::Argument;
 use crate::api::call::blocking;
 use crate::api::{Arguments, Auth, Call, CallError, Context};
 use crate::deb::{Codename, FileName, Suite, sources_list};
 use crate::home::Home;
-use crate::model::build_sources::own_pin;
 use crate::model::repository::Identity;
-use crate::model::{Distribution, Diststr, Layout, Repository, Source, Status, SuiteOptions};
+use crate::model::{Distribution, Diststr, Layout, Repository, Source, Status};
 use crate::store::{self, Transaction, items};
+
+use apt::{AptOptions, AptType, Mirror};
+use lines::{sources, text};
 
 pub(super) const CALL: Call = Call {
     name: "sources_list",
@@ -218,167 +223,6 @@ impl Wanted {
             options,
             ..source
         }
-    }
-}
-
-fn among<T: PartialEq>(wanted: Option<&Vec<T>>, value: &T) -> bool {
-    wanted.is_none_or(|wanted| wanted.contains(value))
-}
-
-/// An apt source with the words of its comment.
-#[derive(Debug)]
-struct Listed {
-    source: sources_list::Source,
-    origin: String,
-    pin: String,
-    /// Distribution of ours.
-    dist: Option<Diststr>,
-}
-
-fn sources(published: &[Published], wanted: &Wanted, base: &str, origin: &str) -> Vec<Listed> {
-    let mut listed = Vec::new();
-    for published in published {
-        if !among(wanted.repositories.as_ref(), &published.repository.identity) {
-            continue;
-        }
-        for (distribution, extra) in &published.distributions {
-            if !among(wanted.codenames.as_ref(), &distribution.codename) {
-                continue;
-            }
-            if wanted.with_extra {
-                let foreign = |source| foreign(source, distribution, wanted);
-                listed.extend(extra.iter().filter_map(foreign));
-            }
-            for suite in &published.layout.suites {
-                if among(wanted.suites.as_ref(), &suite.suite) {
-                    let dists = dists(&published.repository, distribution, suite, wanted);
-                    listed.extend(dists.map(|dist| own(dist, distribution, wanted, base, origin)));
-                }
-            }
-        }
-    }
-    listed
-}
-
-/// The suite's distribution and as many of its rollbacks as wanted.
-fn dists(
-    repository: &Repository,
-    distribution: &Distribution,
-    suite: &SuiteOptions,
-    wanted: &Wanted,
-) -> impl Iterator<Item = Diststr> {
-    let all = suite.rollback;
-    let rollbacks = u32::try_from(wanted.rollbacks).map_or(all, |number| number.min(all));
-    let dist = repository.dist(&distribution.codename, &suite.suite);
-    let rollback = dist.clone();
-    std::iter::once(dist).chain((0..rollbacks).map(move |number| Diststr {
-        rollback: Some(number),
-        ..rollback.clone()
-    }))
-}
-
-fn own(
-    dist: Diststr,
-    distribution: &Distribution,
-    wanted: &Wanted,
-    base: &str,
-    origin: &str,
-) -> Listed {
-    let suite = match &wanted.snapshot {
-        Some(snapshot) => format!("{dist}/snapshots/{snapshot}"),
-        None => dist.to_string(),
-    };
-    let components = distribution.sorted_components();
-    let source = sources_list::Source {
-        types: Vec::new(),
-        uri: format!("{base}/repositories/{}", dist.repository),
-        suite,
-        components: components.iter().map(ToString::to_string).collect(),
-        options: Vec::new(),
-    };
-    Listed {
-        source: wanted.form(source),
-        origin: origin.to_owned(),
-        pin: own_pin(&dist, origin),
-        dist: Some(dist),
-    }
-}
-
-/// `None`: no archive carries it.
-fn foreign(source: &Source, distribution: &Distribution, wanted: &Wanted) -> Option<Listed> {
-    let found = source.apt_source(&distribution.components).ok()?;
-    Some(Listed {
-        source: wanted.form(found),
-        origin: source.origin.clone(),
-        pin: source.pin(),
-        dist: None,
-    })
-}
-
-fn text(listed: &[Listed], with_comment: bool) -> String {
-    let mut text = String::new();
-    for listed in listed {
-        let Listed {
-            source,
-            origin,
-            pin,
-            dist: _,
-        } = listed;
-        if with_comment {
-            writeln!(text, "# {origin} '{}': {pin}", source.suite)
-                .expect("a String takes every write");
-        }
-        writeln!(text, "{source}").expect("a String takes every write");
-    }
-    text
-}
-
-/// `deb` or `deb-src`.
-#[derive(Clone, Copy, Debug)]
-struct AptType(&'static str);
-
-impl ArgumentValue for AptType {
-    const KIND: Kind = Kind::Text;
-    fn parse(text: &str) -> Result<AptType, String> {
-        match text {
-            "deb" => Ok(AptType("deb")),
-            "deb-src" => Ok(AptType("deb-src")),
-            _ => Err("neither deb nor deb-src".into()),
-        }
-    }
-}
-
-/// Options of a source, separated by blanks: `arch=amd64 signed-by=/x`.
-#[derive(Clone, Debug, Default)]
-struct AptOptions(Vec<(String, String)>);
-
-impl ArgumentValue for AptOptions {
-    const KIND: Kind = Kind::Text;
-    fn parse(text: &str) -> Result<AptOptions, String> {
-        let option = |word: &str| {
-            let (name, value) = word
-                .split_once('=')
-                .ok_or_else(|| format!("{word:?} is not of the form NAME=VALUE"))?;
-            if word.contains(['[', ']']) || word.chars().any(char::is_control) {
-                return Err(format!("{word:?} would end the options"));
-            }
-            Ok((name.to_owned(), value.to_owned()))
-        };
-        let options: Result<_, _> = text.split_whitespace().map(option).collect();
-        options.map(AptOptions)
-    }
-}
-
-/// URL without a slash at the end.
-struct Mirror(String);
-
-impl ArgumentValue for Mirror {
-    const KIND: Kind = Kind::Text;
-    fn parse(text: &str) -> Result<Mirror, String> {
-        if text.chars().any(|c| c.is_whitespace() || c.is_control()) || !text.contains(':') {
-            return Err("not a URL".into());
-        }
-        Ok(Mirror(text.trim_end_matches('/').to_owned()))
     }
 }
 
