@@ -102,7 +102,7 @@ fn resolve(
     tree.text("/etc/apt/sources.list", sources::list(&all))
         .text(OWN_LIST, sources::list(&sources.own))
         .text(QUESTION, question);
-    session.unpack(tree)?;
+    session.unpack(&tree)?;
     if !sources.own.is_empty() {
         let list = format!("Dir::Etc::SourceList={OWN_LIST}");
         let alone = [

@@ -76,7 +76,7 @@ pub(super) fn prepare(build: &Build, session: &Session, dsc: &Dsc) -> Result<(),
             &build.path(name),
         );
     }
-    session.unpack(tree)?;
+    session.unpack(&tree)?;
     build.subsection("Build environment")?;
     let shell = "echo \"Kernel: $(uname -srvm)\"; dpkg-query --show --showformat '${Package}_${Version} '; echo";
     let line = ["/bin/sh", "-c", shell];
@@ -123,14 +123,14 @@ pub(super) fn build(
         request.deb_build_profiles
     ))?;
     let process = process::of_build_user(&line, &cwd, &environment);
-    let built = build.run_step(session, Step::Build, &process);
+    let outcome = build.run_step(session, Step::Build, &process);
     let line = ["du", "--summarize", "--block-size=1024", BUILD_PATH];
-    let (_, used) = session.output(&process::of_root(&line, Network::None), None, 1024)?;
-    build.space = used
+    let (_, usage) = session.output(&process::of_root(&line, Network::None), None, 1024)?;
+    build.space = usage
         .split_whitespace()
         .next()
-        .and_then(|used| used.parse().ok());
-    built
+        .and_then(|kib| kib.parse().ok());
+    outcome
 }
 
 /// Lists what is in the packages; dpkg-deb opens them inside only.
@@ -140,9 +140,11 @@ pub(super) fn list_contents(
     changes: &Changes,
 ) -> Result<(), Stop> {
     build.section("Package contents")?;
-    let debs = listed(changes)
-        .map(FileName::as_str)
-        .filter(|name| name.ends_with(".deb") || name.ends_with(".udeb"));
+    let debs = listed(changes).map(FileName::as_str).filter(|name| {
+        name.rsplit('.')
+            .next()
+            .is_some_and(|end| ["deb", "udeb"].contains(&end))
+    });
     let shell = "for deb; do printf '\\n%s\\n' \"$deb\"; printf '%s\\n' \"$deb\" | tr -c '\\n' -; echo; \
                  dpkg-deb --info \"$deb\" && dpkg-deb --contents \"$deb\" || exit 1; done";
     let line: Vec<&str> = ["/bin/sh", "-c", shell, "sh"]

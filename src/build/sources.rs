@@ -29,14 +29,9 @@ impl Sources {
 
 /// Text of a sources.list.
 pub(super) fn list(sources: &[Source]) -> String {
-    sources
-        .iter()
-        .map(|source| format!("{}\n", line(source)))
-        .collect()
-}
-
-fn line(source: &Source) -> String {
-    source.to_string().trim_end().to_owned()
+    sources.iter().fold(String::new(), |list, source| {
+        list + source.to_string().trim_end() + "\n"
+    })
 }
 
 /// URL of the file that names a source's indices and their digests.

@@ -15,7 +15,7 @@ use crate::{fetch, pgp};
 pub(super) enum Stop {
     #[error("nothing to build for {0}")]
     NothingToBuild(String),
-    #[error("{step} failed: {}", said(.exit))]
+    #[error("{step} failed: {}", said(*.exit))]
     Step { step: Step, exit: Exit },
     #[error("cancelled")]
     Cancelled,
@@ -138,7 +138,7 @@ impl std::fmt::Display for Step {
     }
 }
 
-fn said(exit: &Exit) -> String {
+fn said(exit: Exit) -> String {
     match exit {
         Exit::Code(code) => format!("exit code {code}"),
         Exit::Signal(signal) => format!("killed by signal {signal}"),

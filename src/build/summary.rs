@@ -37,8 +37,9 @@ pub(super) fn head(request: &Buildrequest, kind: Option<Kind>, begin: Timestamp)
 }
 
 fn fields(lines: &[(&str, String)]) -> String {
-    let text = lines.iter().map(|(name, value)| format!("{name}: {value}"));
-    text.map(|line| format!("{}\n", line.trim_end())).collect()
+    lines.iter().fold(String::new(), |text, (name, value)| {
+        text + format!("{name}: {value}").trim_end() + "\n"
+    })
 }
 
 /// Judges a build that came to its end, or stopped.
@@ -110,11 +111,8 @@ fn end(
         ("Status", verdict.status.as_str().to_owned()),
         ("Version", request.version.to_string()),
     ]);
-    let error = verdict
-        .error
-        .iter()
-        .map(|error| format!("E: {error}\n"))
-        .collect::<String>();
+    let error = verdict.error.as_ref();
+    let error = error.map_or_else(String::new, |error| format!("E: {error}\n"));
     let took = format!(
         "{:02}:{:02}:{:02}",
         total / 3600,

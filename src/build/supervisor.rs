@@ -187,18 +187,18 @@ fn supervise(directory: &Path) -> Result<(), Error> {
         serde_json::from_slice(&text).map_err(|source| Error::Json { path, source })?;
     // Whoever started it waits for this line and may be gone by now.
     let _ = writeln!(io::stdout(), "running");
-    let verdict = run(assignment, cancelled)?;
+    let verdict = run(assignment, &cancelled)?;
     let text = serde_json::to_vec_pretty(&verdict).expect("a verdict has string keys only");
     write_durably(&directory.join(VERDICT), &text)
 }
 
 /// Runs the build; only what hinders even a log is an error.
-fn run(assignment: Assignment, cancelled: Arc<AtomicBool>) -> Result<Verdict, Error> {
+fn run(assignment: Assignment, cancelled: &Arc<AtomicBool>) -> Result<Verdict, Error> {
     let begin = Timestamp::now();
     let request = assignment.request.clone();
     let log = Log::create(&log_path(&assignment))?;
     let chroots = Chroots::of_caller(Home::new(&assignment.home))?;
-    let mut build = Build::new(assignment, chroots, log.clone(), Arc::clone(&cancelled));
+    let mut build = Build::new(assignment, chroots, log.clone(), Arc::clone(cancelled));
     let outcome = read_dsc(&build).and_then(|dsc| {
         let kind = Kind::of(&dsc, &request.architecture, request.arch_all);
         log.say(&summary::head(&request, kind, begin))?;

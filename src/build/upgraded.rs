@@ -3,6 +3,7 @@
 //! Its key is made of what the foreign archives publish; the packager's own repository, which changes with every
 //! install, stays out. Layers and sessions lie on volatile overlays, on which fsync(2) does nothing: that is what
 //! eatmydata was for, and dpkg needs no unsafe I/O either.
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::time::Duration;
 
@@ -47,6 +48,15 @@ pub(super) fn find(build: &mut Build) -> Result<Upgraded, Stop> {
     let foreign = read_sources(build)?.foreign;
     let text = sources::list(&foreign);
     build.log.say(&text)?;
+    if !build
+        .configuration("chroot_setup_script")?
+        .trim()
+        .is_empty()
+    {
+        build
+            .log
+            .say("W: the distribution's chroot setup script is not run\n")?;
+    }
     let of_sources = digest(&[QUIRKS, &text]);
     let releases = match releases(build, &foreign) {
         Ok(releases) => releases,
@@ -102,33 +112,25 @@ pub(super) fn has(build: &Build, key: &LayerKey) -> bool {
 
 /// Digests of what each foreign source publishes.
 fn releases(build: &Build, foreign: &[Source]) -> Result<Vec<String>, Stop> {
-    let mut texts = Vec::new();
+    let mut texts = BTreeMap::new();
     let mut missing = Vec::new();
-    for source in foreign {
-        let url = sources::release_url(source);
-        let text = build.memo.get_fresh(RELEASE, &digest(&[&url]), FRESH);
-        if text.is_none() {
-            missing.push(url);
+    for url in foreign.iter().map(sources::release_url) {
+        match build.memo.get_fresh(RELEASE, &digest(&[&url]), FRESH) {
+            Some(text) => _ = texts.insert(url, text),
+            None => missing.push(url),
         }
-        texts.push(text);
     }
-    let mut fetched = fetch_all(&missing)?.into_iter().zip(&missing);
-    let mut digests = Vec::new();
-    for (source, text) in foreign.iter().zip(texts) {
-        let text = match text {
-            Some(text) => text,
-            None => {
-                let (text, url) = fetched
-                    .next()
-                    .expect("one was fetched for each that was missing");
-                build.remember(RELEASE, &digest(&[url]), &text)?;
-                text
-            }
-        };
-        let architecture = &build.assignment.request.architecture;
-        digests.push(sources::index_digest(source, &text, architecture));
+    let fetched = fetch_all(&missing)?;
+    for (url, text) in missing.into_iter().zip(fetched) {
+        build.remember(RELEASE, &digest(&[&url]), &text)?;
+        texts.insert(url, text);
     }
-    Ok(digests)
+    let architecture = &build.assignment.request.architecture;
+    let digests = foreign.iter().map(|source| {
+        let text = &texts[&sources::release_url(source)];
+        sources::index_digest(source, text, architecture)
+    });
+    Ok(digests.collect())
 }
 
 /// Fetches all at once.
@@ -185,7 +187,7 @@ fn make(
     }
     let mut tree = packages::setup(build)?;
     tree.text("/etc/apt/sources.list", sources::list(foreign));
-    session.unpack(tree)?;
+    session.unpack(&tree)?;
     session.succeed(&prepare())?;
     packages::update(build, &session, &[])?;
     build.subsection("apt-get dist-upgrade")?;

@@ -110,7 +110,8 @@ fn parse_uri(line: &str) -> Option<Download> {
     let name = words.next()?;
     let size = words.next()?.parse().ok()?;
     let sha256 = words.next()?.strip_prefix("SHA256:")?;
-    let named = name.ends_with(".deb") && !name.starts_with('.') && !name.contains('/');
+    let named =
+        name.strip_suffix(".deb").is_some() && !name.starts_with('.') && !name.contains('/');
     let digest = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
     (named && digest).then(|| Download {
         name: name.to_owned(),

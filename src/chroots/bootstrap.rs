@@ -123,7 +123,7 @@ impl Chroots {
                 }
             };
         }
-        session.unpack(tree)?;
+        session.unpack(&tree)?;
         session.succeed(&prepare())?;
         session.succeed(&apt::get(&["update"]))?;
         // Usually nothing; it also makes apt's cache of the indices.
@@ -131,7 +131,7 @@ impl Chroots {
         session.succeed(&apt::get(&["clean"]))?;
         let mut mark = Tree::default();
         mark.text(PREPARED, apt::CONFIGURATION);
-        session.unpack(mark)?;
+        session.unpack(&mark)?;
         session.close()
     }
 }

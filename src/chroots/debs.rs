@@ -41,7 +41,7 @@ impl Debs {
                 missing.push(download);
             }
         }
-        session.unpack(tree)?;
+        session.unpack(&tree)?;
         Ok(missing)
     }
 

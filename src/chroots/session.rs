@@ -77,7 +77,7 @@ impl Session {
     }
 
     /// Writes files below the session's root.
-    pub fn unpack(&self, tree: Tree) -> Result<(), Error> {
+    pub fn unpack(&self, tree: &Tree) -> Result<(), Error> {
         if tree.is_empty() {
             return Ok(());
         }

@@ -41,7 +41,7 @@ impl Chroots {
         tree.text(apt::CONFIGURATION_FILE, apt::CONFIGURATION)
             .text("/etc/apt/sources.list.d/mini-buildd.sources", trial.sources)
             .text(Trial::KEY, trial.key);
-        session.unpack(tree)?;
+        session.unpack(&tree)?;
         progress("apt-get update");
         session.succeed(&apt::get(&["update", "--error-on=any"]))?;
         progress(&format!("apt-get install {}", trial.package));

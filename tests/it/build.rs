@@ -78,7 +78,7 @@ struct Fixture {
     chroots: Chroots,
     chroot: Chroot,
     source: Source,
-    _temporary: Option<tempfile::TempDir>,
+    _temporary: tempfile::TempDir,
 }
 
 impl Fixture {
@@ -88,13 +88,9 @@ impl Fixture {
     }
 
     fn make() -> Fixture {
-        let (root, temporary) = match std::env::var_os("MBD_TEST_HOME") {
-            Some(root) => (PathBuf::from(root), None),
-            None => {
-                let directory = tempfile::tempdir().unwrap();
-                (directory.path().join("home"), Some(directory))
-            }
-        };
+        let temporary = tempfile::tempdir().unwrap();
+        let root = std::env::var_os("MBD_TEST_HOME")
+            .map_or_else(|| temporary.path().join("home"), PathBuf::from);
         let home = Home::new(root);
         home.create().unwrap();
         let launcher = Launcher {
