@@ -5,5 +5,7 @@ mod http;
 mod http_apt;
 mod instance;
 mod package;
+mod restarts;
+mod results;
 mod site;
 mod uploads;
