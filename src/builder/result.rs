@@ -53,18 +53,11 @@ pub(super) fn write(
     verdict: Option<&Verdict>,
 ) -> Result<(), Error> {
     let directory = parts.home.build_directory(&result.key());
-    let mut files = Vec::new();
     let log = beside(&directory, &result.buildlog());
     if !log.is_file() {
-        // A build that never began has none; a message lists at least one file.
-        let error = result.internal_error.as_deref().unwrap_or_default();
-        home::replace(&log, format!("{error}\n").as_bytes()).map_err(|source| Error::File {
-            action: "write",
-            path: log.clone(),
-            source,
-        })?;
+        write_log(&log, result)?;
     }
-    files.push(log);
+    let mut files = vec![log];
     let tar = tar(&directory, &result.file_name());
     if let Some(changes) = verdict.and_then(|verdict| verdict.changes.as_ref()) {
         tarball::pack(&tar, &built(&directory.join("result"), changes)?)?;
@@ -85,6 +78,16 @@ pub(super) fn write(
 /// The log, whose path others see below their builds and events directories.
 fn beside(directory: &Path, buildlog: &str) -> PathBuf {
     directory.join(buildlog.rsplit('/').next().unwrap_or_default())
+}
+
+/// A build that never began still has a log: it is where people look first.
+fn write_log(log: &Path, result: &Buildresult) -> Result<(), Error> {
+    let error = result.internal_error.as_deref().unwrap_or("no log");
+    home::replace(log, format!("E: {error}\n").as_bytes()).map_err(|source| Error::File {
+        action: "write",
+        path: log.into(),
+        source,
+    })
 }
 
 /// A tar of an earlier try.

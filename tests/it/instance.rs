@@ -13,6 +13,7 @@ use mini_buildd::instance::Instance;
 use mini_buildd::model::{Address, Event, EventType};
 use mini_buildd::pgp::SigningKey;
 use mini_buildd::setup::{self, HostFacts, Items, Wishes};
+use mini_buildd::store::{self, Store, event_log};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -37,6 +38,8 @@ pub struct Running {
     events: broadcast::Receiver<Event>,
     end: watch::Sender<bool>,
     serving: Vec<JoinHandle<()>>,
+    /// Holds its port.
+    _deaf: Option<ftp::Server>,
 }
 
 /// A host that has trixie from archives that nobody asks.
@@ -98,7 +101,13 @@ impl TestInstance {
     /// Starts servers and engine; builds are supervised by the built program.
     pub fn start(&mut self) {
         assert!(self.running.is_none(), "it runs already");
-        self.running = Some(Running::start(&self.home));
+        self.running = Some(Running::start(&self.home, true));
+    }
+
+    /// As [`TestInstance::start`], but the FTP server answers nobody: buildrequests stay unsent.
+    pub fn start_deaf(&mut self) {
+        assert!(self.running.is_none(), "it runs already");
+        self.running = Some(Running::start(&self.home, false));
     }
 
     /// Ends it in order.
@@ -155,9 +164,16 @@ impl TestInstance {
 
     /// Waits until an event of this type is told of the source.
     pub fn wait_for(&mut self, kind: EventType, source: &str) -> Event {
+        self.wait_for_more(kind, source, 0)
+    }
+
+    /// Waits until there are more than `before` such events; the newest.
+    pub fn wait_for_more(&mut self, kind: EventType, source: &str, before: usize) -> Event {
         loop {
-            if let Some(event) = self.events(kind, source).pop() {
-                return event;
+            let mut events = self.events(kind, source);
+            if events.len() > before {
+                events.sort_by_key(|event| event.timestamp);
+                return events.pop().expect("there is one at least");
             }
             if !self.running().wait() {
                 panic!(
@@ -187,6 +203,20 @@ impl TestInstance {
         found
     }
 
+    /// Types of all that was noted about the source, oldest first; what is told twice is here twice.
+    pub fn log(&self, source: &str) -> Vec<EventType> {
+        let store = Store::open(&self.home.database()).unwrap();
+        let mut logged = store
+            .read::<_, store::Error>(|tx| event_log::recent(tx, 1000))
+            .unwrap();
+        logged.reverse();
+        logged
+            .into_iter()
+            .filter(|logged| logged.event.source == source)
+            .map(|logged| logged.event.kind)
+            .collect()
+    }
+
     /// Text of a published index of the repository `test`; empty if it isn't there.
     pub fn published(&self, path: &str) -> String {
         let repository = self.home.repositories().join("test/dists");
@@ -201,7 +231,7 @@ impl Drop for TestInstance {
 }
 
 impl Running {
-    fn start(home: &Home) -> Running {
+    fn start(home: &Home, answers: bool) -> Running {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -219,11 +249,16 @@ impl Running {
         let instance = runtime.block_on(started).unwrap();
         let (end, shutdown) = watch::channel(false);
         let log = AccessLog::start(home.access_log()).unwrap();
-        let serving = vec![
-            runtime.spawn(http.serve(http::router(&instance), log, shutdown.clone())),
-            runtime.spawn(ftp.serve(instance.incoming.clone(), shutdown)),
-        ];
+        let routes = http::router(&instance);
+        let mut serving = vec![runtime.spawn(http.serve(routes, log, shutdown.clone()))];
+        let deaf = if answers {
+            serving.push(runtime.spawn(ftp.serve(instance.incoming.clone(), shutdown)));
+            None
+        } else {
+            Some(ftp)
+        };
         Running {
+            _deaf: deaf,
             events: instance.events.subscribe(),
             instance,
             runtime,
@@ -234,8 +269,9 @@ impl Running {
 
     /// Waits for any event; `false`: none came.
     fn wait(&mut self) -> bool {
-        let next = timeout(PATIENCE, self.events.recv());
-        match self.runtime.block_on(async { next.await }) {
+        let events = &mut self.events;
+        let next = async { timeout(PATIENCE, events.recv()).await };
+        match self.runtime.block_on(next) {
             Ok(Ok(_) | Err(RecvError::Lagged(_))) => true,
             Ok(Err(RecvError::Closed)) | Err(_) => false,
         }

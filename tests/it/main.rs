@@ -8,5 +8,6 @@ mod http_apt;
 mod instance;
 mod package;
 mod packager;
+mod results;
 mod site;
 mod uploads;

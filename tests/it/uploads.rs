@@ -18,6 +18,8 @@ fn good() -> Upload {
 fn rejected(instance: &mut TestInstance, files: &Files) -> String {
     instance.send(files);
     let event = instance.wait_for(EventType::Rejected, "hello");
+    // What is under way comes to its end.
+    instance.stop();
     assert_eq!(instance.events(EventType::Packaging, "hello"), []);
     assert_eq!(fs::read_dir(instance.home.incoming()).unwrap().count(), 0);
     assert_eq!(
@@ -294,6 +296,7 @@ fn faulty_message_is_quarantined_and_prevents_no_other() {
     let reason = fs::read_to_string(kept.join("reason")).unwrap();
     assert_names(&reason, &["not signed", "1: hello_1.0~test13+1.dsc"]);
 
+    instance.start();
     instance.send(&good().signed(&key));
     instance.wait_for(EventType::Packaging, "hello");
 }
@@ -310,7 +313,8 @@ fn unsigned_upload_is_taken_where_that_is_allowed() {
 
 #[test]
 fn same_version_on_its_way_is_rejected() {
-    let mut instance = TestInstance::started();
+    let mut instance = TestInstance::new(&facts(), |_| {});
+    instance.start_deaf();
     let files = good().signed(&instance.uploader);
     instance.send(&files);
     instance.wait_for(EventType::Packaging, "hello");
