@@ -142,9 +142,7 @@ impl TestInstance {
         for (name, content) in files {
             fs::write(staging.join(name), content).unwrap();
             if name.ends_with(".changes") {
-                incoming
-                    .received(&staging, &name.parse().unwrap())
-                    .unwrap();
+                incoming.received(&staging, &name.parse().unwrap()).unwrap();
             }
         }
     }
@@ -162,7 +160,10 @@ impl TestInstance {
                 return event;
             }
             if !self.running().wait() {
-                panic!("no {kind} of {source}; there are: {:#?}", self.event_files());
+                panic!(
+                    "no {kind} of {source}; there are: {:#?}",
+                    self.event_files()
+                );
             }
         }
     }
@@ -207,7 +208,8 @@ impl Running {
             .build()
             .unwrap();
         let http = runtime.block_on(http::Server::bind(&[loopback()])).unwrap();
-        let ftp = runtime.block_on(async { ftp::Server::bind(&loopback(), Limits::default()).unwrap() });
+        let ftp =
+            runtime.block_on(async { ftp::Server::bind(&loopback(), Limits::default()).unwrap() });
         let address = Address {
             hostname: "buildd.test".into(),
             http_url: format!("http://{}", http.addresses()[0]),

@@ -32,7 +32,10 @@ impl Upload {
         change: impl FnOnce(String) -> String,
     ) -> Upload {
         let base = format!("{source}_{version}");
-        let tar = (format!("{base}.tar.xz"), format!("{base} tree").into_bytes());
+        let tar = (
+            format!("{base}.tar.xz"),
+            format!("{base} tree").into_bytes(),
+        );
         let dsc = change(dsc(source, version, &tar));
         Upload::of(
             source,

@@ -14,7 +14,9 @@ pub struct Packager {
 
 /// Runs to the end; shows all output when it fails.
 pub fn run(command: &mut Command) -> Output {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(
         output.status.success(),
         "{command:?}: {}\n{}{}",
@@ -28,21 +30,43 @@ pub fn run(command: &mut Command) -> Output {
 impl Packager {
     pub fn new(name: &str) -> Packager {
         // The agent's socket path must stay short: /tmp, not TMPDIR.
-        let home = tempfile::Builder::new().prefix("gpg").tempdir_in("/tmp").unwrap();
+        let home = tempfile::Builder::new()
+            .prefix("gpg")
+            .tempdir_in("/tmp")
+            .unwrap();
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o700)).unwrap();
-        let packager = Packager { home, fingerprint: String::new() };
+        let packager = Packager {
+            home,
+            fingerprint: String::new(),
+        };
         let user = format!("{name} <{}@example.org>", name.to_lowercase());
-        run(packager.gpg().args(["--passphrase", "", "--quick-gen-key", &user, "ed25519", "sign", "never"]));
+        run(packager.gpg().args([
+            "--passphrase",
+            "",
+            "--quick-gen-key",
+            &user,
+            "ed25519",
+            "sign",
+            "never",
+        ]));
         let listing = run(packager.gpg().args(["--with-colons", "--list-keys"]));
         let listing = String::from_utf8(listing.stdout).unwrap();
-        let fingerprint =
-            listing.lines().find(|line| line.starts_with("fpr:")).and_then(|line| line.split(':').nth(9)).unwrap();
-        Packager { fingerprint: fingerprint.to_owned(), ..packager }
+        let fingerprint = listing
+            .lines()
+            .find(|line| line.starts_with("fpr:"))
+            .and_then(|line| line.split(':').nth(9))
+            .unwrap();
+        Packager {
+            fingerprint: fingerprint.to_owned(),
+            ..packager
+        }
     }
 
     fn gpg(&self) -> Command {
         let mut command = Command::new("gpg");
-        command.env("GNUPGHOME", self.home.path()).args(["--batch", "--quiet"]);
+        command
+            .env("GNUPGHOME", self.home.path())
+            .args(["--batch", "--quiet"]);
         command
     }
 
@@ -53,15 +77,30 @@ impl Packager {
     /// Signs in the cleartext framework, in place.
     pub fn clearsign(&self, path: &Path) {
         let signed = path.with_extension("signed");
-        run(self.gpg().arg("--output").arg(&signed).arg("--clearsign").arg(path));
+        run(self
+            .gpg()
+            .arg("--output")
+            .arg(&signed)
+            .arg("--clearsign")
+            .arg(path));
         fs::rename(signed, path).unwrap();
     }
 
     /// Gives an unpacked source package a new top entry and builds the signed source; returns its .changes.
-    pub fn build_source(&self, tree: &Path, version: &str, distribution: &str, notes: &[&str]) -> PathBuf {
+    pub fn build_source(
+        &self,
+        tree: &Path,
+        version: &str,
+        distribution: &str,
+        notes: &[&str],
+    ) -> PathBuf {
         let changelog = tree.join("debian/changelog");
         let old = fs::read_to_string(&changelog).unwrap_or_default();
-        let source = old.split_whitespace().next().expect("the changelog has an entry").to_owned();
+        let source = old
+            .split_whitespace()
+            .next()
+            .expect("the changelog has an entry")
+            .to_owned();
         let notes: String = notes.iter().map(|note| format!("  * {note}\n")).collect();
         let date = String::from_utf8(run(Command::new("date").arg("-R")).stdout).unwrap();
         let entry = format!(
@@ -70,18 +109,36 @@ impl Packager {
         );
         fs::write(&changelog, entry + &old).unwrap();
         run(Command::new("dpkg-buildpackage")
-            .args(["-S", "-sa", "-d", "-nc", "-ui", &format!("--sign-key={}", self.fingerprint)])
+            .args([
+                "-S",
+                "-sa",
+                "-d",
+                "-nc",
+                "-ui",
+                &format!("--sign-key={}", self.fingerprint),
+            ])
             .env("GNUPGHOME", self.home.path())
             .current_dir(tree));
         let file_version = version.split_once(':').map_or(version, |(_, rest)| rest);
-        tree.parent().unwrap().join(format!("{source}_{file_version}_source.changes"))
+        tree.parent()
+            .unwrap()
+            .join(format!("{source}_{file_version}_source.changes"))
     }
 
     /// A Debian source of the host's own archive, as `VERSION~SUFFIX`, ready for upload; returns its .changes.
-    pub fn reversioned(&self, package: &str, suffix: &str, distribution: &str, directory: &Path) -> PathBuf {
+    pub fn reversioned(
+        &self,
+        package: &str,
+        suffix: &str,
+        distribution: &str,
+        directory: &Path,
+    ) -> PathBuf {
         let (dsc, version) = debian_source(package, directory);
         let tree = directory.join(format!("{package}-tree"));
-        run(Command::new("dpkg-source").args(["--no-check", "-x"]).arg(&dsc).arg(&tree));
+        run(Command::new("dpkg-source")
+            .args(["--no-check", "-x"])
+            .arg(&dsc)
+            .arg(&tree));
         fs::remove_file(&dsc).unwrap();
         self.build_source(&tree, &format!("{version}{suffix}"), distribution, &[])
     }
@@ -89,7 +146,10 @@ impl Packager {
 
 impl Drop for Packager {
     fn drop(&mut self) {
-        let _ = Command::new("gpgconf").env("GNUPGHOME", self.home.path()).args(["--kill", "all"]).output();
+        let _ = Command::new("gpgconf")
+            .env("GNUPGHOME", self.home.path())
+            .args(["--kill", "all"])
+            .output();
     }
 }
 
@@ -99,8 +159,18 @@ pub fn private_apt(state: &Path, sources_list: &str) -> Command {
     fs::create_dir_all(state.join("lists/partial")).unwrap();
     fs::create_dir_all(state.join("cache/archives/partial")).unwrap();
     fs::create_dir_all(state.join("etc/sources.list.d")).unwrap();
-    let extension = if sources_list.starts_with("Types:") { "sources" } else { "list" };
-    fs::write(state.join("etc/sources.list.d/test").with_extension(extension), sources_list).unwrap();
+    let extension = if sources_list.starts_with("Types:") {
+        "sources"
+    } else {
+        "list"
+    };
+    fs::write(
+        state
+            .join("etc/sources.list.d/test")
+            .with_extension(extension),
+        sources_list,
+    )
+    .unwrap();
     let status = state.join("status");
     if !status.exists() {
         fs::write(&status, "").unwrap();
@@ -108,9 +178,15 @@ pub fn private_apt(state: &Path, sources_list: &str) -> Command {
     let mut command = Command::new("apt-get");
     for (name, value) in [
         ("Dir::Etc::sourcelist", "/dev/null".into()),
-        ("Dir::Etc::sourceparts", state.join("etc/sources.list.d").display().to_string()),
+        (
+            "Dir::Etc::sourceparts",
+            state.join("etc/sources.list.d").display().to_string(),
+        ),
         ("Dir::Etc::preferencesparts", "/dev/null".into()),
-        ("Dir::State::lists", state.join("lists").display().to_string()),
+        (
+            "Dir::State::lists",
+            state.join("lists").display().to_string(),
+        ),
         ("Dir::State::status", status.display().to_string()),
         ("Dir::Cache", state.join("cache").display().to_string()),
         ("Acquire::Check-Valid-Until", "true".into()),
@@ -128,7 +204,11 @@ pub fn private_apt(state: &Path, sources_list: &str) -> Command {
 /// Codename and main archive of this host, from its own apt configuration.
 pub fn host_archive() -> (String, String) {
     let release = fs::read_to_string("/etc/os-release").unwrap();
-    let codename = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME=")).unwrap().to_owned();
+    let codename = release
+        .lines()
+        .find_map(|line| line.strip_prefix("VERSION_CODENAME="))
+        .unwrap()
+        .to_owned();
     let targets = run(Command::new("apt-get").args([
         "indextargets",
         "--format",
@@ -147,19 +227,31 @@ pub fn host_archive() -> (String, String) {
 pub fn debian_source(package: &str, directory: &Path) -> (PathBuf, String) {
     let (codename, uri) = host_archive();
     let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
-    let sources = format!("deb-src [signed-by={keyring} check-valid-until=no] {uri} {codename} main\n");
+    let sources =
+        format!("deb-src [signed-by={keyring} check-valid-until=no] {uri} {codename} main\n");
     let state = directory.join("apt");
     run(private_apt(&state, &sources).arg("update"));
-    run(private_apt(&state, &sources).args(["source", "--download-only", package]).current_dir(directory));
+    run(private_apt(&state, &sources)
+        .args(["source", "--download-only", package])
+        .current_dir(directory));
     let dsc = fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .find(|path| {
             path.extension().is_some_and(|extension| extension == "dsc")
-                && path.file_name().unwrap().to_str().unwrap().starts_with(&format!("{package}_"))
+                && path
+                    .file_name()
+                    .unwrap()
+                    .to_str()
+                    .unwrap()
+                    .starts_with(&format!("{package}_"))
         })
         .expect("apt-get source leaves a .dsc");
     let text = fs::read_to_string(&dsc).unwrap();
-    let version = text.lines().find_map(|line| line.strip_prefix("Version: ")).unwrap().to_owned();
+    let version = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Version: "))
+        .unwrap()
+        .to_owned();
     (dsc, version)
 }

@@ -68,7 +68,10 @@ fn upload_to_a_repository_that_the_key_has_no_right_to_is_rejected() {
     let files = good().signed(&instance.uploader);
     let fault = rejected(&mut instance, &files);
     let fingerprint = instance.uploader.fingerprint();
-    assert_names(&fault, &["GnuPG authorization failed", &fingerprint, "'test'"]);
+    assert_names(
+        &fault,
+        &["GnuPG authorization failed", &fingerprint, "'test'"],
+    );
 }
 
 #[test]
@@ -89,7 +92,11 @@ fn each_kind_of_sum_counts() {
     let sums = good();
     let wrong = |field: &str| {
         let at = sums.changes.find(&format!("{field}:\n ")).unwrap() + field.len() + 3;
-        let digit = if &sums.changes[at..=at] == "0" { "1" } else { "0" };
+        let digit = if &sums.changes[at..=at] == "0" {
+            "1"
+        } else {
+            "0"
+        };
         let mut changes = sums.changes.clone();
         changes.replace_range(at..=at, digit);
         changes
@@ -171,8 +178,14 @@ fn unknown_distributions_are_rejected() {
         ("trixie-other-unstable", ["no repository", "'other'"]),
         ("sid-test-unstable", ["no codename", "'sid'"]),
         ("trixie-test-nosuch", ["no suite", "'nosuch'"]),
-        ("trixie-test-stable", ["not uploadable", "trixie-test-stable"]),
-        ("trixie-test-unstable-rollback0", ["not uploadable", "rollback0"]),
+        (
+            "trixie-test-stable",
+            ["not uploadable", "trixie-test-stable"],
+        ),
+        (
+            "trixie-test-unstable-rollback0",
+            ["not uploadable", "rollback0"],
+        ),
     ] {
         let fault = fault(|key| Upload::new("hello", VERSION, distribution).signed(key));
         assert_names(&fault, &words);
@@ -214,7 +227,10 @@ fn broken_dsc_is_refused() {
             |dsc| dsc.replace("Version: 1.0", "Version: 2.0"),
             [".dsc", "Version"],
         ),
-        (|dsc| dsc.replace("Files:\n ", "Files:\n 0"), [".dsc", "Files"]),
+        (
+            |dsc| dsc.replace("Files:\n ", "Files:\n 0"),
+            [".dsc", "Files"],
+        ),
     ] {
         assert_names(&broken(change), &words);
     }
@@ -344,7 +360,9 @@ fn accepted_upload_becomes_a_buildrequest_in_stocks_form() {
         .join(request["changes"].as_str().unwrap());
 
     let mut keyring = mini_buildd::pgp::Keyring::default();
-    keyring.add(instance.key().public_armored().as_bytes()).unwrap();
+    keyring
+        .add(instance.key().public_armored().as_bytes())
+        .unwrap();
     let verified = keyring.verify(&fs::read(&changes).unwrap()).unwrap();
     let paragraph: mini_buildd::deb::Paragraph = verified.text.parse().unwrap();
     let fields: Vec<&str> = paragraph.fields().map(|(name, _)| name).collect();
