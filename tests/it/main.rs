@@ -8,6 +8,7 @@ mod http_apt;
 mod instance;
 mod package;
 mod packager;
+mod restarts;
 mod results;
 mod site;
 mod uploads;
