@@ -108,7 +108,7 @@ impl Fixture {
         let chroots = Chroots::new(home, Arc::new(launcher));
         if !chroots.exists(&chroot) {
             chroots
-                .bootstrap(&chroot, &source, &mut |line| eprintln!("{line}"))
+                .bootstrap(&chroot, &source, &[], &mut |line| eprintln!("{line}"))
                 .unwrap();
         }
         Fixture {
