@@ -60,11 +60,16 @@ impl Packager {
         packager
     }
 
-    fn gpg(&self) -> Command {
-        let mut command = Command::new("gpg");
+    /// A program that finds the packager's keys.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env("GNUPGHOME", self.home.path());
         command
-            .env("GNUPGHOME", self.home.path())
-            .args(["--batch", "--quiet"]);
+    }
+
+    fn gpg(&self) -> Command {
+        let mut command = self.command("gpg");
+        command.args(["--batch", "--quiet"]);
         command
     }
 
@@ -72,25 +77,18 @@ impl Packager {
         String::from_utf8(run(self.gpg().args(["--armor", "--export"])).stdout).unwrap()
     }
 
-    /// Signs in the cleartext framework, in place.
-    pub fn clearsign(&self, path: &Path) {
-        let signed = path.with_extension("signed");
-        run(self
-            .gpg()
-            .arg("--output")
-            .arg(&signed)
-            .arg("--clearsign")
-            .arg(path));
-        fs::rename(signed, path).unwrap();
+    /// Gives an unpacked source package a new top entry and builds the signed source; returns its .changes.
+    pub fn build_source(&self, tree: &Path, version: &str, distribution: &str) -> PathBuf {
+        self.build_source_with(tree, version, distribution, "-sa")
     }
 
-    /// Gives an unpacked source package a new top entry and builds the signed source; returns its .changes.
-    pub fn build_source(
+    /// As [`Packager::build_source`]; `orig` tells dpkg-genchanges whether upstream's tar is in the .changes.
+    pub fn build_source_with(
         &self,
         tree: &Path,
         version: &str,
         distribution: &str,
-        notes: &[&str],
+        orig: &str,
     ) -> PathBuf {
         let changelog = tree.join("debian/changelog");
         let old = fs::read_to_string(&changelog).unwrap_or_default();
@@ -99,23 +97,16 @@ impl Packager {
             .next()
             .expect("the changelog has an entry")
             .to_owned();
-        let notes: String = notes.iter().map(|note| format!("  * {note}\n")).collect();
         let date = String::from_utf8(run(Command::new("date").arg("-R")).stdout).unwrap();
         let entry = format!(
-            "{source} ({version}) {distribution}; urgency=medium\n\n  * Rebuild.\n{notes}\n \
+            "{source} ({version}) {distribution}; urgency=medium\n\n  * Rebuild.\n\n \
              -- Test Packager <packager@example.org>  {date}\n"
         );
         fs::write(&changelog, entry + &old).unwrap();
-        run(Command::new("dpkg-buildpackage")
-            .args([
-                "-S",
-                "-sa",
-                "-d",
-                "-nc",
-                "-ui",
-                &format!("--sign-key={}", self.fingerprint),
-            ])
-            .env("GNUPGHOME", self.home.path())
+        let key = format!("--sign-key={}", self.fingerprint);
+        run(self
+            .command("dpkg-buildpackage")
+            .args(["-S", orig, "-d", "-nc", "-ui", &key])
             .current_dir(tree));
         let file_version = version.split_once(':').map_or(version, |(_, rest)| rest);
         tree.parent()
@@ -138,22 +129,20 @@ impl Packager {
             .arg(&dsc)
             .arg(&tree));
         fs::remove_file(&dsc).unwrap();
-        self.build_source(&tree, &format!("{version}{suffix}"), distribution, &[])
+        self.build_source(&tree, &format!("{version}{suffix}"), distribution)
     }
 }
 
 impl Drop for Packager {
     fn drop(&mut self) {
-        let _ = Command::new("gpgconf")
-            .env("GNUPGHOME", self.home.path())
-            .args(["--kill", "all"])
-            .output();
+        // The agent ends by itself when its home is gone.
+        let _ = self.command("gpgconf").args(["--kill", "all"]).output();
     }
 }
 
-/// apt-get with a configuration of its own below `state`, that knows the given sources.list only and checks dates,
+/// A program of apt with a configuration of its own below `state`, that knows the given sources.list only and checks dates,
 /// whatever the host's apt.conf says.
-pub fn private_apt(state: &Path, sources_list: &str) -> Command {
+pub fn private_apt(program: &str, state: &Path, sources_list: &str) -> Command {
     fs::create_dir_all(state.join("lists/partial")).unwrap();
     fs::create_dir_all(state.join("cache/archives/partial")).unwrap();
     fs::create_dir_all(state.join("etc/sources.list.d")).unwrap();
@@ -173,7 +162,7 @@ pub fn private_apt(state: &Path, sources_list: &str) -> Command {
     if !status.exists() {
         fs::write(&status, "").unwrap();
     }
-    let mut command = Command::new("apt-get");
+    let mut command = Command::new(program);
     for (name, value) in [
         ("Dir::Etc::sourcelist", "/dev/null".into()),
         (
@@ -228,8 +217,8 @@ pub fn debian_source(package: &str, directory: &Path) -> (PathBuf, String) {
     let sources =
         format!("deb-src [signed-by={keyring} check-valid-until=no] {uri} {codename} main\n");
     let state = directory.join("apt");
-    run(private_apt(&state, &sources).arg("update"));
-    run(private_apt(&state, &sources)
+    run(private_apt("apt-get", &state, &sources).arg("update"));
+    run(private_apt("apt-get", &state, &sources)
         .args(["source", "--download-only", package])
         .current_dir(directory));
     let dsc = fs::read_dir(directory)
