@@ -40,10 +40,13 @@ pub(crate) struct Buildd {
 impl Buildd {
     /// Sets an instance up on the shared chroot and starts it.
     pub(crate) fn started(name: &str) -> Buildd {
-        Buildd::started_in(Base::get().home(name))
+        let mut buildd = Buildd::made(Base::get().home(name));
+        buildd.start();
+        buildd
     }
 
-    pub(crate) fn started_in(home: Home) -> Buildd {
+    /// Sets an instance up.
+    pub(crate) fn made(home: Home) -> Buildd {
         let uploader = Packager::new("Uploader");
         let key = home.root().join("uploader.asc");
         fs::write(&key, uploader.public_key()).unwrap();
@@ -55,7 +58,7 @@ impl Buildd {
             .arg(home.root()));
         let store = Store::open(&home.database()).unwrap();
         let (dist, suffix) = entry(&store.read(Catalog::load).unwrap());
-        let mut buildd = Buildd {
+        Buildd {
             home,
             uploader,
             dist,
@@ -64,9 +67,7 @@ impl Buildd {
             incoming_url: String::new(),
             http_endpoint: free_endpoint(),
             daemon: None,
-        };
-        buildd.start();
-        buildd
+        }
     }
 
     fn log(&self) -> PathBuf {
@@ -151,13 +152,18 @@ impl Buildd {
         self.wait(&what, |buildd| buildd.events_of(kind, source).pop())
     }
 
-    /// Waits for an upload's end, which must be this one.
-    pub(crate) fn ended(&mut self, source: &str, expected: EventType) -> Event {
-        let event = self.wait(&format!("end of {source}"), |buildd| {
+    /// Waits for an upload's end.
+    pub(crate) fn end_of(&mut self, source: &str) -> Event {
+        self.wait(&format!("end of {source}"), |buildd| {
             let mut events = buildd.events(source);
             events.retain(|event| ENDS.contains(&event.kind));
             events.pop()
-        });
+        })
+    }
+
+    /// Waits for an upload's end, which must be this one.
+    pub(crate) fn ended(&mut self, source: &str, expected: EventType) -> Event {
+        let event = self.end_of(source);
         let log = self.build_logs(source).concat();
         assert_eq!(event.kind, expected, "{event:#?}\n{log}");
         event

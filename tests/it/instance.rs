@@ -26,16 +26,16 @@ use crate::program::program;
 /// Whoever waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-pub struct TestInstance {
+pub(crate) struct TestInstance {
     directory: TempDir,
-    pub home: Home,
+    pub(crate) home: Home,
     /// Of the one uploader.
-    pub uploader: SigningKey,
-    pub running: Option<Running>,
+    pub(crate) uploader: SigningKey,
+    pub(crate) running: Option<Running>,
 }
 
-pub struct Running {
-    pub instance: Arc<Instance>,
+pub(crate) struct Running {
+    pub(crate) instance: Arc<Instance>,
     runtime: Runtime,
     events: broadcast::Receiver<Event>,
     end: watch::Sender<bool>,
@@ -45,7 +45,7 @@ pub struct Running {
 }
 
 /// A host that has trixie from archives that nobody asks.
-pub fn facts() -> HostFacts {
+pub(crate) fn facts() -> HostFacts {
     let sources = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] \
         http://mirror.invalid/debian trixie main\n";
     HostFacts {
@@ -63,7 +63,7 @@ pub fn facts() -> HostFacts {
 
 impl TestInstance {
     /// Sets up what `facts` make, changed by `change`.
-    pub fn new(facts: &HostFacts, change: impl FnOnce(&mut Items)) -> TestInstance {
+    pub(crate) fn new(facts: &HostFacts, change: impl FnOnce(&mut Items)) -> TestInstance {
         let directory = tempfile::tempdir().unwrap();
         let home = Home::new(directory.path().join("home"));
         let uploader = SigningKey::generate("Upl", "upl@buildd.test").unwrap();
@@ -85,35 +85,35 @@ impl TestInstance {
     }
 
     /// An instance for trixie on amd64, started.
-    pub fn started() -> TestInstance {
+    pub(crate) fn started() -> TestInstance {
         let mut instance = TestInstance::new(&facts(), |_| {});
         instance.start();
         instance
     }
 
     /// A place for files of the test.
-    pub fn scratch(&self) -> &Path {
+    pub(crate) fn scratch(&self) -> &Path {
         self.directory.path()
     }
 
-    pub fn key(&self) -> SigningKey {
+    pub(crate) fn key(&self) -> SigningKey {
         SigningKey::load(&self.home.signing_key()).unwrap()
     }
 
     /// Starts servers and engine; builds are supervised by the built program.
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         assert!(self.running.is_none(), "it runs already");
         self.running = Some(Running::start(&self.home, true));
     }
 
     /// As [`TestInstance::start`], but the FTP server answers nobody: buildrequests stay unsent.
-    pub fn start_deaf(&mut self) {
+    pub(crate) fn start_deaf(&mut self) {
         assert!(self.running.is_none(), "it runs already");
         self.running = Some(Running::start(&self.home, false));
     }
 
     /// Ends it in order.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let Some(running) = self.running.take() else {
             return;
         };
@@ -127,7 +127,7 @@ impl TestInstance {
     }
 
     /// Drops everything where it is; what blocks is waited for, so that the next start is alone with the home.
-    pub fn crash(&mut self) {
+    pub(crate) fn crash(&mut self) {
         if let Some(running) = self.running.take() {
             drop(running.serving);
             drop(running.instance);
@@ -135,19 +135,19 @@ impl TestInstance {
         }
     }
 
-    pub fn running(&mut self) -> &mut Running {
+    pub(crate) fn running(&mut self) -> &mut Running {
         self.running.as_mut().expect("it is started")
     }
 
     /// Sends files as one FTP session would leave them, .changes last.
-    pub fn send(&mut self, files: &[(String, Vec<u8>)]) {
+    pub(crate) fn send(&mut self, files: &[(String, Vec<u8>)]) {
         self.leave(files);
         let staging = self.staged();
         self.running().instance.incoming.closed(staging);
     }
 
     /// Files that have arrived in a connection that is still open.
-    pub fn leave(&mut self, files: &[(String, Vec<u8>)]) {
+    pub(crate) fn leave(&mut self, files: &[(String, Vec<u8>)]) {
         let incoming = Arc::clone(&self.running().instance.incoming);
         let staging = incoming.staging().unwrap();
         for (name, content) in files {
@@ -165,12 +165,12 @@ impl TestInstance {
     }
 
     /// Waits until an event of this type is told of the source.
-    pub fn wait_for(&mut self, kind: EventType, source: &str) -> Event {
+    pub(crate) fn wait_for(&mut self, kind: EventType, source: &str) -> Event {
         self.wait_for_more(kind, source, 0)
     }
 
     /// Waits until there are more than `before` such events; the newest.
-    pub fn wait_for_more(&mut self, kind: EventType, source: &str, before: usize) -> Event {
+    pub(crate) fn wait_for_more(&mut self, kind: EventType, source: &str, before: usize) -> Event {
         loop {
             let mut events = self.events(kind, source);
             if events.len() > before {
@@ -187,7 +187,7 @@ impl TestInstance {
     }
 
     /// Events of this type whose files are there.
-    pub fn events(&self, kind: EventType, source: &str) -> Vec<Event> {
+    pub(crate) fn events(&self, kind: EventType, source: &str) -> Vec<Event> {
         let files = self.event_files().into_iter();
         files
             .map(|path| serde_json::from_slice::<Event>(&fs::read(path).unwrap()).unwrap())
@@ -195,7 +195,7 @@ impl TestInstance {
             .collect()
     }
 
-    pub fn event_files(&self) -> Vec<PathBuf> {
+    pub(crate) fn event_files(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
         files_below(&self.home.events(), &mut found);
         found.retain(|path| {
@@ -206,7 +206,7 @@ impl TestInstance {
     }
 
     /// Types of all that was noted about the source, oldest first; what is told twice is here twice.
-    pub fn log(&self, source: &str) -> Vec<EventType> {
+    pub(crate) fn log(&self, source: &str) -> Vec<EventType> {
         let store = Store::open(&self.home.database()).unwrap();
         let mut logged = store
             .read::<_, store::Error>(|tx| event_log::recent(tx, 1000))
@@ -220,7 +220,7 @@ impl TestInstance {
     }
 
     /// Text of a published index of the repository `test`; empty if it isn't there.
-    pub fn published(&self, path: &str) -> String {
+    pub(crate) fn published(&self, path: &str) -> String {
         let repository = self.home.repositories().join("test/dists");
         fs::read_to_string(repository.join(path)).unwrap_or_default()
     }

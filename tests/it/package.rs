@@ -10,22 +10,22 @@ pub type Files = Vec<(String, Vec<u8>)>;
 
 /// An upload before it is signed.
 #[derive(Clone)]
-pub struct Upload {
+pub(crate) struct Upload {
     /// Name of the .changes.
-    pub name: String,
-    pub changes: String,
+    pub(crate) name: String,
+    pub(crate) changes: String,
     /// All files but the .changes.
-    pub files: Files,
+    pub(crate) files: Files,
 }
 
 impl Upload {
     /// A native source package that builds for any architecture.
-    pub fn new(source: &str, version: &str, distribution: &str) -> Upload {
+    pub(crate) fn new(source: &str, version: &str, distribution: &str) -> Upload {
         Upload::with_dsc(source, version, distribution, |dsc| dsc)
     }
 
     /// As [`Upload::new`], with another .dsc, whose sums are right.
-    pub fn with_dsc(
+    pub(crate) fn with_dsc(
         source: &str,
         version: &str,
         distribution: &str,
@@ -45,7 +45,7 @@ impl Upload {
         )
     }
 
-    pub fn of(source: &str, version: &str, distribution: &str, files: Files) -> Upload {
+    pub(crate) fn of(source: &str, version: &str, distribution: &str, files: Files) -> Upload {
         let changes = format!(
             "Format: 1.8\nDate: Sun, 22 Nov 2026 05:45:00 +0000\nSource: {source}\nBinary: {source}\n\
              Architecture: source\nVersion: {version}\nDistribution: {distribution}\nUrgency: medium\n\
@@ -60,16 +60,16 @@ impl Upload {
         }
     }
 
-    pub fn unsigned(&self) -> Files {
+    pub(crate) fn unsigned(&self) -> Files {
         self.with_changes(self.changes.clone())
     }
 
-    pub fn signed(&self, key: &SigningKey) -> Files {
+    pub(crate) fn signed(&self, key: &SigningKey) -> Files {
         self.with_changes(key.clearsign(&self.changes).unwrap())
     }
 
     /// All files, the given .changes last.
-    pub fn with_changes(&self, changes: String) -> Files {
+    pub(crate) fn with_changes(&self, changes: String) -> Files {
         let mut files = self.files.clone();
         files.push((self.name.clone(), changes.into_bytes()));
         files
@@ -86,7 +86,7 @@ fn dsc(source: &str, version: &str, tar: &(String, Vec<u8>)) -> String {
 }
 
 /// Files, Checksums-Sha1 and Checksums-Sha256; `between` stands between size and name in Files.
-pub fn lists(files: &[(String, Vec<u8>)], between: &str) -> String {
+pub(crate) fn lists(files: &[(String, Vec<u8>)], between: &str) -> String {
     let (mut md5, mut sha1, mut sha256) = (String::new(), String::new(), String::new());
     for (name, content) in files {
         let sums = Checksums::of(&mut content.as_slice()).unwrap();
@@ -99,7 +99,13 @@ pub fn lists(files: &[(String, Vec<u8>)], between: &str) -> String {
 }
 
 /// A binary package, made by dpkg-deb.
-pub fn deb(scratch: &Path, name: &str, version: &str, architecture: &str, source: &str) -> Vec<u8> {
+pub(crate) fn deb(
+    scratch: &Path,
+    name: &str,
+    version: &str,
+    architecture: &str,
+    source: &str,
+) -> Vec<u8> {
     let tree = scratch.join(format!("{name}-tree"));
     let _ = fs::remove_dir_all(&tree);
     fs::create_dir_all(tree.join("DEBIAN")).unwrap();

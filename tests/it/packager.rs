@@ -7,13 +7,13 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 /// Somebody with an OpenPGP key.
-pub struct Packager {
+pub(crate) struct Packager {
     home: TempDir,
-    pub fingerprint: String,
+    pub(crate) fingerprint: String,
 }
 
 /// Runs to the end; shows all output when it fails.
-pub fn run(command: &mut Command) -> Output {
+pub(crate) fn run(command: &mut Command) -> Output {
     let output = command
         .output()
         .unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -28,7 +28,7 @@ pub fn run(command: &mut Command) -> Output {
 }
 
 impl Packager {
-    pub fn new(name: &str) -> Packager {
+    pub(crate) fn new(name: &str) -> Packager {
         // The agent's socket path must stay short: /tmp, not TMPDIR.
         let home = tempfile::Builder::new()
             .prefix("gpg")
@@ -61,7 +61,7 @@ impl Packager {
     }
 
     /// A program that finds the packager's keys.
-    pub fn command(&self, program: &str) -> Command {
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.env("GNUPGHOME", self.home.path());
         command
@@ -73,17 +73,17 @@ impl Packager {
         command
     }
 
-    pub fn public_key(&self) -> String {
+    pub(crate) fn public_key(&self) -> String {
         String::from_utf8(run(self.gpg().args(["--armor", "--export"])).stdout).unwrap()
     }
 
     /// Gives an unpacked source package a new top entry and builds the signed source; returns its .changes.
-    pub fn build_source(&self, tree: &Path, version: &str, distribution: &str) -> PathBuf {
+    pub(crate) fn build_source(&self, tree: &Path, version: &str, distribution: &str) -> PathBuf {
         self.build_source_with(tree, version, distribution, "-sa")
     }
 
     /// As [`Packager::build_source`]; `orig` tells dpkg-genchanges whether upstream's tar is in the .changes.
-    pub fn build_source_with(
+    pub(crate) fn build_source_with(
         &self,
         tree: &Path,
         version: &str,
@@ -115,7 +115,7 @@ impl Packager {
     }
 
     /// A Debian source of the host's own archive, as `VERSION~SUFFIX`, ready for upload; returns its .changes.
-    pub fn reversioned(
+    pub(crate) fn reversioned(
         &self,
         package: &str,
         suffix: &str,
@@ -142,7 +142,7 @@ impl Drop for Packager {
 
 /// A program of apt with a configuration of its own below `state`, that knows the given sources.list only and checks dates,
 /// whatever the host's apt.conf says.
-pub fn private_apt(program: &str, state: &Path, sources_list: &str) -> Command {
+pub(crate) fn private_apt(program: &str, state: &Path, sources_list: &str) -> Command {
     fs::create_dir_all(state.join("lists/partial")).unwrap();
     fs::create_dir_all(state.join("cache/archives/partial")).unwrap();
     fs::create_dir_all(state.join("etc/sources.list.d")).unwrap();
@@ -189,7 +189,7 @@ pub fn private_apt(program: &str, state: &Path, sources_list: &str) -> Command {
 }
 
 /// Codename and main archive of this host, from its own apt configuration.
-pub fn host_archive() -> (String, String) {
+pub(crate) fn host_archive() -> (String, String) {
     let release = fs::read_to_string("/etc/os-release").unwrap();
     let codename = release
         .lines()
@@ -211,7 +211,7 @@ pub fn host_archive() -> (String, String) {
 }
 
 /// Downloads a source package from the host's archive; returns its .dsc and its version.
-pub fn debian_source(package: &str, directory: &Path) -> (PathBuf, String) {
+pub(crate) fn debian_source(package: &str, directory: &Path) -> (PathBuf, String) {
     let (codename, uri) = host_archive();
     let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
     let sources =

@@ -258,7 +258,7 @@ fn packages_are_installed_by_apt_in_a_clean_chroot_and_run() {
         )
         .text("/etc/apt/preferences.d/proof", pin)
         .text(Trial::KEY, buildd.api("pub_key"));
-    session.unpack(tree).unwrap();
+    session.unpack(&tree).unwrap();
     session
         .succeed(&apt::get(&["update", "--error-on=any"]))
         .unwrap();

@@ -2,7 +2,7 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use mini_buildd::home::Home;
@@ -50,20 +50,28 @@ impl Drop for SmallDisk {
     }
 }
 
-/// An instance whose chroots and sessions are elsewhere, as they don't fit.
-fn instance(disk: &Path, elsewhere: &Path) -> Buildd {
-    let home = Home::new(disk);
-    Base::get().lend(&home);
-    for (place, name) in [(home.sessions(), "sessions"), (home.trash(), "trash")] {
-        let directory = elsewhere.join(name);
-        fs::create_dir(&directory).unwrap();
-        symlink(directory, place).unwrap();
+/// An instance that is moved to a small disk; chroots and sessions stay elsewhere, as they don't fit.
+fn instance(disk: &SmallDisk) -> Buildd {
+    let mut buildd = Buildd::made(Base::get().home("full-disk-made"));
+    let home = Home::new(&disk.0);
+    run(Command::new("cp")
+        .arg("--archive")
+        .arg(buildd.home.root().join("."))
+        .arg(&disk.0));
+    for (place, elsewhere) in [
+        (home.sessions(), buildd.home.sessions()),
+        (home.trash(), buildd.home.trash()),
+    ] {
+        fs::remove_dir(&place).unwrap();
+        symlink(elsewhere, place).unwrap();
     }
-    Buildd::started_in(home)
+    buildd.home = home;
+    buildd.start();
+    buildd
 }
 
 #[test]
-fn full_disk_refuses_uploads_and_fails_builds_and_loses_nothing() {
+fn full_disk_refuses_uploads_and_loses_nothing() {
     if !rustix::process::geteuid().is_root() {
         eprintln!("skipped: only root can mount a small file system");
         return;
@@ -71,7 +79,7 @@ fn full_disk_refuses_uploads_and_fails_builds_and_loses_nothing() {
     let base = Base::get();
     let work = base.directory("full-disk-work");
     let disk = SmallDisk::mount(base.directory("full-disk"));
-    let mut buildd = instance(&disk.0, &work);
+    let mut buildd = instance(&disk);
     let sources = ["mbd-before", "mbd-refused", "mbd-unbuilt", "mbd-after"];
     let uploads = sources.map(|name| {
         let source = SmallSource {
@@ -94,10 +102,15 @@ fn full_disk_refuses_uploads_and_fails_builds_and_loses_nothing() {
     assert!(buildd.api("status").contains("\"identity\": \"proof\""));
     assert_eq!(buildd.events(sources[1]), []);
 
-    for left in [3 * MEBIBYTE / 2, 5 * MEBIBYTE / 2] {
-        disk.fill(left);
-    }
+    // Enough to take it, too little to build it.
+    disk.fill(5 * MEBIBYTE / 2);
+    buildd.curl(&uploads[2]);
+    buildd.wait("the log names the fault", |buildd| {
+        buildd.daemon_log().contains("No space left").then_some(())
+    });
     disk.free();
+    let end = buildd.end_of(sources[2]);
+    eprintln!("{end:#?}");
     for number in [1, 3] {
         buildd.curl(&uploads[number]);
         buildd.ended(sources[number], EventType::Installed);
