@@ -1,9 +1,9 @@
 //! mini-buildd: build daemon and apt repository for Debian packagers.
 //!
 //! Six layers, in reading order; a module uses lower layers only (`tests/layers.rs` holds this):
-//! 0 formats ([`deb`], [`endpoint`]), 1 model ([`model`]), 2 outside ([`home`], [`command`], [`store`], [`archive`],
-//! [`pgp`], [`upload`], [`fetch`]), 3 engine ([`chroots`], [`remotes`], [`events`], [`build`], [`incoming`],
-//! [`packager`], [`builder`], [`instance`]), 4 calls ([`api`]), 5 front ends ([`http`], [`ftp`], [`cli`]).
+//! 0 formats ([`deb`], [`endpoint`], [`cause`]), 1 model ([`model`]), 2 outside ([`home`], [`command`], [`store`], [`pgp`],
+//! [`upload`], [`fetch`], [`archive`], [`message`]), 3 engine ([`chroots`], [`remotes`], [`events`], [`build`], [`incoming`],
+//! [`packager`], [`builder`], [`setup`], [`instance`]), 4 calls ([`api`]), 5 front ends ([`http`], [`ftp`], [`cli`]).
 pub mod cause;
 pub mod deb;
 pub mod endpoint;
@@ -14,6 +14,7 @@ pub mod archive;
 pub mod command;
 pub mod fetch;
 pub mod home;
+pub mod message;
 pub mod pgp;
 pub mod store;
 pub mod upload;
@@ -24,7 +25,6 @@ pub mod chroots;
 pub mod events;
 pub mod incoming;
 pub mod instance;
-pub mod message;
 pub mod packager;
 pub mod remotes;
 pub mod setup;

@@ -42,13 +42,13 @@ pub(super) fn layer(
     upgraded: &Upgraded,
 ) -> Result<Option<LayerKey>, Stop> {
     build.section("Install package build dependencies")?;
-    let sources = read_sources(build)?;
+    let (sources, releases) = sources_with_packages(build)?;
     let question = question(dsc, &build.assignment.request);
     let arguments = arguments(kind, &build.assignment.request);
     build
         .log
         .say(&format!("{question}apt-get {}\n", arguments.join(" ")))?;
-    let asked = asked(build, &sources, &question, &arguments, upgraded)?;
+    let asked = asked(build, &sources, &releases, &question, &arguments, upgraded)?;
     if let Some(answer) = build.memo.get(RESOLVED, &asked) {
         let layer = Some(LayerKey(answer)).filter(|key| !key.0.is_empty());
         if layer.as_ref().is_none_or(|key| has(build, key)) {
@@ -62,18 +62,30 @@ pub(super) fn layer(
     Ok(layer)
 }
 
+/// The request's sources, and the Release files of the packager's own; those of them that hold no package are left out.
+fn sources_with_packages(build: &Build) -> Result<(Sources, Vec<String>), Stop> {
+    let Sources { foreign, own } = read_sources(build)?;
+    let urls: Vec<String> = own.iter().map(sources::release_url).collect();
+    let architecture = &build.assignment.request.architecture;
+    let (own, releases) = own
+        .into_iter()
+        .zip(fetch_all(&urls)?)
+        .filter(|(source, release)| !sources::is_empty(source, release, architecture))
+        .unzip();
+    Ok((Sources { foreign, own }, releases))
+}
+
 /// Digest of everything that apt's answer depends on.
 fn asked(
     build: &Build,
     sources: &Sources,
+    releases: &[String],
     question: &str,
     arguments: &[String],
     upgraded: &Upgraded,
 ) -> Result<String, Stop> {
-    let urls: Vec<String> = sources.own.iter().map(sources::release_url).collect();
-    let releases = fetch_all(&urls)?;
     let architecture = &build.assignment.request.architecture;
-    let own = sources.own.iter().zip(&releases);
+    let own = sources.own.iter().zip(releases);
     let mut parts = vec![
         upgraded.key.0.clone(),
         question.to_owned(),

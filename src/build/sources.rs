@@ -68,6 +68,30 @@ pub(super) fn release_file(source: &Source) -> String {
 ///
 /// The text is unverified: it says only which layer is looked for. Layers are made by apt, which verifies.
 pub(super) fn index_digest(source: &Source, release: &str, architecture: &Architecture) -> String {
+    let mut indices = indices(source, release, architecture);
+    indices.sort_unstable();
+    if indices.is_empty() {
+        return digest(&[release]);
+    }
+    let lines: Vec<String> = indices.iter().map(|index| index.concat()).collect();
+    digest(&lines)
+}
+
+/// Tells whether a source has indices, but no package in any of them.
+pub(super) fn is_empty(source: &Source, release: &str, architecture: &Architecture) -> bool {
+    let indices = indices(source, release, architecture);
+    let mut plain = indices
+        .iter()
+        .filter(|[_, _, path]| path.ends_with("Packages"));
+    plain.clone().count() > 0 && plain.all(|[_, size, _]| *size == "0")
+}
+
+/// Lines `DIGEST SIZE PATH` of the field SHA256 that are about Packages files, compressed or not, that apt would read.
+fn indices<'a>(
+    source: &Source,
+    release: &'a str,
+    architecture: &Architecture,
+) -> Vec<[&'a str; 3]> {
     let wanted: Vec<String> = source
         .components
         .iter()
@@ -76,27 +100,17 @@ pub(super) fn index_digest(source: &Source, release: &str, architecture: &Archit
                 .map(|architecture| format!("{component}/binary-{architecture}/Packages"))
         })
         .collect();
-    let mut lines: Vec<&str> = release
-        .lines()
-        .filter(|line| is_sha256_of(line, &wanted))
-        .collect();
-    lines.sort_unstable();
-    if lines.is_empty() {
-        return digest(&[release]);
-    }
-    digest(&lines)
-}
-
-/// Recognises ` DIGEST SIZE PATH` in the field SHA256, of a Packages file in `wanted`, compressed or not.
-fn is_sha256_of(line: &str, wanted: &[String]) -> bool {
-    let mut words = line.split_whitespace();
-    let (Some(digest), Some(_size), Some(path)) = (words.next(), words.next(), words.next()) else {
-        return false;
+    let is_wanted = |path: &str| {
+        let plain = path.rsplit_once("Packages");
+        plain.is_some_and(|(directory, _)| wanted.contains(&format!("{directory}Packages")))
     };
-    let plain = path
-        .rsplit_once("Packages")
-        .map(|(directory, _)| format!("{directory}Packages"));
-    digest.len() == 64 && plain.is_some_and(|plain| wanted.contains(&plain))
+    let lines = release.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        Some([words.next()?, words.next()?, words.next()?])
+    });
+    lines
+        .filter(|[digest, _, path]| digest.len() == 64 && is_wanted(path))
+        .collect()
 }
 
 /// Digest over parts, each with its length, so that none can run into the next.
@@ -177,6 +191,16 @@ mod tests {
             digest_of(&release("today", "2")),
             digest_of(&release("today", "2").replace(&"3".repeat(64), &"4".repeat(64)))
         );
+    }
+
+    #[test]
+    fn a_repository_without_packages_is_empty() {
+        let source = &sources().foreign[0];
+        let architecture = "amd64".parse().unwrap();
+        let full = release("today", "2");
+        assert!(!is_empty(source, &full, &architecture));
+        assert!(is_empty(source, &full.replace(" 7 ", " 0 "), &architecture));
+        assert!(!is_empty(source, "Date: today\n", &architecture));
     }
 
     #[test]

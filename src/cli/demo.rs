@@ -42,6 +42,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 ///
 /// Makes an instance of its own with a chroot of this machine's release, which are kept for the next time.
 #[derive(Args, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 pub(super) struct Options {
     /// Directory of the demo's instance [default: mini-buildd-demo in $XDG_DATA_HOME or ~/.local/share].
     #[arg(short = 'H', long, value_name = "DIR")]
@@ -285,7 +289,8 @@ fn tell(
 }
 
 fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("    {line}\n")).collect()
+    let lines = text.lines().map(|line| format!("    {line}\n"));
+    lines.collect::<Vec<_>>().concat()
 }
 
 /// The daemon of the demo, a process of its own.

@@ -21,10 +21,8 @@ pub(super) enum Error {
 }
 
 fn list(problems: &[String]) -> String {
-    problems
-        .iter()
-        .map(|problem| format!("\n  * {problem}"))
-        .collect()
+    let lines = problems.iter().map(|problem| format!("\n  * {problem}"));
+    lines.collect::<Vec<_>>().concat()
 }
 
 /// Examines the host; as root it installs missing packages, after asking unless `yes`.

@@ -27,7 +27,7 @@ impl Progress {
     /// Begins a phase; `name` is its key in [`Progress::seconds`].
     pub(crate) fn begin(&mut self, name: &str, title: &str) {
         self.began = Instant::now();
-        self.title = title.to_owned();
+        title.clone_into(&mut self.title);
         self.seconds.push((name.to_owned(), 0.0));
         if self.terminal {
             let style = ProgressStyle::with_template(

@@ -89,7 +89,7 @@ impl Door {
         match self.admit(staging, message) {
             Ok(()) => Ok(()),
             Err(Stop::Refused(fault)) => self.refuse(staging, message, &fault),
-            Err(Stop::Failed(error)) => Err(error),
+            Err(Stop::Failed(error)) => Err(*error),
         }
     }
 
@@ -235,12 +235,12 @@ impl Door {
                 return Ok(());
             }
             Err(Fault::WrongBuilder {
-                key: key.clone(),
+                key: Box::new(key.clone()),
                 builder: builder.into(),
                 fingerprint: verified.fingerprint.clone(),
             })
         };
-        let awaits = |tx: &Transaction<'_>| awaiting(tx, &result, &digest, &signed_by);
+        let awaits = |tx: &Transaction<'_>| awaiting(tx, &result, &digest, signed_by);
         if self.store.read(awaits)?.is_some() {
             link(staging, message, &changes, &self.home.event_directory(&key))?;
         }

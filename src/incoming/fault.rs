@@ -52,7 +52,7 @@ pub enum Fault {
         "GnuPG authorization failed: {key} was asked of {builder}, but key {fingerprint} signed the result"
     )]
     WrongBuilder {
-        key: BuildKey,
+        key: Box<BuildKey>,
         builder: String,
         fingerprint: String,
     },
@@ -63,22 +63,22 @@ pub enum Fault {
 /// Why a message is not taken now: its own fault, or ours.
 #[derive(Debug)]
 pub enum Stop {
-    Refused(Fault),
-    Failed(super::Error),
+    Refused(Box<Fault>),
+    Failed(Box<super::Error>),
 }
 
 impl From<Fault> for Stop {
     fn from(fault: Fault) -> Stop {
-        Stop::Refused(fault)
+        Stop::Refused(Box::new(fault))
     }
 }
 impl From<super::Error> for Stop {
     fn from(error: super::Error) -> Stop {
-        Stop::Failed(error)
+        Stop::Failed(Box::new(error))
     }
 }
 impl From<crate::store::Error> for Stop {
     fn from(error: crate::store::Error) -> Stop {
-        Stop::Failed(error.into())
+        Stop::Failed(Box::new(error.into()))
     }
 }

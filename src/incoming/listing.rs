@@ -1,6 +1,7 @@
 //! Every file that a .changes or .dsc lists must be there, with its size and every checksum.
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::str::FromStr;
 
 use super::Error;
@@ -93,8 +94,9 @@ fn dsc_fault(dsc: &FileName, fault: String) -> Fault {
     }
 }
 
-pub fn is_dsc(name: &FileName) -> bool {
-    name.as_str().ends_with(".dsc")
+fn is_dsc(name: &FileName) -> bool {
+    let extension = Path::new(name.as_str()).extension();
+    extension.is_some_and(|extension| extension == "dsc")
 }
 
 fn joined(names: &[&FileName]) -> String {

@@ -1,4 +1,5 @@
 //! Refused messages, kept for a while under names of our own and never served.
+use std::fmt::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -32,7 +33,7 @@ pub fn keep(
     for (number, name) in files.iter().take(MOST_FILES).enumerate() {
         let number = number + 1;
         pass_missing(staging.link(name, &directory, &number.to_string()))?;
-        text.push_str(&format!("{number}: {name}\n"));
+        let _ = writeln!(text, "{number}: {name}");
     }
     home::replace(&path.join("reason"), text.as_bytes())
 }

@@ -22,9 +22,8 @@ const CHANGES_LIMIT: u64 = 4 << 20;
 
 /// Finishes a packaging whose results are all in; `None`: they are not.
 pub(super) fn finish(parts: &Parts, packaging: Packaging) -> Result<Option<Packaging>, Error> {
-    let outcome = match packaging.outcome() {
-        None => return Ok(None),
-        Some(outcome) => outcome,
+    let Some(outcome) = packaging.outcome() else {
+        return Ok(None);
     };
     let finished = match outcome {
         Outcome::Fail(reason) => fail(parts, packaging, &reason)?,

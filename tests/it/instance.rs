@@ -177,12 +177,11 @@ impl TestInstance {
                 events.sort_by_key(|event| event.timestamp);
                 return events.pop().expect("there is one at least");
             }
-            if !self.running().wait() {
-                panic!(
-                    "no {kind} of {source}; there are: {:#?}",
-                    self.event_files()
-                );
-            }
+            assert!(
+                self.running().wait(),
+                "no {kind} of {source}; there are: {:#?}",
+                self.event_files()
+            );
         }
     }
 

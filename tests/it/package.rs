@@ -1,4 +1,5 @@
 //! Small source packages and builds of them, as files in memory.
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -6,7 +7,7 @@ use std::process::Command;
 use mini_buildd::deb::Checksums;
 use mini_buildd::pgp::SigningKey;
 
-pub type Files = Vec<(String, Vec<u8>)>;
+pub(crate) type Files = Vec<(String, Vec<u8>)>;
 
 /// An upload before it is signed.
 #[derive(Clone)]
@@ -91,9 +92,9 @@ pub(crate) fn lists(files: &[(String, Vec<u8>)], between: &str) -> String {
     for (name, content) in files {
         let sums = Checksums::of(&mut content.as_slice()).unwrap();
         let size = sums.size;
-        md5 += &format!(" {} {size} {between}{name}\n", sums.md5);
-        sha1 += &format!(" {} {size} {name}\n", sums.sha1);
-        sha256 += &format!(" {} {size} {name}\n", sums.sha256);
+        writeln!(md5, " {} {size} {between}{name}", sums.md5).unwrap();
+        writeln!(sha1, " {} {size} {name}", sums.sha1).unwrap();
+        writeln!(sha256, " {} {size} {name}", sums.sha256).unwrap();
     }
     format!("Checksums-Sha1:\n{sha1}Checksums-Sha256:\n{sha256}Files:\n{md5}")
 }

@@ -12,7 +12,7 @@ const DIST: &str = "trixie-test-unstable";
 const VERSION: &str = "1.0~test13+1";
 
 /// An instance that has asked itself for hello, and hears nothing of it but what the test sends.
-pub fn asked() -> (TestInstance, Buildrequest) {
+pub(crate) fn asked() -> (TestInstance, Buildrequest) {
     let mut instance = TestInstance::new(&facts(), |_| {});
     instance.start_deaf();
     let files = Upload::new("hello", VERSION, DIST).signed(&instance.uploader);
@@ -32,7 +32,7 @@ fn request(instance: &TestInstance, event: &Event) -> Buildrequest {
 }
 
 /// What a builder sends that built `packages`; `change` changes the fields.
-pub fn message(
+pub(crate) fn message(
     request: &Buildrequest,
     packages: &Files,
     key: &SigningKey,
@@ -91,7 +91,7 @@ fn tar_of(files: &Files) -> Vec<u8> {
     builder.into_inner().unwrap()
 }
 
-pub fn hello(instance: &TestInstance, architecture: &str) -> Files {
+pub(crate) fn hello(instance: &TestInstance, architecture: &str) -> Files {
     let name = format!("hello_{VERSION}_{architecture}.deb");
     let deb = deb(instance.scratch(), "hello", VERSION, architecture, "hello");
     vec![(name, deb)]

@@ -167,7 +167,8 @@ impl Tree<'_> {
             files
                 .iter()
                 .map(|(name, sums)| format!(" {} {name}\n", of(sums)))
-                .collect()
+                .collect::<Vec<_>>()
+                .concat()
         };
         format!(
             "Format: 1.8\nDate: {}\nSource: {SOURCE}\nArchitecture: source\nVersion: {}\nDistribution: {}\n\
