@@ -1,25 +1,17 @@
-//! Builds by a real supervisor, in a real chroot that is bootstrapped once (kept in $MBD_TEST_HOME if set).
+//! Builds by a real supervisor, in the real chroot.
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::{Arc, OnceLock};
 
 use mini_buildd::build::supervisor::{self, State};
 use mini_buildd::build::{Assignment, BuildStatus, Verdict};
-use mini_buildd::chroots::{Chroots, Trial};
-use mini_buildd::deb::{Architecture, Codename};
-use mini_buildd::home::Home;
+use mini_buildd::chroots::Trial;
+use mini_buildd::deb::Architecture;
+use mini_buildd::model::Buildrequest;
 use mini_buildd::model::build_check::Mode;
-use mini_buildd::model::chroot::Backend;
-use mini_buildd::model::source::AptKey;
-use mini_buildd::model::{Buildrequest, Chroot, Source};
-use sandbox::{IdMap, Launcher};
 
-/// The program under test; another copy where the built one can't be read by the user of the test.
-fn program() -> PathBuf {
-    std::env::var_os("MBD_TEST_PROGRAM")
-        .map_or_else(|| env!("CARGO_BIN_EXE_mini-buildd").into(), PathBuf::from)
-}
+use crate::base::Base;
+use crate::program::program;
 
 fn output(command: &mut Command) -> String {
     let output = command.output().unwrap();
@@ -32,93 +24,10 @@ fn output(command: &mut Command) -> String {
 }
 
 fn architecture() -> Architecture {
-    output(Command::new("dpkg").arg("--print-architecture"))
-        .trim()
-        .parse()
-        .unwrap()
+    Base::get().chroot.architecture.clone()
 }
 
-/// The host's own release, from the archive that its apt uses.
-fn host_source() -> Source {
-    let release = fs::read_to_string("/etc/os-release").unwrap();
-    let codename: Codename = release
-        .lines()
-        .find_map(|line| line.strip_prefix("VERSION_CODENAME="))
-        .unwrap()
-        .parse()
-        .unwrap();
-    let targets = output(Command::new("apt-get").args([
-        "indextargets",
-        "--format",
-        "$(ORIGIN) $(CODENAME) $(REPO_URI)",
-        "Identifier: Packages",
-    ]));
-    let wanted = format!("Debian {codename} ");
-    let archive = targets
-        .lines()
-        .find_map(|line| line.strip_prefix(&wanted))
-        .unwrap();
-    Source {
-        origin: "Debian".to_owned(),
-        suite: codename.to_string(),
-        codename,
-        archives: vec![archive.to_owned()],
-        components: vec!["main".parse().unwrap()],
-        architectures: vec![architecture()],
-        apt_keys: vec![AptKey::KeyringFile(
-            "/usr/share/keyrings/debian-archive-keyring.gpg".into(),
-        )],
-        check_valid_until: true,
-        codeversion: "13".to_owned(),
-    }
-}
-
-/// A chroot of the host's release, shared by all tests of a run.
-struct Fixture {
-    chroots: Chroots,
-    chroot: Chroot,
-    source: Source,
-    _temporary: tempfile::TempDir,
-}
-
-impl Fixture {
-    fn get() -> &'static Fixture {
-        static FIXTURE: OnceLock<Fixture> = OnceLock::new();
-        FIXTURE.get_or_init(Fixture::make)
-    }
-
-    fn make() -> Fixture {
-        let temporary = tempfile::tempdir().unwrap();
-        let root = std::env::var_os("MBD_TEST_HOME")
-            .map_or_else(|| temporary.path().join("home"), PathBuf::from);
-        let home = Home::new(root);
-        home.create().unwrap();
-        let launcher = Launcher {
-            helper: program(),
-            ids: IdMap::of_caller().unwrap(),
-        };
-        let source = host_source();
-        let chroot = Chroot {
-            codename: source.codename.clone(),
-            architecture: architecture(),
-            source: "Debian".to_owned(),
-            backend: Backend::Dir,
-            debootstrap_extra_options: Vec::new(),
-        };
-        let chroots = Chroots::new(home, Arc::new(launcher));
-        if !chroots.exists(&chroot) {
-            chroots
-                .bootstrap(&chroot, &source, &[], &mut |line| eprintln!("{line}"))
-                .unwrap();
-        }
-        Fixture {
-            chroots,
-            chroot,
-            source,
-            _temporary: temporary,
-        }
-    }
-
+impl Base {
     fn sources_list(&self) -> String {
         format!(
             "deb [] {} {} main\n",
@@ -280,7 +189,7 @@ fn package_is_built_as_an_ordinary_user_without_network() {
         build: "test $$(id -u) != 0 && test $$(grep -c : /proc/net/dev) = 1 && test ! -w /",
         ..Package::default()
     };
-    let built = Fixture::get().build(&package);
+    let built = Base::get().build(&package);
     assert_eq!(
         built.verdict.status,
         BuildStatus::Successful,
@@ -306,9 +215,9 @@ fn package_is_built_as_an_ordinary_user_without_network() {
 
 #[test]
 fn second_build_resolves_and_installs_nothing() {
-    let fixture = Fixture::get();
-    fixture.build(&Package::default());
-    let again = fixture.build(&Package::default());
+    let base = Base::get();
+    base.build(&Package::default());
+    let again = base.build(&Package::default());
     assert!(
         again.log.contains("Resolved and installed before."),
         "{}",
@@ -324,7 +233,7 @@ fn status_is_not_read_from_the_log() {
         build: "echo Status: successful; exit 3",
         ..Package::default()
     };
-    let built = Fixture::get().build(&package);
+    let built = Base::get().build(&package);
     assert_eq!(
         built.verdict.status,
         BuildStatus::Attempted,
@@ -346,7 +255,7 @@ fn missing_build_dependency_gives_the_package_back_with_apts_words() {
         build_depends: "debhelper-compat (= 13), mbd-there-is-no-such-package",
         ..Package::default()
     };
-    let built = Fixture::get().build(&package);
+    let built = Base::get().build(&package);
     assert_eq!(
         built.verdict.status,
         BuildStatus::GivenBack,
@@ -364,20 +273,20 @@ fn package_for_another_architecture_is_skipped() {
         ..Package::default()
     };
     assert_eq!(
-        Fixture::get().build(&package).verdict.status,
+        Base::get().build(&package).verdict.status,
         BuildStatus::Skipped
     );
 }
 
 /// Starts a build that goes on for ever and waits until it does.
 fn start_endless(directory: &Path) -> std::process::Child {
-    let fixture = Fixture::get();
+    let base = Base::get();
     let package = Package {
         name: "mbd-test-endless",
         build: "echo now-it-hangs; sleep 1000000",
         ..Package::default()
     };
-    let assignment = fixture.assignment(directory, &package);
+    let assignment = base.assignment(directory, &package);
     let child = supervisor::start_program(&program(), &assignment).unwrap();
     let log = directory.join(format!("mbd-test-endless_1.0_{}.buildlog", architecture()));
     let begin = std::time::Instant::now();
@@ -425,7 +334,7 @@ fn killed_supervisor_leaves_no_verdict_and_can_start_again() {
 
 #[test]
 fn package_is_installed_and_tried_in_a_throw_away_session() {
-    let fixture = Fixture::get();
+    let base = Base::get();
     let package = "hello".parse().unwrap();
     let trial = Trial {
         sources: "",
@@ -433,9 +342,9 @@ fn package_is_installed_and_tried_in_a_throw_away_session() {
         package: &package,
         command: &["hello"],
     };
-    let said = fixture
+    let said = base
         .chroots
-        .try_package(&fixture.chroot, &trial, &mut |_| {})
+        .try_package(&base.chroot, &trial, &mut |_| {})
         .unwrap();
     assert_eq!(said, "Hello, world!\n");
 }

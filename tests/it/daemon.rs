@@ -1,7 +1,7 @@
 //! The program as a daemon: its own process, a home of its own, free ports on loopback.
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -9,17 +9,10 @@ use mini_buildd::home::Home;
 use mini_buildd::setup::{self, HostFacts, Wishes};
 use tempfile::TempDir;
 
+use crate::program::program;
 use crate::site::{Answer, Connection};
 
 pub(crate) const FQDN: &str = "mbd-peer.localdomain";
-
-/// The program under test; a copy where an ordinary user may not read the built one.
-pub(crate) fn program() -> PathBuf {
-    match std::env::var_os("MINI_BUILDD_PROGRAMS") {
-        Some(programs) => Path::new(&programs).join("mini-buildd"),
-        None => env!("CARGO_BIN_EXE_mini-buildd").into(),
-    }
-}
 
 /// An instance for trixie whose chroot is not made.
 pub(crate) fn new_home() -> TempDir {

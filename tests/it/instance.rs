@@ -21,6 +21,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::program::program;
+
 /// Whoever waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -279,14 +281,6 @@ impl Running {
 
 fn loopback() -> ServerEndpoint {
     "tcp:port=0:interface=127.0.0.1".parse().unwrap()
-}
-
-/// The program under test; another copy where the built one can't be read by the user of the test.
-fn program() -> PathBuf {
-    std::env::var_os("MINI_BUILDD_PROGRAMS").map_or_else(
-        || env!("CARGO_BIN_EXE_mini-buildd").into(),
-        |directory| Path::new(&directory).join("mini-buildd"),
-    )
 }
 
 fn files_below(directory: &Path, found: &mut Vec<PathBuf>) {

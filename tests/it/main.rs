@@ -1,6 +1,8 @@
 //! The one integration test program: one file a user-visible matter.
 mod api;
+mod base;
 mod build;
+mod buildd;
 mod daemon;
 mod ftp;
 mod http;
@@ -8,7 +10,10 @@ mod http_apt;
 mod instance;
 mod package;
 mod packager;
+mod program;
+mod proof;
 mod restarts;
 mod results;
 mod site;
+mod small_source;
 mod uploads;

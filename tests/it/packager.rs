@@ -7,13 +7,13 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 /// Somebody with an OpenPGP key.
-pub struct Packager {
+pub(crate) struct Packager {
     home: TempDir,
-    pub fingerprint: String,
+    pub(crate) fingerprint: String,
 }
 
 /// Runs to the end; shows all output when it fails.
-pub fn run(command: &mut Command) -> Output {
+pub(crate) fn run(command: &mut Command) -> Output {
     let output = command
         .output()
         .unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -28,7 +28,7 @@ pub fn run(command: &mut Command) -> Output {
 }
 
 impl Packager {
-    pub fn new(name: &str) -> Packager {
+    pub(crate) fn new(name: &str) -> Packager {
         // The agent's socket path must stay short: /tmp, not TMPDIR.
         let home = tempfile::Builder::new()
             .prefix("gpg")
@@ -60,37 +60,35 @@ impl Packager {
         packager
     }
 
-    fn gpg(&self) -> Command {
-        let mut command = Command::new("gpg");
-        command
-            .env("GNUPGHOME", self.home.path())
-            .args(["--batch", "--quiet"]);
+    /// A program that finds the packager's keys.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env("GNUPGHOME", self.home.path());
         command
     }
 
-    pub fn public_key(&self) -> String {
+    fn gpg(&self) -> Command {
+        let mut command = self.command("gpg");
+        command.args(["--batch", "--quiet"]);
+        command
+    }
+
+    pub(crate) fn public_key(&self) -> String {
         String::from_utf8(run(self.gpg().args(["--armor", "--export"])).stdout).unwrap()
     }
 
-    /// Signs in the cleartext framework, in place.
-    pub fn clearsign(&self, path: &Path) {
-        let signed = path.with_extension("signed");
-        run(self
-            .gpg()
-            .arg("--output")
-            .arg(&signed)
-            .arg("--clearsign")
-            .arg(path));
-        fs::rename(signed, path).unwrap();
+    /// Gives an unpacked source package a new top entry and builds the signed source; returns its .changes.
+    pub(crate) fn build_source(&self, tree: &Path, version: &str, distribution: &str) -> PathBuf {
+        self.build_source_with(tree, version, distribution, "-sa")
     }
 
-    /// Gives an unpacked source package a new top entry and builds the signed source; returns its .changes.
-    pub fn build_source(
+    /// As [`Packager::build_source`]; `orig` tells dpkg-genchanges whether upstream's tar is in the .changes.
+    pub(crate) fn build_source_with(
         &self,
         tree: &Path,
         version: &str,
         distribution: &str,
-        notes: &[&str],
+        orig: &str,
     ) -> PathBuf {
         let changelog = tree.join("debian/changelog");
         let old = fs::read_to_string(&changelog).unwrap_or_default();
@@ -99,23 +97,16 @@ impl Packager {
             .next()
             .expect("the changelog has an entry")
             .to_owned();
-        let notes: String = notes.iter().map(|note| format!("  * {note}\n")).collect();
         let date = String::from_utf8(run(Command::new("date").arg("-R")).stdout).unwrap();
         let entry = format!(
-            "{source} ({version}) {distribution}; urgency=medium\n\n  * Rebuild.\n{notes}\n \
+            "{source} ({version}) {distribution}; urgency=medium\n\n  * Rebuild.\n\n \
              -- Test Packager <packager@example.org>  {date}\n"
         );
         fs::write(&changelog, entry + &old).unwrap();
-        run(Command::new("dpkg-buildpackage")
-            .args([
-                "-S",
-                "-sa",
-                "-d",
-                "-nc",
-                "-ui",
-                &format!("--sign-key={}", self.fingerprint),
-            ])
-            .env("GNUPGHOME", self.home.path())
+        let key = format!("--sign-key={}", self.fingerprint);
+        run(self
+            .command("dpkg-buildpackage")
+            .args(["-S", orig, "-d", "-nc", "-ui", &key])
             .current_dir(tree));
         let file_version = version.split_once(':').map_or(version, |(_, rest)| rest);
         tree.parent()
@@ -124,7 +115,7 @@ impl Packager {
     }
 
     /// A Debian source of the host's own archive, as `VERSION~SUFFIX`, ready for upload; returns its .changes.
-    pub fn reversioned(
+    pub(crate) fn reversioned(
         &self,
         package: &str,
         suffix: &str,
@@ -138,22 +129,20 @@ impl Packager {
             .arg(&dsc)
             .arg(&tree));
         fs::remove_file(&dsc).unwrap();
-        self.build_source(&tree, &format!("{version}{suffix}"), distribution, &[])
+        self.build_source(&tree, &format!("{version}{suffix}"), distribution)
     }
 }
 
 impl Drop for Packager {
     fn drop(&mut self) {
-        let _ = Command::new("gpgconf")
-            .env("GNUPGHOME", self.home.path())
-            .args(["--kill", "all"])
-            .output();
+        // The agent ends by itself when its home is gone.
+        let _ = self.command("gpgconf").args(["--kill", "all"]).output();
     }
 }
 
-/// apt-get with a configuration of its own below `state`, that knows the given sources.list only and checks dates,
+/// A program of apt with a configuration of its own below `state`, that knows the given sources.list only and checks dates,
 /// whatever the host's apt.conf says.
-pub fn private_apt(state: &Path, sources_list: &str) -> Command {
+pub(crate) fn private_apt(program: &str, state: &Path, sources_list: &str) -> Command {
     fs::create_dir_all(state.join("lists/partial")).unwrap();
     fs::create_dir_all(state.join("cache/archives/partial")).unwrap();
     fs::create_dir_all(state.join("etc/sources.list.d")).unwrap();
@@ -173,7 +162,7 @@ pub fn private_apt(state: &Path, sources_list: &str) -> Command {
     if !status.exists() {
         fs::write(&status, "").unwrap();
     }
-    let mut command = Command::new("apt-get");
+    let mut command = Command::new(program);
     for (name, value) in [
         ("Dir::Etc::sourcelist", "/dev/null".into()),
         (
@@ -200,7 +189,7 @@ pub fn private_apt(state: &Path, sources_list: &str) -> Command {
 }
 
 /// Codename and main archive of this host, from its own apt configuration.
-pub fn host_archive() -> (String, String) {
+pub(crate) fn host_archive() -> (String, String) {
     let release = fs::read_to_string("/etc/os-release").unwrap();
     let codename = release
         .lines()
@@ -222,14 +211,14 @@ pub fn host_archive() -> (String, String) {
 }
 
 /// Downloads a source package from the host's archive; returns its .dsc and its version.
-pub fn debian_source(package: &str, directory: &Path) -> (PathBuf, String) {
+pub(crate) fn debian_source(package: &str, directory: &Path) -> (PathBuf, String) {
     let (codename, uri) = host_archive();
     let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
     let sources =
         format!("deb-src [signed-by={keyring} check-valid-until=no] {uri} {codename} main\n");
     let state = directory.join("apt");
-    run(private_apt(&state, &sources).arg("update"));
-    run(private_apt(&state, &sources)
+    run(private_apt("apt-get", &state, &sources).arg("update"));
+    run(private_apt("apt-get", &state, &sources)
         .args(["source", "--download-only", package])
         .current_dir(directory));
     let dsc = fs::read_dir(directory)

@@ -1,0 +1,98 @@
+//! A small source package of ours, Architecture: all, without build-dependencies: it is built in a second or two.
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::packager::run;
+
+pub(crate) struct SmallSource<'a> {
+    pub(crate) name: &'a str,
+    /// Shell line of the target `build`.
+    pub(crate) build: &'a str,
+    /// Upstream version; without it the source is native.
+    pub(crate) upstream: Option<&'a str>,
+    /// Bytes that don't compress, in source and binary package.
+    pub(crate) ballast: usize,
+}
+
+impl Default for SmallSource<'_> {
+    fn default() -> Self {
+        SmallSource {
+            name: "mbd-small",
+            build: "true",
+            upstream: None,
+            ballast: 0,
+        }
+    }
+}
+
+impl SmallSource<'_> {
+    /// Writes the tree, and beside it what upstream released.
+    pub(crate) fn write(&self, directory: &Path) -> PathBuf {
+        let SmallSource { name, build, .. } = self;
+        let tree = directory.join(name);
+        fs::create_dir_all(tree.join("debian/source")).unwrap();
+        let write = |file: &str, text: String| fs::write(tree.join(file), text).unwrap();
+        write("program", format!("#!/bin/sh\necho {name} works\n"));
+        if self.ballast > 0 {
+            run(Command::new("dd")
+                .args([
+                    "if=/dev/urandom",
+                    "of=ballast",
+                    "iflag=fullblock",
+                    "count=1",
+                ])
+                .arg(format!("bs={}", self.ballast))
+                .current_dir(&tree));
+        }
+        if let Some(version) = self.upstream {
+            run(Command::new("tar")
+                .args(["--create", "--xz", "--exclude=debian", "--file"])
+                .arg(directory.join(format!("{name}_{version}.orig.tar.xz")))
+                .arg(name)
+                .current_dir(directory));
+        }
+        let format = if self.upstream.is_some() {
+            "quilt"
+        } else {
+            "native"
+        };
+        write("debian/source/format", format!("3.0 ({format})\n"));
+        let first = self
+            .upstream
+            .map_or("0".to_owned(), |version| format!("{version}-0"));
+        write(
+            "debian/changelog",
+            format!(
+                "{name} ({first}) unstable; urgency=medium\n\n  * Begin.\n\n \
+                 -- Test Packager <packager@example.org>  Sun, 22 Nov 2026 05:46:20 +0000\n"
+            ),
+        );
+        write(
+            "debian/control",
+            format!(
+                "Source: {name}\nSection: misc\nPriority: optional\n\
+                 Maintainer: Test Packager <packager@example.org>\n\
+                 Standards-Version: 4.6.2\nRules-Requires-Root: no\n\n\
+                 Package: {name}\nArchitecture: all\nDescription: test\n A test.\n"
+            ),
+        );
+        write(
+            "debian/rules",
+            format!(
+                "#!/usr/bin/make -f\nclean:\n\trm -rf debian/tmp debian/files\n\
+                 build build-arch build-indep:\n\t{build}\n\
+                 binary-arch:\nbinary binary-indep: build\n\
+                 \tinstall -D program debian/tmp/usr/bin/{name}\n\
+                 \ttest ! -e ballast || install -D -m 644 ballast debian/tmp/usr/share/{name}/ballast\n\
+                 \tmkdir -p debian/tmp/DEBIAN\n\tdpkg-gencontrol\n\
+                 \tdpkg-deb --root-owner-group --build debian/tmp ..\n\
+                 .PHONY: clean build build-arch build-indep binary binary-arch binary-indep\n"
+            ),
+        );
+        run(Command::new("chmod")
+            .arg("755")
+            .arg(tree.join("debian/rules")));
+        tree
+    }
+}
