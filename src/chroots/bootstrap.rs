@@ -192,3 +192,36 @@ pub fn prepare() -> sandbox::Process {
     let line = ["/bin/sh", "-c", PREPARE, "sh", process::BUILD_USER, &id];
     process::of_root(&line, Network::None)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::source::tests::source;
+
+    #[test]
+    fn the_base_is_upgraded_from_all_its_sources() {
+        let mut base = source("Debian", "trixie");
+        base.components.truncate(2);
+        let mut security = source("Debian", "trixie-security");
+        security.components.truncate(2);
+        assert_eq!(
+            sources_list([&base, &security].into_iter()).unwrap(),
+            "deb [check-valid-until=yes] http://buildd.test:9999/debian/ trixie main non-free-firmware\n\
+             deb [check-valid-until=yes] http://buildd.test:9999/debian/ trixie-security main non-free-firmware\n"
+        );
+        assert_eq!(
+            preferences(&[(security, 500)]),
+            "Package: *\nPin: release o=Debian, n=trixie-security\nPin-Priority: 500\n\n"
+        );
+    }
+
+    #[test]
+    fn a_key_that_sources_share_is_trusted_once() {
+        let mut base = source("Debian", "trixie");
+        base.apt_keys = vec![AptKey::Armored("one".into())];
+        let mut security = source("Debian", "trixie-security");
+        security.apt_keys = vec![AptKey::Armored("one".into()), AptKey::Armored("two".into())];
+        let shared = keys([&base, &security].into_iter());
+        assert_eq!(shared.count(), 2);
+    }
+}
