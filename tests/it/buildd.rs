@@ -259,6 +259,7 @@ impl Buildd {
             .args([
                 "--silent",
                 "--show-error",
+                "--fail-early",
                 "--max-time",
                 "120",
                 "--upload-file",
