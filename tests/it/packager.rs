@@ -56,7 +56,7 @@ impl Packager {
             .find(|line| line.starts_with("fpr:"))
             .and_then(|line| line.split(':').nth(9))
             .unwrap();
-        packager.fingerprint = fingerprint.to_owned();
+        fingerprint.clone_into(&mut packager.fingerprint);
         packager
     }
 
@@ -161,7 +161,7 @@ pub(crate) fn private_apt(program: &str, state: &Path, sources_list: &str) -> Co
         ("Acquire::Check-Valid-Until", "true".into()),
         ("Acquire::Check-Date", "true".into()),
         ("Acquire::Languages", "none".into()),
-        ("APT::Sandbox::User", "".into()),
+        ("APT::Sandbox::User", String::new()),
         ("Debug::NoLocking", "true".into()),
     ] {
         command.args(["-o", &format!("{name}={value}")]);
