@@ -57,22 +57,16 @@ impl Base {
             helper: program(),
             ids: IdMap::of_caller().unwrap(),
         };
-        // Not /tmp: it may be memory.
-        let temporary = || {
-            let parent = std::env::var_os("TMPDIR").unwrap_or_else(|| "/var/tmp".into());
-            new_directory(Path::new(&parent))
-        };
-        let (kept, directory) = if let Some(kept) = std::env::var_os("MINI_BUILDD_TEST_HOME") {
-            let kept = PathBuf::from(kept);
-            fs::create_dir_all(&kept).unwrap();
-            let directory = new_directory(&kept);
-            (kept, directory)
-        } else {
-            let directory = temporary();
-            (directory.clone(), directory)
-        };
+        let kept = std::env::var_os("MINI_BUILDD_TEST_HOME").map(PathBuf::from);
+        let parent = kept.clone().unwrap_or_else(|| {
+            // Not /tmp: it may be memory.
+            let parent = std::env::var_os("TMPDIR");
+            parent.map_or_else(|| "/var/tmp".into(), PathBuf::from)
+        });
+        fs::create_dir_all(&parent).unwrap();
+        let directory = new_directory(&parent);
         let keeper = keep(&launcher, &directory);
-        let home = Home::new(kept.join("base"));
+        let home = Home::new(kept.as_ref().unwrap_or(&directory).join("base"));
         run(Command::new(program())
             .args(["up", "--no-start", "--ftp-endpoint", LOOPBACK, "--home"])
             .arg(home.root()));

@@ -94,8 +94,9 @@ impl Buildd {
             let running: Value = serde_json::from_slice(&text).ok()?;
             (running["pid"] == pid).then_some(running)
         });
-        self.http_url = running["http_url"].as_str().unwrap().into();
-        self.incoming_url = running["incoming_url"].as_str().unwrap().into();
+        let url = |name: &str| running[name].as_str().unwrap().to_owned();
+        self.http_url = url("http_url");
+        self.incoming_url = url("incoming_url");
     }
 
     /// Sends a signal; tells how and how soon the daemon ended.

@@ -312,6 +312,22 @@ fn unsigned_upload_is_taken_where_that_is_allowed() {
 }
 
 #[test]
+fn upload_to_a_meta_distribution_goes_where_that_leads() {
+    let mut instance = TestInstance::new(&facts(), |items| {
+        let metas = &mut items.layout.meta_distributions;
+        metas.insert("unstable".into(), "trixie-unstable".into());
+    });
+    instance.start();
+    let files = Upload::new("hello", VERSION, "unstable").signed(&instance.uploader);
+    instance.send(&files);
+    let event = instance.wait_for(EventType::Packaging, "hello");
+    assert_eq!(
+        event.distribution, "unstable",
+        "events tell it as it was asked for"
+    );
+}
+
+#[test]
 fn same_version_on_its_way_is_rejected() {
     let mut instance = TestInstance::new(&facts(), |_| {});
     instance.start_deaf();

@@ -32,25 +32,3 @@ fn next_revision_is_built_with_the_tar_of_the_pool() {
         });
     }
 }
-
-#[test]
-fn upload_to_a_meta_distribution_enters_the_dist_it_stands_for() {
-    let mut buildd = Buildd::started("meta");
-    let work = Base::get().directory("meta-work");
-    let name = "mbd-meta";
-    let source = SmallSource {
-        name,
-        ..SmallSource::default()
-    };
-    let version = format!("1.0{}", buildd.suffix);
-    let tree = source.write(&work);
-    let changes = buildd.uploader.build_source(&tree, &version, "unstable");
-    buildd.curl(&changes);
-    let rejected = buildd.ended(name, EventType::Rejected);
-    assert!(
-        rejected.extra["error"]["detail"]
-            .as_str()
-            .unwrap()
-            .contains("Distribution")
-    );
-}
