@@ -214,7 +214,9 @@ mod tests {
     fn a_flood_is_cut_and_marked_and_the_summary_still_written() {
         let (_directory, log) = log(4);
         let (descriptor, flow) = log.pump().unwrap().split();
-        File::from(descriptor).write_all(&vec![b'x'; 200_000]).unwrap();
+        File::from(descriptor)
+            .write_all(&vec![b'x'; 200_000])
+            .unwrap();
         flow.finish().unwrap();
         log.say("Status: successful\n").unwrap();
         assert_eq!(

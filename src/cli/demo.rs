@@ -88,6 +88,7 @@ enum Error {
 
 pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let home = Home::new(directory(options)?);
+    home.refuse_stock()?;
     let mut progress = Progress::new();
     let uploader = uploader_key(&home)?.public_armored();
     let wanted = up::Wanted {
@@ -110,7 +111,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
         running.http_url, running.incoming_url
     ));
 
-    let installed = go(options, &home, &made, &running, &mut progress)?;
+    let installed = go(options, &home, &made, &running, &mut daemon, &mut progress)?;
     let sources = sources(&running, &made.diststr, "/etc/apt/keyrings/mini-buildd.asc");
     let dput = ask(&running, "dput_conf")?;
     tell(options, &home, &running, &sources, &dput, &daemon);
@@ -144,6 +145,7 @@ fn go(
     home: &Home,
     made: &up::Made,
     running: &Running,
+    daemon: &mut Daemon,
     progress: &mut Progress,
 ) -> Result<Installed, Failure> {
     let diststr = &made.diststr;
@@ -171,7 +173,7 @@ fn go(
 
     progress.begin("build", "Building");
     let mut watch = watch::Watch::new(home, package::SOURCE, &version, options.log);
-    let event = watch.until_end(progress)?;
+    let event = watch.until_end(progress, || daemon.child.try_wait().ok().flatten())?;
     progress.end(&event);
 
     progress.begin("install", "Installing with apt in another sandbox");
@@ -310,7 +312,8 @@ impl Daemon {
         };
         let output = File::create(&log).map_err(file)?;
         let errors = output.try_clone().map_err(file)?;
-        let child = Command::new(std::env::current_exe().map_err(Error::Start)?)
+        let mut command = Command::new(std::env::current_exe().map_err(Error::Start)?);
+        command
             .args([
                 "--http-endpoint",
                 LOOPBACK,
@@ -321,11 +324,12 @@ impl Daemon {
             .arg(home.root())
             .stdin(Stdio::null())
             .stdout(output)
-            .stderr(errors)
-            // Ctrl-C ends the demo, which ends the daemon in order.
-            .process_group(0)
-            .spawn()
-            .map_err(Error::Start)?;
+            .stderr(errors);
+        if keep {
+            // Ctrl-C is meant for the demo alone.
+            command.process_group(0);
+        }
+        let child = command.spawn().map_err(Error::Start)?;
         Ok(Daemon { child, log, keep })
     }
 

@@ -62,17 +62,14 @@ impl Base {
             let parent = std::env::var_os("TMPDIR").unwrap_or_else(|| "/var/tmp".into());
             new_directory(Path::new(&parent))
         };
-        let (kept, directory) = match std::env::var_os("MINI_BUILDD_TEST_HOME") {
-            Some(kept) => {
-                let kept = PathBuf::from(kept);
-                fs::create_dir_all(&kept).unwrap();
-                let directory = new_directory(&kept);
-                (kept, directory)
-            }
-            None => {
-                let directory = temporary();
-                (directory.clone(), directory)
-            }
+        let (kept, directory) = if let Some(kept) = std::env::var_os("MINI_BUILDD_TEST_HOME") {
+            let kept = PathBuf::from(kept);
+            fs::create_dir_all(&kept).unwrap();
+            let directory = new_directory(&kept);
+            (kept, directory)
+        } else {
+            let directory = temporary();
+            (directory.clone(), directory)
         };
         let keeper = keep(&launcher, &directory);
         let home = Home::new(kept.join("base"));

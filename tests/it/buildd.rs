@@ -94,8 +94,8 @@ impl Buildd {
             let running: Value = serde_json::from_slice(&text).ok()?;
             (running["pid"] == pid).then_some(running)
         });
-        self.http_url = running["http_url"].as_str().unwrap().to_owned();
-        self.incoming_url = running["incoming_url"].as_str().unwrap().to_owned();
+        self.http_url = running["http_url"].as_str().unwrap().into();
+        self.incoming_url = running["incoming_url"].as_str().unwrap().into();
     }
 
     /// Sends a signal; tells how and how soon the daemon ended.
@@ -259,6 +259,7 @@ impl Buildd {
             .args([
                 "--silent",
                 "--show-error",
+                "--fail-early",
                 "--max-time",
                 "120",
                 "--upload-file",

@@ -56,7 +56,7 @@ impl Packager {
             .find(|line| line.starts_with("fpr:"))
             .and_then(|line| line.split(':').nth(9))
             .unwrap();
-        packager.fingerprint = fingerprint.to_owned();
+        fingerprint.clone_into(&mut packager.fingerprint);
         packager
     }
 
@@ -113,24 +113,6 @@ impl Packager {
             .unwrap()
             .join(format!("{source}_{file_version}_source.changes"))
     }
-
-    /// A Debian source of the host's own archive, as `VERSION~SUFFIX`, ready for upload; returns its .changes.
-    pub(crate) fn reversioned(
-        &self,
-        package: &str,
-        suffix: &str,
-        distribution: &str,
-        directory: &Path,
-    ) -> PathBuf {
-        let (dsc, version) = debian_source(package, directory);
-        let tree = directory.join(format!("{package}-tree"));
-        run(Command::new("dpkg-source")
-            .args(["--no-check", "-x"])
-            .arg(&dsc)
-            .arg(&tree));
-        fs::remove_file(&dsc).unwrap();
-        self.build_source(&tree, &format!("{version}{suffix}"), distribution)
-    }
 }
 
 impl Drop for Packager {
@@ -179,7 +161,7 @@ pub(crate) fn private_apt(program: &str, state: &Path, sources_list: &str) -> Co
         ("Acquire::Check-Valid-Until", "true".into()),
         ("Acquire::Check-Date", "true".into()),
         ("Acquire::Languages", "none".into()),
-        ("APT::Sandbox::User", "".into()),
+        ("APT::Sandbox::User", String::new()),
         ("Debug::NoLocking", "true".into()),
     ] {
         command.args(["-o", &format!("{name}={value}")]);
@@ -189,7 +171,7 @@ pub(crate) fn private_apt(program: &str, state: &Path, sources_list: &str) -> Co
 }
 
 /// Codename and main archive of this host, from its own apt configuration.
-pub(crate) fn host_archive() -> (String, String) {
+fn host_archive() -> (String, String) {
     let release = fs::read_to_string("/etc/os-release").unwrap();
     let codename = release
         .lines()
@@ -211,7 +193,7 @@ pub(crate) fn host_archive() -> (String, String) {
 }
 
 /// Downloads a source package from the host's archive; returns its .dsc and its version.
-pub(crate) fn debian_source(package: &str, directory: &Path) -> (PathBuf, String) {
+fn debian_source(package: &str, directory: &Path) -> (PathBuf, String) {
     let (codename, uri) = host_archive();
     let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
     let sources =
@@ -241,4 +223,16 @@ pub(crate) fn debian_source(package: &str, directory: &Path) -> (PathBuf, String
         .unwrap()
         .to_owned();
     (dsc, version)
+}
+
+/// Unpacks a source package of the host's archive; returns its tree and its version.
+pub(crate) fn unpacked_source(package: &str, directory: &Path) -> (PathBuf, String) {
+    let (dsc, version) = debian_source(package, directory);
+    let tree = directory.join(format!("{package}-tree"));
+    run(Command::new("dpkg-source")
+        .args(["--no-check", "-x"])
+        .arg(&dsc)
+        .arg(&tree));
+    fs::remove_file(&dsc).unwrap();
+    (tree, version)
 }

@@ -2,6 +2,7 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 
 use super::super::progress::Progress;
 use crate::deb::Version;
@@ -16,6 +17,8 @@ pub(super) enum Error {
         detail: String,
         directory: PathBuf,
     },
+    #[error("the daemon ended with {status} before the upload did; the next demo goes on with it")]
+    Daemon { status: ExitStatus },
 }
 
 pub(super) struct Watch {
@@ -40,8 +43,15 @@ impl Watch {
     }
 
     /// Shows what goes on; returns once INSTALLED, with a word on it.
-    pub(super) fn until_end(&mut self, progress: &Progress) -> Result<String, Error> {
+    ///
+    /// `daemon_ended` tells that nothing will come any more.
+    pub(super) fn until_end(
+        &mut self,
+        progress: &Progress,
+        mut daemon_ended: impl FnMut() -> Option<ExitStatus>,
+    ) -> Result<String, Error> {
         loop {
+            let ended = daemon_ended();
             self.follow_log(progress);
             if let Some((event, directory)) = self.last_event() {
                 self.follow_log(progress);
@@ -60,6 +70,9 @@ impl Watch {
                         .to_owned(),
                     directory,
                 });
+            }
+            if let Some(status) = ended {
+                return Err(Error::Daemon { status });
             }
             std::thread::sleep(super::PAUSE);
         }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::base::Base;
 use crate::buildd::Buildd;
-use crate::packager::{private_apt, run};
+use crate::packager::{private_apt, run, unpacked_source};
 
 /// What is built and installed, and how it shows that it runs.
 const SOURCES: [(&str, &[&str], &str); 4] = [
@@ -61,8 +61,15 @@ fn upload() -> Uploaded {
     let mut names: Vec<_> = names.chain([FAILING]).collect();
     names.sort_by_key(|name| *name != "dash");
     for name in names {
-        let uploader = &buildd.uploader;
-        let upload = uploader.reversioned(name, &buildd.suffix, &buildd.dist, &work);
+        let (tree, version) = unpacked_source(name, &work);
+        // hostname compares the version up to a plus with the one it prints: with +nmu1 it would not notice ours.
+        let version = if name == FAILING {
+            version.split('+').next().unwrap()
+        } else {
+            &version
+        };
+        let version = format!("{version}{}", buildd.suffix);
+        let upload = buildd.uploader.build_source(&tree, &version, &buildd.dist);
         if name == "cowsay" {
             buildd.curl(&upload);
         } else {
@@ -153,7 +160,7 @@ fn package_that_fails_its_own_test_ends_failed_with_its_log() {
         .events()
         .join(result["buildlog"].as_str().unwrap());
     let log = fs::read_to_string(log).unwrap();
-    assert!(log.contains("dh_auto_test"), "{log}");
+    assert!(log.contains("|| exit 1\nmake: *** [debian/rules:"), "{log}");
     assert!(log.contains("\nStatus: attempted\n"), "{log}");
     assert_eq!(buildd.versions(FAILING), [""; 0]);
     let packages = buildd.published(
