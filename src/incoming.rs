@@ -11,6 +11,7 @@ pub mod fault;
 pub mod listing;
 pub mod quarantine;
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -78,7 +79,7 @@ impl Incoming {
     /// Commits that this complete .changes has arrived; it won't be forgotten from here on. Synchronous.
     pub fn received(&self, staging: &Path, changes: &FileName) -> Result<(), Error> {
         let received = Received {
-            staging: staging.into(),
+            staging: row_name(staging),
             changes: changes.clone(),
             timecode: self.next_arrival(),
         };
@@ -91,7 +92,7 @@ impl Incoming {
         let _ = self.closed.send(staging);
     }
 
-    /// Hands over all that was left by an earlier run: staging directories with a row, and without.
+    /// Hands over all that was left by an earlier run: staging directories with a row and without, rows without one.
     pub fn recover(&self) -> Result<(), Error> {
         let path = self.home.incoming();
         let failed = |source| Error::File {
@@ -99,8 +100,14 @@ impl Incoming {
             path: path.clone(),
             source,
         };
+        let mut left = BTreeSet::new();
         for entry in fs::read_dir(&path).map_err(failed)? {
-            self.closed(entry.map_err(failed)?.path());
+            left.insert(entry.map_err(failed)?.path());
+        }
+        let rows = self.store.read(jobs::received)?;
+        left.extend(rows.iter().map(|row| path.join(&row.staging)));
+        for staging in left {
+            self.closed(staging);
         }
         Ok(())
     }
@@ -113,6 +120,11 @@ impl Incoming {
         *last = next_microsecond(*last, Timestamp::now());
         Timecode::at(*last)
     }
+}
+
+/// Rows name a staging directory without its parents: a home may be moved.
+fn row_name(staging: &Path) -> PathBuf {
+    staging.file_name().map(PathBuf::from).unwrap_or_default()
 }
 
 fn next_microsecond(last: Timestamp, now: Timestamp) -> Timestamp {

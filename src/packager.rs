@@ -235,8 +235,12 @@ impl Packager {
         });
     }
 
-    async fn flush(&self) {
-        self.blocking(|parts| Ok(parts.events.flush()?)).await;
+    /// What can't be told now is told with the next publication.
+    async fn flush(&mut self) {
+        let flushed = self.blocking(|parts| Ok(parts.events.flush()?)).await;
+        if flushed.is_none() && self.publish_at.is_none() {
+            self.publish_at = Some(Instant::now() + self.publish_pause);
+        }
     }
 
     fn send_requests(&mut self, packaging: &Packaging) {

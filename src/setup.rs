@@ -1,6 +1,6 @@
 //! Set-up of a new instance: what the host is decides which items it gets.
 //!
-//! [`host`] reads the host, [`items`] decides (pure), [`apply`] puts the items into the database; [`archives`] makes
+//! [`host`] reads the host, [`mod@items`] decides (pure), [`apply`] puts the items into the database; [`archives`] makes
 //! the dists those of the configured repositories, here and at every start.
 pub mod archives;
 pub mod host;

@@ -8,8 +8,10 @@ use crate::chroots::debs::Debs;
 use crate::chroots::tree::Tree;
 use crate::chroots::{self, process};
 
-/// Files that belong to one request and never into a layer.
-const REQUESTED: &str = "rm -f /etc/apt/preferences /etc/apt/trusted.gpg.d/mini-buildd-buildrequest-*; \
+/// Files that belong to one request and never into a layer; apt's binary caches are of its sources.list, and as large as
+/// many a set of build dependencies.
+const REQUESTED: &str = "rm -f /etc/apt/preferences /etc/apt/trusted.gpg.d/mini-buildd-buildrequest-* \
+                         /var/cache/apt/*.bin; \
                          rm -rf /var/cache/apt/archives/*.deb /etc/apt/mini-buildd-own.list";
 
 /// Configuration that every apt of a build needs: keys and pins of the request.

@@ -8,9 +8,10 @@ const WIDTH: usize = 78;
 /// Box around the title of the whole log: `| hello 2.10-3 (amd64)      Sun, 22 Nov 2026 05:46:20 +0000 |`.
 pub(super) fn title(text: &str, time: Timestamp) -> String {
     let time = rfc2822(time);
-    let room = WIDTH.saturating_sub(2 + time.len());
+    let room = WIDTH.saturating_sub(3 + time.len());
     let rule = "=".repeat(WIDTH);
-    format!("+{rule}+\n| {text:<room$}{time} |\n+{rule}+\n\n")
+    // A title too long for its room makes the line longer, not unreadable.
+    format!("+{rule}+\n| {text:<room$} {time} |\n+{rule}+\n\n")
 }
 
 /// Box that a section begins with.
@@ -63,6 +64,13 @@ mod tests {
             line.lines().nth(1).unwrap(),
             "| hello 2.10-3 (amd64)                         Sun, 22 Nov 2026 05:46:20 +0000 |"
         );
+    }
+
+    #[test]
+    fn long_title_is_parted_from_the_time() {
+        let time = "2026-11-22T05:46:20Z".parse().unwrap();
+        let text = "mini-buildd-demo 1.20261122090743~test12+1 (amd64)";
+        assert!(title(text, time).contains("(amd64) Sun, 22 Nov 2026"));
     }
 
     #[test]

@@ -27,15 +27,20 @@ useradd --uid "$2" --user-group --no-create-home --home-dir /build --shell /bin/
 /// Tells how a base was prepared; written last.
 pub const PREPARED: &str = "/var/lib/mini-buildd-prepared";
 
+/// Which version of a package apt prefers (apt_preferences(5)).
+const PREFERENCES: &str = "/etc/apt/preferences";
+
 /// Packages that builds need beyond debootstrap's variant buildd: fakeroot for Rules-Requires-Root.
 pub const PACKAGES: [&str; 2] = ["build-essential", "fakeroot"];
 
 impl Chroots {
-    /// Makes the base of `chroot` from `source`; `progress` gets one line a step.
+    /// Makes the base of `chroot` from `source`, upgraded from `extra` with their priorities too, as its distribution
+    /// has them: so the first build finds nothing to upgrade. `progress` gets one line a step.
     pub fn bootstrap(
         &self,
         chroot: &Chroot,
         source: &Source,
+        extra: &[(Source, i32)],
         progress: &mut dyn FnMut(&str),
     ) -> Result<(), Error> {
         let what = self.bootstrap_of(chroot, source)?;
@@ -50,7 +55,7 @@ impl Chroots {
         let failed = failed("bootstrap", chroot);
         backends::bootstrap(&self.launcher, backend.as_ref(), &what, progress).map_err(failed)?;
         progress("I: Preparing for builds...");
-        self.prepare_base(backend.as_ref(), source)
+        self.prepare_base(backend.as_ref(), source, extra)
     }
 
     fn bootstrap_of(&self, chroot: &Chroot, source: &Source) -> Result<Bootstrap, Error> {
@@ -104,11 +109,23 @@ impl Chroots {
         Ok(Some(path))
     }
 
-    fn prepare_base(&self, backend: &dyn Backend, source: &Source) -> Result<(), Error> {
+    fn prepare_base(
+        &self,
+        backend: &dyn Backend,
+        source: &Source,
+        extra: &[(Source, i32)],
+    ) -> Result<(), Error> {
         let session = self.begin_in(backend, Access::Source, None, Network::Host)?;
+        let sources = || {
+            [source]
+                .into_iter()
+                .chain(extra.iter().map(|(extra, _)| extra))
+        };
         let mut tree = Tree::default();
-        tree.text(apt::CONFIGURATION_FILE, apt::CONFIGURATION);
-        for (number, key) in source.apt_keys.iter().enumerate() {
+        tree.text(apt::CONFIGURATION_FILE, apt::CONFIGURATION)
+            .text("/etc/apt/sources.list", sources_list(sources())?)
+            .text(PREFERENCES, preferences(extra));
+        for (number, key) in keys(sources()).enumerate() {
             let trusted = format!("/etc/apt/trusted.gpg.d/mini-buildd-source-{number}");
             match key {
                 AptKey::Armored(text) => tree.text(&format!("{trusted}.asc"), text.as_str()),
@@ -129,6 +146,8 @@ impl Chroots {
         // Usually nothing; it also makes apt's cache of the indices.
         session.succeed(&apt::get(&[&["dist-upgrade"], &PACKAGES[..]].concat()))?;
         session.succeed(&apt::get(&["clean"]))?;
+        // Each build brings its own.
+        session.succeed(&process::of_root(&["rm", PREFERENCES], Network::None))?;
         let mut mark = Tree::default();
         mark.text(PREPARED, apt::CONFIGURATION);
         session.unpack(&mark)?;
@@ -136,9 +155,73 @@ impl Chroots {
     }
 }
 
+fn sources_list<'a>(sources: impl Iterator<Item = &'a Source>) -> Result<String, Error> {
+    let lines = sources.map(|source| {
+        let line = source.apt_source(&source.components);
+        let line = line.map_err(|_no_archive| Error::Incomplete {
+            source_name: source.name(),
+            what: "archive",
+        })?;
+        Ok(format!("{}\n", line.to_string().trim_end()))
+    });
+    lines.collect()
+}
+
+fn preferences(extra: &[(Source, i32)]) -> String {
+    let stanzas = extra.iter().map(|(source, priority)| {
+        let pin = source.pin();
+        format!("Package: *\nPin: {pin}\nPin-Priority: {priority}\n\n")
+    });
+    stanzas.collect()
+}
+
+/// Each once: the pockets of a release share theirs.
+fn keys<'a>(sources: impl Iterator<Item = &'a Source>) -> impl Iterator<Item = &'a AptKey> {
+    let mut keys: Vec<&AptKey> = Vec::new();
+    for key in sources.flat_map(|source| &source.apt_keys) {
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    keys.into_iter()
+}
+
 /// Makes the build user where there is none yet.
 pub fn prepare() -> sandbox::Process {
     let id = process::BUILD_ID.to_string();
     let line = ["/bin/sh", "-c", PREPARE, "sh", process::BUILD_USER, &id];
     process::of_root(&line, Network::None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::source::tests::source;
+
+    #[test]
+    fn the_base_is_upgraded_from_all_its_sources() {
+        let mut base = source("Debian", "trixie");
+        base.components.truncate(2);
+        let mut security = source("Debian", "trixie-security");
+        security.components.truncate(2);
+        assert_eq!(
+            sources_list([&base, &security].into_iter()).unwrap(),
+            "deb [check-valid-until=yes] http://buildd.test:9999/debian/ trixie main non-free-firmware\n\
+             deb [check-valid-until=yes] http://buildd.test:9999/debian/ trixie-security main non-free-firmware\n"
+        );
+        assert_eq!(
+            preferences(&[(security, 500)]),
+            "Package: *\nPin: release o=Debian, n=trixie-security\nPin-Priority: 500\n\n"
+        );
+    }
+
+    #[test]
+    fn a_key_that_sources_share_is_trusted_once() {
+        let mut base = source("Debian", "trixie");
+        base.apt_keys = vec![AptKey::Armored("one".into())];
+        let mut security = source("Debian", "trixie-security");
+        security.apt_keys = vec![AptKey::Armored("one".into()), AptKey::Armored("two".into())];
+        let shared = keys([&base, &security].into_iter());
+        assert_eq!(shared.count(), 2);
+    }
 }

@@ -88,6 +88,7 @@ enum Error {
 
 pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let home = Home::new(directory(options)?);
+    home.refuse_stock()?;
     let mut progress = Progress::new();
     let uploader = uploader_key(&home)?.public_armored();
     let wanted = up::Wanted {

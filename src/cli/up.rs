@@ -11,7 +11,7 @@ use super::{Failure, daemon, preflight};
 use crate::chroots::Chroots;
 use crate::endpoint::ServerEndpoint;
 use crate::home::Home;
-use crate::model::{Chroot, Daemon, Diststr, Item as _, version_scheme};
+use crate::model::{Chroot, Daemon, Diststr, Item as _, Source, version_scheme};
 use crate::pgp::{self, Keyring};
 use crate::setup;
 use crate::store::catalog::Catalog;
@@ -197,13 +197,18 @@ fn bootstrap(
     if chroots.exists(chroot) {
         return Ok(());
     }
-    let source = store.read(|tx| items::get(tx, &chroot.source))?;
-    let (source, _) = source.ok_or(Error::Incomplete {
+    let catalog = store.read(Catalog::load)?;
+    let source = catalog.source(&chroot.source).ok_or(Error::Incomplete {
         home: home.root().to_owned(),
         what: "source of its chroot",
     })?;
+    let distribution = catalog.distribution(&chroot.codename);
+    let extra = distribution.iter().flat_map(|found| &found.extra_sources);
+    let extra: Vec<(Source, i32)> = extra
+        .filter_map(|extra| Some((catalog.source(&extra.source)?.clone(), extra.priority)))
+        .collect();
     progress.begin("bootstrap", &format!("Bootstrapping {}", chroot.name()));
-    chroots.bootstrap(chroot, &source, &mut |line| {
+    chroots.bootstrap(chroot, source, &extra, &mut |line| {
         progress.detail(line.trim_start_matches("I: "));
     })?;
     progress.end("kept for all builds");

@@ -12,7 +12,7 @@ use super::authority::{Peers, Uploaders};
 use super::directory::Directory;
 use super::fault::{Fault, Stop};
 use super::listing::{self, Sums};
-use super::{Arrival, Error, claim, quarantine};
+use super::{Arrival, Error, claim, quarantine, row_name};
 use crate::cause::with_causes;
 use crate::deb::{Changes, Checksums, FileName};
 use crate::events::Events;
@@ -74,7 +74,8 @@ pub async fn run(
 impl Door {
     /// Takes all messages of a staging directory, then deletes it. After a crash in the middle it is run again.
     pub fn take(&self, staging: &Path) -> Result<(), Error> {
-        let messages = self.store.read(|tx| jobs::received_in(tx, staging))?;
+        let row_name = row_name(staging);
+        let messages = self.store.read(|tx| jobs::received_in(tx, &row_name))?;
         if !messages.is_empty() {
             let directory =
                 Directory::create(staging).map_err(|source| failed("open", staging, source))?;

@@ -1,4 +1,7 @@
 //! A daemon that goes away at any moment loses nothing and says nothing twice.
+use std::fs;
+
+use mini_buildd::home::Home;
 use mini_buildd::model::EventType;
 
 use crate::instance::{TestInstance, facts};
@@ -32,7 +35,7 @@ fn upload_without_its_changes_leaves_nothing() {
     instance.send(&files);
     instance.wait_for(EventType::Rejected, "other");
     instance.stop();
-    let left = std::fs::read_dir(instance.home.incoming()).unwrap().count();
+    let left = fs::read_dir(instance.home.incoming()).unwrap().count();
     assert_eq!(left, 0);
     assert_eq!(instance.log("hello"), []);
 }
@@ -104,6 +107,33 @@ fn unsent_buildrequest_is_sent_after_a_restart() {
             EventType::Failed
         ]
     );
+}
+
+#[test]
+fn upload_that_the_disk_lost_is_rejected() {
+    let mut instance = TestInstance::started();
+    let files = Upload::new("hello", VERSION, DIST).signed(&instance.uploader);
+    instance.leave(&files);
+    instance.crash();
+    for entry in fs::read_dir(instance.home.incoming()).unwrap() {
+        fs::remove_dir_all(entry.unwrap().path()).unwrap();
+    }
+    instance.start();
+    instance.wait_for(EventType::Rejected, "hello");
+}
+
+#[test]
+fn upload_survives_that_the_home_is_moved() {
+    let mut instance = TestInstance::new(&facts(), |_| {});
+    instance.start_deaf();
+    let files = Upload::new("hello", VERSION, DIST).signed(&instance.uploader);
+    instance.leave(&files);
+    instance.crash();
+    let moved = instance.scratch().join("moved");
+    fs::rename(instance.home.root(), &moved).unwrap();
+    instance.home = Home::new(moved);
+    instance.start_deaf();
+    instance.wait_for(EventType::Packaging, "hello");
 }
 
 #[test]
