@@ -14,8 +14,27 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(options: &Options, command: &mut clap::Command) -> Result<ExitCode, Failure> {
-    let mut script = Vec::new();
-    clap_complete::generate(options.shell, command, "mini-buildd", &mut script);
-    output::write(&String::from_utf8_lossy(&script))?;
+    output::write(&script(options.shell, command))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn script(shell: Shell, command: &mut clap::Command) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, command, "mini-buildd", &mut script);
+    let script = String::from_utf8_lossy(&script).into_owned();
+    // clap_complete 4.6 names a program with a dash differently where it remembers a subcommand and where it asks.
+    script.replace("mini__subcmd__buildd", "mini__buildd")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bash_completes_options_of_subcommands() {
+        let script = script(Shell::Bash, &mut super::super::command());
+        let remembered = script.contains("cmd=\"mini__buildd__subcmd__demo\"");
+        let asked = script.contains("mini__buildd__subcmd__demo)\n            opts=");
+        assert!(remembered && asked, "{script}");
+    }
 }

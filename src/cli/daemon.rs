@@ -41,7 +41,8 @@ pub struct Options {
         default_value = "tcp6:port=8066"
     )]
     pub http_endpoints: Vec<ServerEndpoint>,
-    /// Fully qualified host name of this instance in URLs and mails [default: the system's].
+    /// Fully qualified host name of this instance in URLs and mails, unless the endpoint has :host or :interface
+    /// [default: the system's].
     #[arg(short = 'N', long, visible_alias = "fqdn", value_name = "FQDN")]
     pub hostname: Option<String>,
 }
@@ -156,6 +157,8 @@ pub async fn serve(
 ) -> Result<(), Error> {
     let home = options.home.home()?;
     let daemon = settings(&home)?;
+    // Says who runs already, before a port of its is found taken.
+    drop(home.lock()?);
     let hostname = options.hostname();
     let http_server = http::Server::bind(&options.http_endpoints).await?;
     let ftp_server = ftp::Server::bind(&daemon.ftp_endpoint, ftp::Limits::default())?;

@@ -95,7 +95,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
         yes: options.yes,
         hostname: HOSTNAME.into(),
         setup: setup::Wishes {
-            identity: None,
+            identity: Some("demo".into()),
             ftp_endpoint: LOOPBACK.parse()?,
             max_parallel_builds: None,
             uploaders: vec![("demo".into(), uploader)],
@@ -270,17 +270,19 @@ fn tell(
     dput: &str,
     daemon: &Daemon,
 ) {
+    let home = home.root().display();
     let keeping = if options.keep {
-        let stop = format!("kill {}", daemon.child.id());
-        format!("The daemon goes on; end it with: {stop}")
-    } else {
         format!(
-            "The daemon has ended; run it again with: mini-buildd --home {}",
-            home.root().display()
+            "The daemon goes on; end it with: kill {}\n\
+             To upload with a key of yours: mini-buildd up --no-start --home {home} --uploader-key FILE",
+            daemon.child.id()
         )
+    } else {
+        "That held while the daemon ran, which has ended; demo --keep leaves it running.".into()
     };
     let text = format!(
-        "\nWhat apt needs, as /etc/apt/sources.list.d/mini-buildd.sources (the key: {url}/mini_buildd/api/pub_key/?output=plain):\n\n{}\n\
+        "\nWhat apt needs, as /etc/apt/sources.list.d/mini-buildd.sources \
+         (the key: {url}/mini_buildd/api/pub_key/?output=plain):\n\n{}\n\
          What dput needs, in ~/.dput.cf:\n\n{}\n{url}/\n{keeping}\n",
         indented(sources),
         indented(dput),
