@@ -84,6 +84,11 @@ impl Base {
         }
     }
 
+    /// Where files of this run are.
+    pub(crate) fn path(&self) -> &Path {
+        &self.directory
+    }
+
     /// A directory for files of a test; goes when the program ends.
     pub(crate) fn directory(&self, name: &str) -> PathBuf {
         let directory = self.directory.join(name);

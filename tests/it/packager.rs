@@ -6,6 +6,8 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+use crate::base::Base;
+
 /// Somebody with an OpenPGP key.
 pub(crate) struct Packager {
     home: TempDir,
@@ -29,10 +31,10 @@ pub(crate) fn run(command: &mut Command) -> Output {
 
 impl Packager {
     pub(crate) fn new(name: &str) -> Packager {
-        // The agent's socket path must stay short: /tmp, not TMPDIR.
+        // In the base's directory, it goes even if nobody drops it, and the agent with it.
         let home = tempfile::Builder::new()
             .prefix("gpg")
-            .tempdir_in("/tmp")
+            .tempdir_in(Base::get().path())
             .unwrap();
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o700)).unwrap();
         let mut packager = Packager {
