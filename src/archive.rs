@@ -125,6 +125,14 @@ pub enum Error {
         present: String,
         wanted: String,
     },
+    #[error(
+        "{package} would take the place of version {version} from source {source_name}, which is not lower"
+    )]
+    Takeover {
+        package: String,
+        source_name: String,
+        version: String,
+    },
     #[error("{path} has gone from the pool since it was prepared")]
     Unprepared { path: String },
     #[error("{package} is in the repository with other files")]

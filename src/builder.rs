@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use sandbox::{IdMap, Launcher};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -21,11 +22,13 @@ use tracing::{error, info, warn};
 use crate::build::supervisor::{self, State};
 use crate::build::{Assignment, Verdict};
 use crate::cause::with_causes;
+use crate::chroots::{self, Chroots};
 use crate::events::{Events, record};
 use crate::home::Home;
 use crate::model::{Address, BuildKey, Buildrequest, Buildresult, Event, EventType};
 use crate::pgp::SigningKey;
 use crate::remotes::Load;
+use crate::store::catalog::Catalog;
 use crate::store::jobs::{Build, BuilderState};
 use crate::store::{self, Store, event_log, jobs};
 use crate::upload;
@@ -63,6 +66,8 @@ pub enum Error {
     Events(#[from] crate::events::Error),
     #[error(transparent)]
     Supervisor(#[from] supervisor::Error),
+    #[error(transparent)]
+    Chroots(#[from] chroots::Error),
     #[error("Distribution: {0}")]
     Distribution(#[from] crate::model::diststr::Malformed),
     #[error("no active chroot for {0}")]
@@ -93,6 +98,7 @@ impl Error {
             Error::Store(_)
             | Error::Message(_)
             | Error::Events(_)
+            | Error::Chroots(_)
             | Error::File { .. }
             | Error::Unknown(_)
             | Error::Ended(_) => false,
@@ -140,6 +146,7 @@ pub async fn run(
     let unfinished = blocking(&walks.parts, |parts| {
         Ok(parts.store.read(jobs::unfinished_builds)?)
     });
+    clean(&walks.parts);
     match unfinished.await {
         Ok(unfinished) => {
             for build in unfinished {
@@ -234,6 +241,29 @@ async fn read(parts: &Arc<Parts>, key: &BuildKey) -> Result<Build, Error> {
     .await
 }
 
+/// Removes, in the background, what killed supervisors left of their sessions.
+fn clean(parts: &Arc<Parts>) {
+    let parts = Arc::clone(parts);
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = clean_chroots(&parts) {
+            warn!(error = with_causes(&error), "can't clean chroots");
+        }
+    });
+}
+
+fn clean_chroots(parts: &Parts) -> Result<(), Error> {
+    let launcher = Launcher {
+        helper: parts.supervisor.clone(),
+        ids: IdMap::of_caller().map_err(chroots::Error::Ids)?,
+    };
+    let chroots = Chroots::new(parts.home.clone(), Arc::new(launcher));
+    let catalog = parts.store.read(Catalog::load)?;
+    for chroot in catalog.chroots().filter(|chroot| chroots.exists(chroot)) {
+        chroots.clean(chroot)?;
+    }
+    Ok(())
+}
+
 /// Starts a supervisor, or finds the one that an earlier run started, and waits for its end.
 ///
 /// `None`: it ended without a verdict.
@@ -251,6 +281,7 @@ async fn supervise(parts: &Arc<Parts>, row: &Build) -> Result<Option<Verdict>, E
             }
             State::NotRunning => {
                 warn!(key = %row.request.key(), "build ended without a verdict");
+                clean(parts);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Rows only: a prepared package enters a dist, what was there moves into the rollbacks.
 use rusqlite::OptionalExtension;
 
-use crate::deb::{Component, PackageName};
+use crate::deb::{Component, PackageName, Version};
 use crate::model::Diststr;
 use crate::model::repository::Identity;
 use crate::store::{During, Transaction};
@@ -182,6 +182,7 @@ impl Slots<'_> {
             }
         }
         for member in members {
+            self.refuse_takeover(dist, member)?;
             self.end(dist, member)?;
             self.tx
                 .sql()
@@ -199,6 +200,41 @@ impl Slots<'_> {
                     ))
                 })
                 .during("add a package to a dist")?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a binary that another source has in a version at least as high: apt would never see it there, and
+    /// whoever may upload one source would take away packages of all others.
+    fn refuse_takeover(&self, dist: i64, member: &Member) -> Result<(), Error> {
+        let sql = self.tx.sql();
+        let others: Vec<(String, String, String, String)> = sql
+            .prepare_cached(
+                "SELECT slot.index_name, live.source, live.version, new.version
+                 FROM slot JOIN package live ON live.id = slot.package JOIN package new ON new.id = ?
+                 WHERE slot.dist = ? AND slot.component = ? AND slot.name = ? AND slot.removed_at IS NULL
+                   AND live.source <> new.source",
+            )
+            .and_then(|mut query| {
+                query
+                    .query_map((member.package, dist, &member.component, &member.name), |row| {
+                        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+                    })?
+                    .collect()
+            })
+            .during("look for a name of another source")?;
+        for (index_name, source, live, new) in others {
+            let is_higher = match (new.parse::<Version>(), live.parse::<Version>()) {
+                (Ok(new), Ok(live)) => new > live,
+                _ => false,
+            };
+            if overlap(&index_name, &member.index_name) && !is_higher {
+                return Err(Error::Takeover {
+                    package: format!("{} {new}", member.name),
+                    source_name: source,
+                    version: live,
+                });
+            }
         }
         Ok(())
     }

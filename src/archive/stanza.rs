@@ -93,6 +93,13 @@ pub(super) fn source_section(dsc: &Dsc) -> (&str, &str) {
 
 /// `contrib/net` is in contrib, `net` in main.
 pub(super) fn component(section: &str) -> Result<Component, Error> {
+    // Contents indices have it in a line of words.
+    if section.contains(char::is_whitespace) {
+        return Err(Error::Field {
+            field: "Section".into(),
+            fault: format!("{section:?} is more than one word"),
+        });
+    }
     section
         .split_once('/')
         .map_or("main", |(component, _)| component)

@@ -122,11 +122,13 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         .build()
         .map_err(Error::Start)?;
     let ended = runtime.block_on(until_signal(options));
+    // Blocking work may go on for a while: until then the instance, and with it the lock of its home, is kept.
     runtime.shutdown_timeout(SHUTDOWN_TIME);
-    Ok(ended?)
+    ended?;
+    Ok(())
 }
 
-async fn until_signal(options: &Options) -> Result<(), Error> {
+async fn until_signal(options: &Options) -> Result<Arc<Instance>, Error> {
     let (end, shutdown) = watch::channel(false);
     let kinds = [
         SignalKind::terminate(),
@@ -149,12 +151,12 @@ async fn any(signals: &mut [Signal]) {
     futures_util::future::select_all(waiting).await;
 }
 
-/// Serves an instance until `shutdown` is true; `ready` is told the address when all ports are bound.
+/// Serves an instance until `shutdown` is true and returns it, still locked; `ready` is told the address when all ports are bound.
 pub async fn serve(
     options: &Options,
     shutdown: watch::Receiver<bool>,
     ready: impl FnOnce(&Arc<Instance>),
-) -> Result<(), Error> {
+) -> Result<Arc<Instance>, Error> {
     let home = options.home.home()?;
     let daemon = settings(&home)?;
     // Says who runs already, before a port of its is found taken.
@@ -192,7 +194,7 @@ pub async fn serve(
             "the instance took too long to end; what it did will be done again at the next start"
         );
     }
-    Ok(())
+    Ok(instance)
 }
 
 /// The Daemon item of an instance that is set up.

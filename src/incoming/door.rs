@@ -112,6 +112,9 @@ impl Door {
         catalog: &Catalog,
     ) -> Result<(), Stop> {
         let changes = self.authorized(message, content, catalog)?;
+        if changes.paragraph.get("X-Mini-Buildd-Timecode").is_some() {
+            return Err(Fault::NotAnUpload.into());
+        }
         let verified = listing::verify(staging, &changes.files, Sums::Sha256)?;
         listing::verify_dsc(staging, &changes, &verified)?;
 

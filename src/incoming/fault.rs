@@ -39,6 +39,8 @@ pub enum Fault {
     SeveralDsc(String),
     #[error("{dsc}: {fault}")]
     Dsc { dsc: FileName, fault: String },
+    #[error("X-Mini-Buildd-Timecode: only messages between instances have it")]
+    NotAnUpload,
     #[error("{changes}: its fields make the name {expected}")]
     Name {
         changes: FileName,

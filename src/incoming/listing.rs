@@ -8,6 +8,7 @@ use super::Error;
 use super::directory::Directory;
 use super::fault::{Fault, Stop};
 use crate::deb::{Changes, Checksums, Dsc, FileName, ListedFile};
+use crate::model::message::is_reserved;
 use crate::pgp;
 
 /// A longer .dsc is refused.
@@ -133,6 +134,12 @@ fn compare_dsc(
             .any(|other| other.name == file.name)
         {
             return Err(format!("Files: {} is listed twice", file.name));
+        }
+        if !file.name.as_str().starts_with(&format!("{}_", dsc.source)) || is_reserved(&file.name) {
+            return Err(format!(
+                "Files: {} is no name for a file of {}",
+                file.name, dsc.source
+            ));
         }
         if let Some(actual) = verified.get(&file.name) {
             file.compare(actual)

@@ -9,6 +9,7 @@ use tar::{Archive, Builder, EntryType, Header};
 
 use super::Error;
 use crate::deb::FileName;
+use crate::model::message::is_reserved;
 
 /// Files of a message's tar may stand in this directory.
 pub const CONFIG: &str = ".config";
@@ -121,9 +122,11 @@ fn check_name(name: &str, names: Names) -> Result<(), String> {
         Some((CONFIG, plain)) if names == Names::WithConfig => plain,
         Some(_) | None => name,
     };
-    FileName::from_str(plain)
-        .map(|_| ())
-        .map_err(|error| error.to_string())
+    let plain = FileName::from_str(plain).map_err(|error| error.to_string())?;
+    if names == Names::WithConfig && is_reserved(&plain) {
+        return Err("not a name for a file of a source package".into());
+    }
+    Ok(())
 }
 
 fn write_member(content: &mut dyn Read, path: &Path) -> io::Result<()> {

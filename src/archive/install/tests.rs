@@ -114,6 +114,29 @@ fn a_binary_that_another_source_builds_now_is_taken_over() {
 }
 
 #[test]
+fn a_binary_of_another_source_is_not_taken_over_by_a_lower_version() {
+    let fixture = Fixture::new();
+    fixture.install("hello", "2").unwrap();
+    let dsc = fixture.samples.source("greeter", "3", "misc");
+    for version in ["1", "2"] {
+        let binary = fixture.samples.binary(&Binary {
+            name: "hello",
+            version,
+            architecture: "all",
+            source: "greeter (3)",
+            section: "misc",
+        });
+        let refused = fixture.install_files(dsc.clone(), vec![binary]);
+        assert!(
+            matches!(refused, Err(Error::Takeover { .. })),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(fixture.list("hello")[0].architectures, ["source", "amd64"]);
+    assert_eq!(fixture.list("greeter"), []);
+}
+
+#[test]
 fn what_a_dist_does_not_publish_is_refused() {
     let fixture = Fixture::new();
     let dsc = fixture.samples.source("hello", "1", "misc");
