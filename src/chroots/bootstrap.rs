@@ -13,6 +13,7 @@ use crate::model::{Chroot, Item, Source};
 
 /// Makes the build user and where it works, once; $1 is its name, $2 its id.
 ///
+/// A base of trixie has no useradd any more.
 /// An index of manual pages is of no use to builds, and making it takes longer than installing debhelper.
 const PREPARE: &str = r#"set -eu
 if grep -q "^$1:" /etc/passwd; then
@@ -21,7 +22,11 @@ fi
 echo "man-db man-db/auto-update boolean false" | debconf-set-selections
 mkdir -p /build
 chown "$2:$2" /build
-useradd --uid "$2" --user-group --no-create-home --home-dir /build --shell /bin/sh "$1"
+echo "$1:x:$2:" >> /etc/group
+if [ -e /etc/shadow ]; then
+    echo "$1:!:::::::" >> /etc/shadow
+fi
+echo "$1:x:$2:$2::/build:/bin/sh" >> /etc/passwd
 "#;
 
 /// Tells how a base was prepared; written last.
