@@ -94,7 +94,9 @@ const VERSION: &str = "1.0";
 struct Package {
     name: &'static str,
     architecture: &'static str,
+    /// Rest of the field Build-Depends, with fields after it.
     build_depends: &'static str,
+    profiles: &'static str,
     /// Shell lines of the target `build`.
     build: &'static str,
 }
@@ -105,6 +107,7 @@ impl Default for Package {
             name: "mbd-test-plain",
             architecture: "all",
             build_depends: "debhelper-compat (= 13)",
+            profiles: "",
             build: "true",
         }
     }
@@ -120,6 +123,7 @@ impl Package {
             architecture,
             build_depends,
             build,
+            ..
         } = self;
         let rules = format!(
             "#!/usr/bin/make -f\n%:\n\tdh $@\noverride_dh_auto_build:\n\t{build}\noverride_dh_auto_install:\n\t\
@@ -172,7 +176,7 @@ impl Package {
             sbuild_config_blocks: String::new(),
             sbuild_setup_blocks: String::new(),
             deb_build_options: String::new(),
-            deb_build_profiles: String::new(),
+            deb_build_profiles: self.profiles.to_owned(),
             add_depends: String::new(),
             lintian_mode: Mode::Disabled,
             lintian_extra_options: String::new(),
@@ -263,6 +267,25 @@ fn missing_build_dependency_gives_the_package_back_with_apts_words() {
         built.log
     );
     assert!(built.log.contains("mbd-there-is-no-such-package"));
+}
+
+#[test]
+fn build_profiles_conflicts_and_indep_dependencies_are_honoured() {
+    let package = Package {
+        name: "mbd-test-relations",
+        build_depends: "debhelper-compat (= 13), mbd-there-is-no-such-package <!nodoc>\n\
+                        Build-Depends-Indep: bc\nBuild-Conflicts: fakeroot",
+        profiles: "nodoc",
+        build: "test $$DEB_BUILD_PROFILES = nodoc && test -x /usr/bin/bc && test ! -e /usr/bin/fakeroot",
+        ..Package::default()
+    };
+    let built = Base::get().build(&package);
+    assert_eq!(
+        built.verdict.status,
+        BuildStatus::Successful,
+        "{}",
+        built.log
+    );
 }
 
 #[test]
