@@ -182,8 +182,10 @@ fn hosts_apt_takes_packages_and_sources_and_looks_at_dates_and_signatures() {
         String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
     };
     apt("apt-get", &["update", "--error-on=any"]);
-    let again = apt("apt-get", &["update", "--error-on=any"]);
-    assert!(again.contains("Hit:"), "{again}");
+    // What was published within this very second is dated a second back, so that apt misses no other change in it; apt
+    // may read it once more then.
+    let hit = (0..5).any(|_| apt("apt-get", &["update", "--error-on=any"]).contains("Hit:"));
+    assert!(hit, "an unchanged InRelease is not sent again");
     for (source, ..) in SOURCES {
         let version = &buildd.versions(source)[0];
         let policy = apt("apt-cache", &["policy", source]);
