@@ -155,18 +155,19 @@ impl Chroots {
     /// With the host's network, its resolver's configuration is there too.
     pub fn begin(
         &self,
+        chroot: &Chroot,
         backend: &dyn Backend,
         layer: Option<&LayerKey>,
         network: Network,
     ) -> Result<Session, Error> {
-        self.begin_in(backend, Access::Snapshot, layer, network)
+        self.begin_in(chroot, backend, (Access::Snapshot, layer), network)
     }
 
     fn begin_in(
         &self,
+        chroot: &Chroot,
         backend: &dyn Backend,
-        access: Access,
-        layer: Option<&LayerKey>,
+        (access, layer): (Access, Option<&LayerKey>),
         network: Network,
     ) -> Result<Session, Error> {
         let rootfs = backend
@@ -176,6 +177,7 @@ impl Chroots {
                 source,
             })?;
         let mut spec = sandbox::session_spec(rootfs.path(), rootfs.mounts(), HOSTNAME);
+        backends::set_personality(&mut spec, chroot.architecture.as_str());
         if network == Network::Host {
             let mut mounts = spec.mounts().clone().unwrap_or_default();
             mounts.extend(

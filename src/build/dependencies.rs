@@ -105,6 +105,7 @@ fn resolve(
     upgraded: &Upgraded,
 ) -> Result<Option<LayerKey>, Stop> {
     let session = build.chroots.begin(
+        &build.assignment.chroot,
         build.backend.as_ref(),
         upgraded.layer.as_ref(),
         Network::Host,

@@ -60,7 +60,7 @@ impl Chroots {
         let failed = failed("bootstrap", chroot);
         backends::bootstrap(&self.launcher, backend.as_ref(), &what, progress).map_err(failed)?;
         progress("I: Preparing for builds...");
-        self.prepare_base(backend.as_ref(), source, extra)
+        self.prepare_base(chroot, backend.as_ref(), source, extra)
     }
 
     fn bootstrap_of(&self, chroot: &Chroot, source: &Source) -> Result<Bootstrap, Error> {
@@ -116,11 +116,12 @@ impl Chroots {
 
     fn prepare_base(
         &self,
+        chroot: &Chroot,
         backend: &dyn Backend,
         source: &Source,
         extra: &[(Source, i32)],
     ) -> Result<(), Error> {
-        let session = self.begin_in(backend, Access::Source, None, Network::Host)?;
+        let session = self.begin_in(chroot, backend, (Access::Source, None), Network::Host)?;
         let sources = || {
             [source]
                 .into_iter()
