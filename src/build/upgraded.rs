@@ -114,7 +114,7 @@ pub(super) fn has(build: &Build, key: &LayerKey) -> bool {
 fn releases(build: &Build, foreign: &[Source]) -> Result<Vec<String>, Stop> {
     let mut texts = BTreeMap::new();
     let mut missing = Vec::new();
-    for url in foreign.iter().map(sources::release_url) {
+    for url in foreign.iter().map(Source::release_url) {
         match build.memo.get_fresh(RELEASE, &digest(&[&url]), FRESH) {
             Some(text) => _ = texts.insert(url, text),
             None => missing.push(url),
@@ -127,7 +127,7 @@ fn releases(build: &Build, foreign: &[Source]) -> Result<Vec<String>, Stop> {
     }
     let architecture = &build.assignment.request.architecture;
     let digests = foreign.iter().map(|source| {
-        let text = &texts[&sources::release_url(source)];
+        let text = &texts[&source.release_url()];
         sources::index_digest(source, text, architecture)
     });
     Ok(digests.collect())

@@ -60,7 +60,12 @@ impl Chroots {
         let failed = failed("bootstrap", chroot);
         backends::bootstrap(&self.launcher, backend.as_ref(), &what, progress).map_err(failed)?;
         progress("I: Preparing for builds...");
-        self.prepare_base(chroot, backend.as_ref(), source, extra)
+        let prepared = self.prepare_base(chroot, backend.as_ref(), source, extra);
+        if prepared.is_err() {
+            // Or else the next start would take it for whole. If that fails too, the first failure is the one to tell.
+            let _ = backend.remove();
+        }
+        prepared
     }
 
     fn bootstrap_of(&self, chroot: &Chroot, source: &Source) -> Result<Bootstrap, Error> {
