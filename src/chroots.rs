@@ -75,6 +75,11 @@ pub enum Error {
         source_name: String,
         what: &'static str,
     },
+    #[error("can't make a keyring for source {source_name}")]
+    Keyring {
+        source_name: String,
+        source: crate::pgp::Error,
+    },
     #[error("can't write {path}")]
     Write {
         path: PathBuf,

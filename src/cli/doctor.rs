@@ -106,10 +106,10 @@ fn architectures_problem(architectures: &[Architecture]) -> Option<Problem> {
             });
         }
     };
-    let checks = architectures
+    let mut checks = architectures
         .iter()
         .map(|architecture| machine::check(&machine, architecture));
-    let fault = checks.filter_map(Result::err).next()?;
+    let fault = checks.find_map(Result::err)?;
     Some(Problem {
         what: fault.to_string(),
         remedy: fault.remedy(),
