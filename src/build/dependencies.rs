@@ -16,6 +16,7 @@ use super::upgraded::{Upgraded, failed, fetch_all, has, read_sources};
 use crate::chroots::apt::{self, Plan};
 use crate::deb::sources_list::Source;
 use crate::deb::{Dsc, Paragraph};
+use crate::fetch::Client;
 use crate::model::Buildrequest;
 
 /// Kind of memo: the layer, by everything that the resolution depends on.
@@ -70,7 +71,7 @@ fn sources_with_packages(build: &Build) -> Result<(Sources, Vec<String>), Stop> 
     let architecture = &build.assignment.request.architecture;
     let (own, releases) = own
         .into_iter()
-        .zip(fetch_all(&urls)?)
+        .zip(fetch_all(&Client::new(), &urls)?)
         .filter(|(source, release)| !sources::is_empty(source, release, architecture))
         .unzip();
     Ok((Sources { foreign, own }, releases))

@@ -120,7 +120,8 @@ fn releases(build: &Build, foreign: &[Source]) -> Result<Vec<String>, Stop> {
             None => missing.push(url),
         }
     }
-    let fetched = fetch_all(&missing)?;
+    let client = fetch::Client::through(build.chroots.proxies().clone());
+    let fetched = fetch_all(&client, &missing)?;
     for (url, text) in missing.into_iter().zip(fetched) {
         build.remember(RELEASE, &digest(&[&url]), &text)?;
         texts.insert(url, text);
@@ -134,7 +135,7 @@ fn releases(build: &Build, foreign: &[Source]) -> Result<Vec<String>, Stop> {
 }
 
 /// Fetches all at once.
-pub(super) fn fetch_all(urls: &[String]) -> Result<Vec<String>, Stop> {
+pub(super) fn fetch_all(client: &fetch::Client, urls: &[String]) -> Result<Vec<String>, Stop> {
     if urls.is_empty() {
         return Ok(Vec::new());
     }
@@ -143,7 +144,6 @@ pub(super) fn fetch_all(urls: &[String]) -> Result<Vec<String>, Stop> {
         .build()
         .map_err(Stop::Client)?;
     let answers = runtime.block_on(async {
-        let client = fetch::Client::new();
         join_all(urls.iter().map(|url| {
             let client = client.clone();
             async move { client.get(url, LONGEST_RELEASE, RELEASE_TIME).await }

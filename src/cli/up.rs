@@ -13,6 +13,7 @@ use super::{Failure, daemon, preflight};
 use crate::chroots::Chroots;
 use crate::deb::Architecture;
 use crate::endpoint::ServerEndpoint;
+use crate::fetch::{Client, Proxies};
 use crate::home::Home;
 use crate::model::{Chroot, Daemon, Diststr, Item as _, Source, version_scheme};
 use crate::pgp::{self, Keyring};
@@ -216,8 +217,11 @@ fn plan(home: &Home, wanted: &Wanted) -> Result<Plan, Failure> {
         (None, ..) => None,
     };
     let source = source.ok_or_else(|| incomplete(home, "source of its chroot"))?;
-    for architecture in &architectures {
-        setup::architectures::check_archive(source, architecture)?;
+    if !architectures.is_empty() {
+        let client = Client::through(Proxies::of_host()?);
+        for architecture in &architectures {
+            setup::architectures::check_archive(&client, source, architecture)?;
+        }
     }
     Ok(Plan {
         items,

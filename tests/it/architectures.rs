@@ -3,6 +3,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::sync::Arc;
 
+use mini_buildd::fetch::Client;
 use mini_buildd::model::{Distribution, Event, EventType, Source};
 use mini_buildd::setup;
 use mini_buildd::store::{self, Store, items};
@@ -187,7 +188,7 @@ fn architecture_that_the_archive_lacks_is_refused() {
     let source = store.read(|tx| items::get::<Source>(tx, "Debian:trixie"));
     let (mut source, _) = source.unwrap().unwrap();
     let check = |source: &Source, architecture: &str| {
-        setup::architectures::check_archive(source, &architecture.parse().unwrap())
+        setup::architectures::check_archive(&Client::new(), source, &architecture.parse().unwrap())
     };
     let release = "Origin: Debian\nArchitectures: all amd64 i386\n";
     source.archives = vec![archive(release)];

@@ -36,7 +36,7 @@ impl Base {
     }
 
     /// A directory as the builder unpacks a buildrequest.
-    fn assignment(&self, directory: &Path, package: &Package) -> Assignment {
+    pub(crate) fn assignment(&self, directory: &Path, package: &Package) -> Assignment {
         let configuration = directory.join(".config");
         fs::create_dir_all(&configuration).unwrap();
         fs::write(configuration.join("apt_sources.list"), self.sources_list()).unwrap();
@@ -92,14 +92,14 @@ impl Built {
 const VERSION: &str = "1.0";
 
 /// A native source package as text.
-struct Package {
-    name: &'static str,
-    architecture: &'static str,
+pub(crate) struct Package {
+    pub(crate) name: &'static str,
+    pub(crate) architecture: &'static str,
     /// Rest of the field Build-Depends, with fields after it.
-    build_depends: &'static str,
-    profiles: &'static str,
+    pub(crate) build_depends: &'static str,
+    pub(crate) profiles: &'static str,
     /// Shell lines of the target `build`.
-    build: &'static str,
+    pub(crate) build: &'static str,
 }
 
 impl Default for Package {

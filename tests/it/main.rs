@@ -13,6 +13,7 @@ mod package;
 mod packager;
 mod program;
 mod proof;
+mod proxies;
 mod restarts;
 mod results;
 mod site;
