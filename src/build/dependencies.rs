@@ -14,6 +14,7 @@ use super::steps::Build;
 use super::stop::{Step, Stop};
 use super::upgraded::{Upgraded, failed, fetch_all, has, read_sources};
 use crate::chroots::apt::{self, Plan};
+use crate::deb::sources_list::Source;
 use crate::deb::{Dsc, Paragraph};
 use crate::model::Buildrequest;
 
@@ -65,7 +66,7 @@ pub(super) fn layer(
 /// The request's sources, and the Release files of the packager's own; those of them that hold no package are left out.
 fn sources_with_packages(build: &Build) -> Result<(Sources, Vec<String>), Stop> {
     let Sources { foreign, own } = read_sources(build)?;
-    let urls: Vec<String> = own.iter().map(sources::release_url).collect();
+    let urls: Vec<String> = own.iter().map(Source::release_url).collect();
     let architecture = &build.assignment.request.architecture;
     let (own, releases) = own
         .into_iter()
@@ -105,6 +106,7 @@ fn resolve(
     upgraded: &Upgraded,
 ) -> Result<Option<LayerKey>, Stop> {
     let session = build.chroots.begin(
+        &build.assignment.chroot,
         build.backend.as_ref(),
         upgraded.layer.as_ref(),
         Network::Host,

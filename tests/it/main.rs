@@ -1,5 +1,6 @@
 //! The one integration test program: one file a user-visible matter.
 mod api;
+mod architectures;
 mod base;
 mod build;
 mod buildd;
