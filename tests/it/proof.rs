@@ -2,4 +2,5 @@
 mod debian_sources;
 mod full_disk;
 mod kills;
+mod own_dependencies;
 mod revisions;

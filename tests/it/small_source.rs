@@ -1,4 +1,4 @@
-//! A small source package of ours, Architecture: all, without build-dependencies: it is built in a second or two.
+//! A small source package of ours, Architecture: all, by itself without build-dependencies: it is built in a second or two.
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,6 +11,8 @@ pub(crate) struct SmallSource<'a> {
     pub(crate) build: &'a str,
     /// Upstream version; without it the source is native.
     pub(crate) upstream: Option<&'a str>,
+    /// Fields of the source and of the binary package, each ended by a newline.
+    pub(crate) fields: (&'a str, &'a str),
     /// Bytes that don't compress, in source and binary package.
     pub(crate) ballast: usize,
 }
@@ -21,6 +23,7 @@ impl Default for SmallSource<'_> {
             name: "mbd-small",
             build: "true",
             upstream: None,
+            fields: ("", ""),
             ballast: 0,
         }
     }
@@ -73,8 +76,9 @@ impl SmallSource<'_> {
             format!(
                 "Source: {name}\nSection: misc\nPriority: optional\n\
                  Maintainer: Test Packager <packager@example.org>\n\
-                 Standards-Version: 4.6.2\nRules-Requires-Root: no\n\n\
-                 Package: {name}\nArchitecture: all\nDescription: test\n A test.\n"
+                 Standards-Version: 4.6.2\nRules-Requires-Root: no\n{}\n\
+                 Package: {name}\nArchitecture: all\n{}Description: test\n A test.\n",
+                self.fields.0, self.fields.1
             ),
         );
         write(
