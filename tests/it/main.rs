@@ -9,6 +9,7 @@ mod ftp;
 mod http;
 mod http_apt;
 mod instance;
+mod limbo;
 mod package;
 mod packager;
 mod program;

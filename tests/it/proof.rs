@@ -3,4 +3,5 @@ mod architectures;
 mod debian_sources;
 mod full_disk;
 mod kills;
+mod own_dependencies;
 mod revisions;

@@ -1,4 +1,4 @@
-//! A small source package of ours without build-dependencies: it is built in a second or two.
+//! A small source package of ours, by itself without build-dependencies: it is built in a second or two.
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,8 @@ pub(crate) struct SmallSource<'a> {
     pub(crate) build: &'a str,
     /// Upstream version; without it the source is native.
     pub(crate) upstream: Option<&'a str>,
+    /// Fields of the source and of the binary package, each ended by a newline.
+    pub(crate) fields: (&'a str, &'a str),
     /// Bytes that don't compress, in source and binary package.
     pub(crate) ballast: usize,
 }
@@ -25,6 +27,7 @@ impl Default for SmallSource<'_> {
             packages: &[],
             build: "true",
             upstream: None,
+            fields: ("", ""),
             ballast: 0,
         }
     }
@@ -80,7 +83,8 @@ impl SmallSource<'_> {
         let mut control = format!(
             "Source: {name}\nSection: misc\nPriority: optional\n\
              Maintainer: Test Packager <packager@example.org>\n\
-             Standards-Version: 4.6.2\nRules-Requires-Root: no\n"
+             Standards-Version: 4.6.2\nRules-Requires-Root: no\n{}",
+            self.fields.0
         );
         let mut rules = format!(
             "#!/usr/bin/make -f\nbinary: binary-arch binary-indep\nbinary-arch binary-indep:\n\
@@ -89,7 +93,8 @@ impl SmallSource<'_> {
         for (package, architecture) in packages {
             write!(
                 control,
-                "\nPackage: {package}\nArchitecture: {architecture}\nDescription: test\n A test.\n"
+                "\nPackage: {package}\nArchitecture: {architecture}\n{}Description: test\n A test.\n",
+                self.fields.1
             )
             .unwrap();
             let target = match *architecture {
