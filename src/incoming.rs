@@ -2,9 +2,12 @@
 //!
 //! A message is a row from the moment its .changes is complete, so it survives everything. [`door`] takes it in the
 //! order names, signature ([`authority`]), text, sums ([`listing`]), and only then links its files to their place
-//! ([`directory`]) and turns the row into a job. What fails here ([`fault`]) goes to [`quarantine`] and ends REJECTED
-//! ([`refusal`]).
+//! ([`directory`]) and turns the row into a job; what differs by kind is in `admission` and in `upload`, `buildrequest`
+//! and `buildresult`. What fails here ([`fault`]) goes to [`quarantine`] and ends REJECTED ([`refusal`]).
+mod admission;
 pub mod authority;
+mod buildrequest;
+mod buildresult;
 pub mod claim;
 pub mod directory;
 pub mod door;
@@ -12,6 +15,7 @@ pub mod fault;
 pub mod listing;
 pub mod quarantine;
 pub mod refusal;
+mod upload;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::DirBuilderExt;

@@ -36,7 +36,7 @@ pub fn verify(
         if verified.contains_key(&file.name) {
             return Err(Fault::Twice(file.name.clone()).into());
         }
-        let actual = checksums(directory, &file.name)?;
+        let actual = checksums(directory, file)?;
         file.compare(&actual).map_err(|fault| Fault::File {
             name: file.name.clone(),
             fault,
@@ -46,7 +46,8 @@ pub fn verify(
     Ok(verified)
 }
 
-fn checksums(directory: &Directory, name: &FileName) -> Result<Checksums, Stop> {
+fn checksums(directory: &Directory, listed: &ListedFile) -> Result<Checksums, Stop> {
+    let name = &listed.name;
     let mut file = match directory.file(name) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -54,7 +55,13 @@ fn checksums(directory: &Directory, name: &FileName) -> Result<Checksums, Stop> 
         }
         Err(source) => return Err(failed(directory, name, source).into()),
     };
-    Ok(Checksums::of(&mut file).map_err(|source| failed(directory, name, source))?)
+    let failed = |source| failed(directory, name, source);
+    let size = file.metadata().map_err(failed)?.len();
+    listed.compare_size(size).map_err(|fault| Fault::File {
+        name: name.clone(),
+        fault,
+    })?;
+    Ok(Checksums::of(&mut file).map_err(failed)?)
 }
 
 fn failed(directory: &Directory, name: &FileName, source: io::Error) -> Error {

@@ -409,3 +409,34 @@ fn accepted_upload_becomes_a_buildrequest_in_stocks_form() {
         ]
     );
 }
+
+#[test]
+fn large_upload_holds_up_no_other() {
+    const LENGTH: u64 = 64 << 20;
+    let mut instance = TestInstance::started();
+    let large = Upload::new("large", VERSION, DIST);
+    let tar = format!("large_{VERSION}.tar.xz");
+    let content = large.files.iter().find(|(name, _)| *name == tar);
+    let size = format!(" {} ", content.unwrap().1.len());
+    let lines = large.changes.split_inclusive('\n').map(|line| {
+        if line.ends_with(&format!("{tar}\n")) {
+            line.replace(&size, &format!(" {LENGTH} "))
+        } else {
+            line.to_owned()
+        }
+    });
+    let changes: String = lines.collect();
+    let signed = instance.uploader.clearsign(&changes).unwrap();
+    instance.leave(&large.with_changes(signed));
+    let staging = instance.staged();
+    let file = fs::File::options().write(true).open(staging.join(&tar));
+    file.unwrap().set_len(LENGTH).unwrap();
+    instance.running().instance.incoming.closed(staging);
+
+    let small = good().signed(&instance.uploader);
+    instance.send(&small);
+    instance.wait_for(EventType::Packaging, "hello");
+    assert_eq!(instance.log("large"), []);
+    let event = instance.wait_for(EventType::Rejected, "large");
+    assert_names(&detail(&event), &[&tar, "Checksums"]);
+}
