@@ -325,7 +325,7 @@ async fn wait(
 
 /// Unpacks the request, notes that a supervisor is started, tells BUILDING the first time.
 fn begin(parts: &Parts, mut build: Build) -> Result<Assignment, Error> {
-    let assignment = assignment::make(parts, &build.request)?;
+    let assignment = assignment::make(parts, &build)?;
     let is_first = build.attempts == 0;
     build.state = BuilderState::Building;
     build.attempts += 1;

@@ -13,7 +13,7 @@ use crate::pgp;
 use super::{Error, Parts};
 
 /// A longer .changes of a build is not believed.
-const CHANGES_LIMIT: u64 = 4 << 20;
+pub(super) const CHANGES_LIMIT: u64 = 4 << 20;
 
 /// Fields of the answer to `request`; without a verdict the fault is the builder's.
 pub(super) fn of(request: &Buildrequest, verdict: Result<&Verdict, &str>) -> Buildresult {

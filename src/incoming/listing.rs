@@ -8,7 +8,6 @@ use super::Error;
 use super::directory::Directory;
 use super::fault::{Fault, Stop};
 use crate::deb::{Changes, Checksums, Dsc, FileName, ListedFile};
-use crate::model::message::is_reserved;
 use crate::pgp;
 
 /// A longer .dsc is refused.
@@ -142,7 +141,7 @@ fn compare_dsc(
         {
             return Err(format!("Files: {} is listed twice", file.name));
         }
-        if !file.name.as_str().starts_with(&format!("{}_", dsc.source)) || is_reserved(&file.name) {
+        if !file.name.as_str().starts_with(&format!("{}_", dsc.source)) {
             return Err(format!(
                 "Files: {} is no name for a file of {}",
                 file.name, dsc.source

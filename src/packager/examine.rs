@@ -326,7 +326,13 @@ fn read_dsc(
     packaging: &Packaging,
     upload: &Changes,
 ) -> Result<(FileName, Dsc), Stop> {
-    let Some(listed) = upload.file_ending_with(".dsc") else {
+    // What is not said to hold a source would lie where its buildrequests are.
+    let is_source = upload
+        .architecture()
+        .split(' ')
+        .any(|word| word == "source");
+    let listed = upload.file_ending_with(".dsc");
+    let Some(listed) = listed.filter(|_| is_source) else {
         return Err(Rejection::NoDsc(packaging.changes.clone()).into());
     };
     let path = directory.join(listed.name.as_str());

@@ -37,17 +37,19 @@ impl Base {
 
     /// A directory as the builder unpacks a buildrequest.
     fn assignment(&self, directory: &Path, package: &Package) -> Assignment {
-        let configuration = directory.join(".config");
-        fs::create_dir_all(&configuration).unwrap();
-        fs::write(configuration.join("apt_sources.list"), self.sources_list()).unwrap();
-        package.write(directory);
-        Assignment {
+        let assignment = Assignment {
             request: package.request(&self.chroot.architecture),
             chroot: self.chroot.clone(),
             home: self.chroots.home().root().to_owned(),
             directory: directory.to_owned(),
             parallel: 2,
-        }
+        };
+        let request = assignment.request_directory();
+        let configuration = request.join(".config");
+        fs::create_dir_all(&configuration).unwrap();
+        fs::write(configuration.join("apt_sources.list"), self.sources_list()).unwrap();
+        package.write(&request);
+        assignment
     }
 
     fn build(&self, package: &Package) -> Built {
