@@ -7,7 +7,6 @@ pub mod assignment;
 pub mod result;
 
 use std::collections::HashSet;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +23,7 @@ use crate::build::{Assignment, Verdict};
 use crate::cause::with_causes;
 use crate::chroots::{self, Chroots};
 use crate::events::{Events, record};
-use crate::home::Home;
+use crate::home::{FileError, Home};
 use crate::model::{Address, BuildKey, Buildrequest, Buildresult, Event, EventType};
 use crate::pgp::SigningKey;
 use crate::remotes::Load;
@@ -72,12 +71,8 @@ pub enum Error {
     Distribution(#[from] crate::model::diststr::Malformed),
     #[error("no active chroot for {0}")]
     NoChroot(String),
-    #[error("can't {action} {path}")]
-    File {
-        action: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("{0} supervisors ended without a verdict")]
     Abandoned(u32),
     #[error("build {0} is unknown")]
@@ -98,7 +93,7 @@ impl Error {
             Error::Store(_)
             | Error::Events(_)
             | Error::Chroots(_)
-            | Error::File { .. }
+            | Error::File(_)
             | Error::Unknown(_)
             | Error::Ended(_) => false,
         }
@@ -299,11 +294,8 @@ async fn supervise(parts: &Arc<Parts>, row: &Build) -> Result<Option<Verdict>, E
     let program = parts.supervisor.clone();
     wait(move || {
         let mut child = supervisor::start_program(&program, &assignment)?;
-        child.wait().map_err(|source| Error::File {
-            action: "wait for the supervisor in",
-            path: directory.clone(),
-            source,
-        })?;
+        let ended = child.wait();
+        ended.map_err(FileError::of("wait for the supervisor in", &directory))?;
         Ok(supervisor::wait(&directory)?)
     })
     .await

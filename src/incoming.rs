@@ -27,7 +27,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc;
 
 use crate::deb::FileName;
-use crate::home::Home;
+use crate::home::{FileError, Home};
 use crate::model::{BuildKey, PackageKey, Timecode};
 use crate::store::jobs::{self, Received};
 use crate::store::{self, Store};
@@ -56,12 +56,8 @@ pub enum Arrival {
 pub enum Error {
     #[error(transparent)]
     Store(#[from] store::Error),
-    #[error("can't {action} {path}")]
-    File {
-        action: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error(transparent)]
     Key(#[from] crate::pgp::Error),
 }
@@ -103,14 +99,10 @@ impl Incoming {
     /// Hands over all that was left by an earlier run: staging directories with a row and without, rows without one.
     pub fn recover(&self) -> Result<(), Error> {
         let path = self.home.incoming();
-        let failed = |source| Error::File {
-            action: "read",
-            path: path.clone(),
-            source,
-        };
+        let failed = FileError::of("read", &path);
         let mut left = BTreeSet::new();
-        for entry in fs::read_dir(&path).map_err(failed)? {
-            left.insert(entry.map_err(failed)?.path());
+        for entry in fs::read_dir(&path).map_err(&failed)? {
+            left.insert(entry.map_err(&failed)?.path());
         }
         let rows = self.store.read(jobs::received)?;
         left.extend(rows.iter().map(|row| path.join(&row.staging)));

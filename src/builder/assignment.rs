@@ -4,6 +4,7 @@ use std::{fs, io};
 
 use crate::build::Assignment;
 use crate::deb::{self, Changes};
+use crate::home::FileError;
 use crate::message::{
     self,
     tarball::{self, Names},
@@ -32,11 +33,7 @@ pub(super) fn make(parts: &Parts, build: &Build) -> Result<Assignment, Error> {
     verify(&changes, &build.digest)?;
     let tar = changes.with_extension("changes.tar");
     let directory = assignment.request_directory();
-    empty(&directory).map_err(|source| Error::File {
-        action: "empty",
-        path: directory.clone(),
-        source,
-    })?;
+    empty(&directory).map_err(FileError::of("empty", &directory))?;
     tarball::unpack(&tar, &directory, Names::WithConfig)?;
     Ok(assignment)
 }

@@ -18,7 +18,7 @@ use super::{Arrival, Error, row_name};
 use crate::cause::with_causes;
 use crate::deb::{Changes, FileName};
 use crate::events::Events;
-use crate::home::Home;
+use crate::home::{FileError, Home};
 use crate::model::BuildKey;
 use crate::model::message::MessageKind;
 use crate::pgp::SigningKey;
@@ -91,13 +91,12 @@ impl Door {
         let row_name = row_name(staging);
         let messages = self.store.read(|tx| jobs::received_in(tx, &row_name))?;
         if !messages.is_empty() {
-            let directory =
-                Directory::create(staging).map_err(|source| failed("open", staging, source))?;
+            let directory = Directory::create(staging).map_err(FileError::of("open", staging))?;
             for message in &messages {
                 self.take_message(&directory, message)?;
             }
         }
-        remove(staging).map_err(|source| failed("delete", staging, source))
+        Ok(remove(staging).map_err(FileError::of("delete", staging))?)
     }
 
     fn take_message(&self, staging: &Directory, message: &Received) -> Result<(), Error> {
@@ -135,7 +134,7 @@ impl Door {
             let _one_at_a_time = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
             if wanted && self.store.read(is_wanted)? {
                 let place = admission.place(&self.home);
-                link(staging, message, admission.changes(), &place)?;
+                link(staging, message, admission.changes(), &place).map_err(Error::from)?;
             }
             self.store.write::<_, Stop>(|tx| {
                 let news = admission.commit(tx)?;
@@ -166,7 +165,7 @@ fn read_changes(staging: &Directory, changes: &FileName) -> Result<Result<Vec<u8
             changes: changes.clone(),
             fault: error.to_string(),
         })),
-        Err(source) => Err(failed("read", staging.path(), source)),
+        Err(source) => Err(FileError::of("read", staging.path())(source).into()),
     }
 }
 
@@ -176,16 +175,14 @@ fn link(
     message: &Received,
     changes: &Changes,
     place: &Path,
-) -> Result<(), Error> {
-    let place_failed = |source| failed("move files to", place, source);
-    let to = Directory::create(place).map_err(place_failed)?;
+) -> Result<(), FileError> {
+    let failed = FileError::of("move files to", place);
+    let to = Directory::create(place).map_err(&failed)?;
     let files = changes.files.iter().map(|file| &file.name);
     for name in files.chain([&message.changes]) {
-        staging
-            .link(name, &to, name.as_str())
-            .map_err(place_failed)?;
+        staging.link(name, &to, name.as_str()).map_err(&failed)?;
     }
-    to.sync().map_err(place_failed)
+    to.sync().map_err(&failed)
 }
 
 fn remove(staging: &Path) -> io::Result<()> {
@@ -197,13 +194,5 @@ fn remove(staging: &Path) -> io::Result<()> {
     match removed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
-    }
-}
-
-pub(super) fn failed(action: &'static str, path: &Path, source: io::Error) -> Error {
-    Error::File {
-        action,
-        path: path.into(),
-        source,
     }
 }

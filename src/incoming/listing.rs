@@ -8,6 +8,7 @@ use super::Error;
 use super::directory::Directory;
 use super::fault::{Fault, Stop};
 use crate::deb::{Changes, Checksums, Dsc, FileName, ListedFile};
+use crate::home::FileError;
 use crate::pgp;
 
 /// A longer .dsc is refused.
@@ -52,10 +53,10 @@ fn checksums(directory: &Directory, listed: &ListedFile) -> Result<Checksums, St
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(Fault::Missing(name.clone()).into());
         }
-        Err(source) => return Err(failed(directory, name, source).into()),
+        Err(source) => return Err(failed(directory, name)(source).into()),
     };
-    let failed = |source| failed(directory, name, source);
-    let size = file.metadata().map_err(failed)?.len();
+    let failed = failed(directory, name);
+    let size = file.metadata().map_err(&failed)?.len();
     listed.compare_size(size).map_err(|fault| Fault::File {
         name: name.clone(),
         fault,
@@ -63,12 +64,9 @@ fn checksums(directory: &Directory, listed: &ListedFile) -> Result<Checksums, St
     Ok(Checksums::of(&mut file).map_err(failed)?)
 }
 
-fn failed(directory: &Directory, name: &FileName, source: io::Error) -> Error {
-    Error::File {
-        action: "read",
-        path: directory.path().join(name.as_str()),
-        source,
-    }
+fn failed(directory: &Directory, name: &FileName) -> impl Fn(io::Error) -> Error + use<> {
+    let failed = FileError::of("read", &directory.path().join(name.as_str()));
+    move |source| failed(source).into()
 }
 
 /// Holds the .dsc of an upload, whose own sums are verified, against the .changes and the files.
@@ -86,7 +84,7 @@ pub fn verify_dsc(
     };
     let Some(text) = directory
         .read(name, DSC_LIMIT)
-        .map_err(|source| failed(directory, name, source))?
+        .map_err(failed(directory, name))?
     else {
         return Err(dsc_fault(name, format!("longer than {DSC_LIMIT} bytes")).into());
     };

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::archive::ArchiveDir;
 use crate::deb::{Architecture, Changes, Dsc, FileName, Paragraph, changelog};
 use crate::events::record;
+use crate::home::FileError;
 use crate::incoming::listing::parse_dsc;
 use crate::message;
 use crate::model::build_sources::BuildSources;
@@ -63,11 +64,7 @@ pub(super) fn examine(parts: &Parts, mut packaging: Packaging) -> Result<Packagi
             packaging.experimental = experimental;
             for asked in &asked {
                 let directory = parts.home.event_directory(&asked.request.key());
-                fs::create_dir_all(&directory).map_err(|source| Error::File {
-                    action: "make",
-                    path: directory.clone(),
-                    source,
-                })?;
+                fs::create_dir_all(&directory).map_err(FileError::of("make", &directory))?;
                 buildrequest::write(
                     &directory,
                     &asked.request,

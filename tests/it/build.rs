@@ -80,6 +80,11 @@ struct Built {
 }
 
 impl Built {
+    #[track_caller]
+    fn assert(&self, status: BuildStatus) {
+        assert_eq!(self.verdict.status, status, "{}", self.log);
+    }
+
     fn results(&self) -> Vec<String> {
         let mut names: Vec<String> = fs::read_dir(self.directory.path().join("result"))
             .unwrap()
@@ -196,12 +201,7 @@ fn package_is_built_as_an_ordinary_user_without_network() {
         ..Package::default()
     };
     let built = Base::get().build(&package);
-    assert_eq!(
-        built.verdict.status,
-        BuildStatus::Successful,
-        "{}",
-        built.log
-    );
+    built.assert(BuildStatus::Successful);
     let architecture = architecture();
     let expected = [
         "all.buildinfo",
@@ -229,7 +229,7 @@ fn second_build_resolves_and_installs_nothing() {
         "{}",
         again.log
     );
-    assert_eq!(again.verdict.status, BuildStatus::Successful);
+    again.assert(BuildStatus::Successful);
 }
 
 #[test]
@@ -240,12 +240,7 @@ fn status_is_not_read_from_the_log() {
         ..Package::default()
     };
     let built = Base::get().build(&package);
-    assert_eq!(
-        built.verdict.status,
-        BuildStatus::Attempted,
-        "{}",
-        built.log
-    );
+    built.assert(BuildStatus::Attempted);
     assert!(
         built.log.contains("\nFail-Stage: build\nHost"),
         "{}",
@@ -262,12 +257,7 @@ fn missing_build_dependency_gives_the_package_back_with_apts_words() {
         ..Package::default()
     };
     let built = Base::get().build(&package);
-    assert_eq!(
-        built.verdict.status,
-        BuildStatus::GivenBack,
-        "{}",
-        built.log
-    );
+    built.assert(BuildStatus::GivenBack);
     assert!(built.log.contains("mbd-there-is-no-such-package"));
 }
 
@@ -282,12 +272,7 @@ fn build_profiles_conflicts_and_indep_dependencies_are_honoured() {
         ..Package::default()
     };
     let built = Base::get().build(&package);
-    assert_eq!(
-        built.verdict.status,
-        BuildStatus::Successful,
-        "{}",
-        built.log
-    );
+    built.assert(BuildStatus::Successful);
 }
 
 #[test]
@@ -297,10 +282,7 @@ fn package_for_another_architecture_is_skipped() {
         architecture: "hurd-i386",
         ..Package::default()
     };
-    assert_eq!(
-        Base::get().build(&package).verdict.status,
-        BuildStatus::Skipped
-    );
+    Base::get().build(&package).assert(BuildStatus::Skipped);
 }
 
 /// Starts a build that goes on for ever and waits until it does.
