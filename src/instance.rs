@@ -156,6 +156,7 @@ fn run(home: Home, address: Address, opened: Opened, supervisor: PathBuf) -> Arc
         events: Arc::clone(&events),
         packager: arrived.clone(),
         builder: requested,
+        settling: Mutex::new(()),
     };
     let packager = packager::Parts {
         home: home.clone(),

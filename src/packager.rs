@@ -9,7 +9,6 @@ pub mod install;
 pub mod rejection;
 pub mod target;
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +23,7 @@ use crate::archive::ArchiveDir;
 use crate::cause::with_causes;
 use crate::deb;
 use crate::events::Events;
-use crate::home::Home;
+use crate::home::{FileError, Home};
 use crate::incoming::Arrival;
 use crate::model::job::{BuildState, Packaging, PackagingState, RequestedBuild};
 use crate::model::message::request_name;
@@ -72,12 +71,8 @@ pub enum Error {
     NoArchive(#[from] crate::model::source::NoArchive),
     #[error("{path}")]
     Text { path: PathBuf, source: deb::Error },
-    #[error("can't {action} {path}")]
-    File {
-        action: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("buildresult {key}: {fault}")]
     Result { key: Box<BuildKey>, fault: String },
     #[error(transparent)]
