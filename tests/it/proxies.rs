@@ -130,7 +130,8 @@ fn build_needs_no_other_way_out_than_the_proxy() {
         "deb [check-valid-until=no] {KNOWN} {} main\n",
         base.source.suite
     );
-    fs::write(directory.join(".config/apt_sources.list"), sources).unwrap();
+    let request = assignment.request_directory();
+    fs::write(request.join(".config/apt_sources.list"), sources).unwrap();
     let mut child = supervisor::start_program(&supervisor, &assignment).unwrap();
     let verdict = supervisor::wait(&directory).unwrap().unwrap();
     child.wait().unwrap();
