@@ -262,6 +262,19 @@ fn missing_build_dependency_gives_the_package_back_with_apts_words() {
 }
 
 #[test]
+fn sparse_package_is_not_taken() {
+    let package = Package {
+        name: "mbd-test-sparse",
+        build: "true\noverride_dh_builddeb:\n\tdh_builddeb\n\ttruncate -s 300M ../mbd-test-sparse_1.0_all.deb",
+        ..Package::default()
+    };
+    let built = Base::get().build(&package);
+    built.assert(BuildStatus::Attempted);
+    let error = built.verdict.error.as_deref().unwrap();
+    assert!(error.contains("sparse"), "{error}");
+}
+
+#[test]
 fn build_profiles_conflicts_and_indep_dependencies_are_honoured() {
     let package = Package {
         name: "mbd-test-relations",
