@@ -153,6 +153,7 @@ fn run(home: Home, address: Address, opened: Opened, supervisor: PathBuf) -> Arc
         home: home.clone(),
         store: Arc::clone(&store),
         key: Arc::clone(&key),
+        http_url: address.http_url.clone(),
         events: Arc::clone(&events),
         packager: arrived.clone(),
         builder: requested,

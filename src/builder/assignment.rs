@@ -18,7 +18,16 @@ use super::result::CHANGES_LIMIT;
 use super::{Error, Parts};
 
 /// Unpacks the buildrequest into its directory and names the chroot; may be repeated.
-pub(super) fn make(parts: &Parts, build: &Build) -> Result<Assignment, Error> {
+///
+/// What we ask ourselves is brought to our present URLs.
+pub(super) fn make(parts: &Parts, build: &mut Build) -> Result<Assignment, Error> {
+    let former_url = build.request.packager.clone();
+    if build.requester == parts.key.fingerprint() {
+        let (request, address) = (&mut build.request, &parts.address);
+        request.packager.clone_from(&address.http_url);
+        request.builder.clone_from(&address.http_url);
+        request.upload_to.clone_from(&address.incoming_url);
+    }
     let request = &build.request;
     let catalog = parts.store.read(Catalog::load)?;
     let chroot = chroot(&catalog, request)?.clone();
@@ -36,6 +45,12 @@ pub(super) fn make(parts: &Parts, build: &Build) -> Result<Assignment, Error> {
     let directory = assignment.request_directory();
     empty(&directory).map_err(FileError::of("empty", &directory))?;
     tarball::unpack(&tar, &directory, Names::WithConfig)?;
+    if request.packager != former_url {
+        let list = directory.join(tarball::CONFIG).join("apt_sources.list");
+        let text = fs::read_to_string(&list).map_err(FileError::of("read", &list))?;
+        let (former, present) = (format!("{former_url}/"), format!("{}/", request.packager));
+        fs::write(&list, text.replace(&former, &present)).map_err(FileError::of("write", &list))?;
+    }
     Ok(assignment)
 }
 

@@ -2,6 +2,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use mini_buildd::build::supervisor::{self, State};
 use mini_buildd::build::{Assignment, BuildStatus, Verdict};
@@ -263,6 +264,19 @@ fn missing_build_dependency_gives_the_package_back_with_apts_words() {
 }
 
 #[test]
+fn sparse_package_is_not_taken() {
+    let package = Package {
+        name: "mbd-test-sparse",
+        build: "true\noverride_dh_builddeb:\n\tdh_builddeb\n\ttruncate -s 300M ../mbd-test-sparse_1.0_all.deb",
+        ..Package::default()
+    };
+    let built = Base::get().build(&package);
+    built.assert(BuildStatus::Attempted);
+    let error = built.verdict.error.as_deref().unwrap();
+    assert!(error.contains("sparse"), "{error}");
+}
+
+#[test]
 fn build_profiles_conflicts_and_indep_dependencies_are_honoured() {
     let package = Package {
         name: "mbd-test-relations",
@@ -307,7 +321,7 @@ fn start_endless(directory: &Path) -> std::process::Child {
             "{}",
             fs::read_to_string(&log).unwrap()
         );
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(50));
     }
     assert!(matches!(
         supervisor::state(directory).unwrap(),
@@ -325,6 +339,29 @@ fn sigterm_cancels_a_build() {
     child.wait().unwrap();
     assert_eq!(verdict.status, BuildStatus::Failed);
     assert_eq!(verdict.error.as_deref(), Some("cancelled"));
+}
+
+#[test]
+fn stopped_supervisor_is_cancelled_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = start_endless(directory.path());
+    let pid = child.id().to_string();
+    output(Command::new("kill").args(["-STOP", &pid]));
+    supervisor::cancel(directory.path(), Duration::from_secs(60)).unwrap();
+    child.wait().unwrap();
+    let verdict = supervisor::wait(directory.path()).unwrap().unwrap();
+    assert_eq!(verdict.error.as_deref(), Some("cancelled"));
+    // Nothing is there to be ended any more.
+    supervisor::cancel(directory.path(), Duration::ZERO).unwrap();
+}
+
+#[test]
+fn supervisor_that_does_not_end_is_killed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = start_endless(directory.path());
+    supervisor::cancel(directory.path(), Duration::ZERO).unwrap();
+    child.wait().unwrap();
+    assert!(supervisor::wait(directory.path()).unwrap().is_none());
 }
 
 #[test]

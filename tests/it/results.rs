@@ -2,8 +2,9 @@
 use std::fs;
 
 use mini_buildd::deb::Changes;
-use mini_buildd::model::{Buildrequest, Buildresult, Event, EventType};
+use mini_buildd::model::{Buildrequest, Buildresult, Event, EventType, Remote, Status};
 use mini_buildd::pgp::{SigningKey, unauthenticated_text};
+use mini_buildd::store::items;
 
 use crate::instance::{TestInstance, facts};
 use crate::package::{Files, Upload, deb, lists};
@@ -279,4 +280,38 @@ fn result_with_a_package_for_another_machine_fails() {
     instance.send(&message);
     let event = instance.wait_for(EventType::Failed, "hello");
     assert_error(&event, &["Architecture", "arm64"]);
+}
+
+/// A message of a peer's that was meant for somebody else does nothing here.
+#[test]
+fn buildrequest_for_another_builder_is_refused() {
+    let (mut instance, mut request) = asked();
+    let key = SigningKey::generate("Peer", "peer@peer.test").unwrap();
+    let remote = Remote {
+        url: "http://peer.test:8066".into(),
+        key: key.public_armored(),
+    };
+    let store = &instance.running().instance.store;
+    let active = Status::Active {
+        checked: jiff::Timestamp::now(),
+    };
+    store.write(|tx| items::put(tx, &remote, active)).unwrap();
+    request.timecode = "20010101:000000:000000".parse().unwrap();
+    request.builder = "http://third.test:8066".into();
+    let tar = (
+        format!("{}.tar", request.file_name()),
+        tar_of(&Files::new()),
+    );
+    let files = vec![tar];
+    let text = format!(
+        "{}{}",
+        request.to_paragraph(),
+        lists(&files, "mini-buildd extra ")
+    );
+    let mut message = files;
+    let signed = key.clearsign(&text).unwrap();
+    message.push((request.file_name().to_string(), signed.into_bytes()));
+    instance.send(&message);
+    let event = instance.wait_for(EventType::Rejected, "hello");
+    assert_error(&event, &["X-Mini-Buildd-Builder", "http://third.test:8066"]);
 }
