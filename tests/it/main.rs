@@ -8,6 +8,7 @@ mod ftp;
 mod http;
 mod http_apt;
 mod instance;
+mod memory;
 mod package;
 mod packager;
 mod program;
