@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let process = process::of_root(&line, Network::None);
     for _ in stdin().lines() {
         let (start, used) = (Instant::now(), cpu()?);
-        let session = chroots.begin(backend.as_ref(), None, Network::None)?;
+        let session = chroots.begin(chroot, backend.as_ref(), None, Network::None)?;
         let ready = Instant::now();
         let exit = session.run(&process, Stdio::default())?;
         let done = Instant::now();

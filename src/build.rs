@@ -26,7 +26,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::deb::FileName;
+use crate::deb::{Architecture, FileName};
 use crate::model::{Buildrequest, Chroot};
 
 /// What a supervisor is told. The build directory already holds the unpacked buildrequest: `.config/*`, the .dsc and
@@ -35,6 +35,8 @@ use crate::model::{Buildrequest, Chroot};
 pub struct Assignment {
     pub request: Buildrequest,
     pub chroot: Chroot,
+    /// Architecture of the machine's own packages.
+    pub machine: Architecture,
     /// Home directory of the instance.
     pub home: PathBuf,
     pub directory: PathBuf,

@@ -75,6 +75,11 @@ pub enum Error {
         source_name: String,
         what: &'static str,
     },
+    #[error("can't make a keyring for source {source_name}")]
+    Keyring {
+        source_name: String,
+        source: crate::pgp::Error,
+    },
     #[error("can't write {path}")]
     Write {
         path: PathBuf,
@@ -155,18 +160,19 @@ impl Chroots {
     /// With the host's network, its resolver's configuration is there too.
     pub fn begin(
         &self,
+        chroot: &Chroot,
         backend: &dyn Backend,
         layer: Option<&LayerKey>,
         network: Network,
     ) -> Result<Session, Error> {
-        self.begin_in(backend, Access::Snapshot, layer, network)
+        self.begin_in(chroot, backend, (Access::Snapshot, layer), network)
     }
 
     fn begin_in(
         &self,
+        chroot: &Chroot,
         backend: &dyn Backend,
-        access: Access,
-        layer: Option<&LayerKey>,
+        (access, layer): (Access, Option<&LayerKey>),
         network: Network,
     ) -> Result<Session, Error> {
         let rootfs = backend
@@ -176,6 +182,7 @@ impl Chroots {
                 source,
             })?;
         let mut spec = sandbox::session_spec(rootfs.path(), rootfs.mounts(), HOSTNAME);
+        backends::set_personality(&mut spec, chroot.architecture.as_str());
         if network == Network::Host {
             let mut mounts = spec.mounts().clone().unwrap_or_default();
             mounts.extend(

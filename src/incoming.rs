@@ -2,7 +2,8 @@
 //!
 //! A message is a row from the moment its .changes is complete, so it survives everything. [`door`] takes it in the
 //! order names, signature ([`authority`]), text, sums ([`listing`]), and only then links its files to their place
-//! ([`directory`]) and turns the row into a job. What fails here goes to [`quarantine`] and ends REJECTED ([`fault`]).
+//! ([`directory`]) and turns the row into a job. What fails here ([`fault`]) goes to [`quarantine`] and ends REJECTED
+//! ([`refusal`]).
 pub mod authority;
 pub mod claim;
 pub mod directory;
@@ -10,6 +11,7 @@ pub mod door;
 pub mod fault;
 pub mod listing;
 pub mod quarantine;
+pub mod refusal;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::DirBuilderExt;
@@ -22,7 +24,7 @@ use tokio::sync::mpsc;
 
 use crate::deb::FileName;
 use crate::home::Home;
-use crate::model::{PackageKey, Timecode};
+use crate::model::{BuildKey, PackageKey, Timecode};
 use crate::store::jobs::{self, Received};
 use crate::store::{self, Store};
 
@@ -39,8 +41,10 @@ pub struct Incoming {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Arrival {
     Upload(PackageKey),
-    /// One of the results that this upload waits for.
+    /// One of the results that this upload waits for came, or there will be none.
     Buildresult(PackageKey),
+    /// A message of this build was lost: its builder is to be asked again.
+    Lost(BuildKey),
 }
 
 #[derive(Debug, thiserror::Error)]

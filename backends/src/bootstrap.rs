@@ -12,7 +12,7 @@ use sandbox::{Launcher, Network, Process, Session};
 
 use output::Output;
 
-use crate::{Access, Backend, Error, Rootfs, directory, host, tool};
+use crate::{Access, Backend, Error, Rootfs, directory, host, set_personality, tool};
 
 /// Where the new base is in the session.
 const TARGET: &str = "/target";
@@ -112,6 +112,7 @@ impl Cache {
 
 fn spec(what: &Bootstrap, rootfs: &dyn Rootfs, cache: &Cache) -> Spec {
     let mut spec = host::spec(&cache.root, host::tmpfs("/", "755"));
+    set_personality(&mut spec, &what.architecture);
     let mounts = spec.mounts_mut().get_or_insert_default();
     mounts.push(host::tmpfs("/root", "700"));
     mounts.push(host::read_only(

@@ -132,6 +132,7 @@ fn resolve(
     upgraded: &Upgraded,
 ) -> Result<Resolved, Stop> {
     let session = build.chroots.begin(
+        &build.assignment.chroot,
         build.backend.as_ref(),
         upgraded.layer.as_ref(),
         Network::Host,

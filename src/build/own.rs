@@ -58,7 +58,7 @@ impl Own {
     pub(super) fn fetch(build: &Build) -> Result<Own, Stop> {
         let architecture = &build.assignment.request.architecture;
         let all = read_sources(build)?.own;
-        let urls: Vec<String> = all.iter().map(sources::release_url).collect();
+        let urls: Vec<String> = all.iter().map(Source::release_url).collect();
         let releases: Vec<String> = fetch_all(&urls, LONGEST_RELEASE)?
             .iter()
             .map(|text| String::from_utf8_lossy(text).into_owned())

@@ -35,19 +35,9 @@ pub(super) fn list(sources: &[Source]) -> String {
     })
 }
 
-/// URL of the file that names a source's indices and their digests.
-pub(super) fn release_url(source: &Source) -> String {
-    let uri = source.uri.trim_end_matches('/');
-    let suite = source.suite.trim_matches('/');
-    if source.suite.ends_with('/') {
-        return format!("{uri}/{suite}/InRelease");
-    }
-    format!("{uri}/dists/{suite}/InRelease")
-}
-
 /// Where apt keeps the Release file of a source (apt's URItoFileName).
 pub(super) fn release_file(source: &Source) -> String {
-    let url = release_url(source);
+    let url = source.release_url();
     let place = url
         .split_once("://")
         .map_or(url.as_str(), |(_, place)| place);
@@ -94,7 +84,7 @@ pub(super) fn index_files(
     architecture: &Architecture,
 ) -> Vec<IndexFile> {
     let by_hash = release.lines().any(|line| line == "Acquire-By-Hash: yes");
-    let url = release_url(source);
+    let url = source.release_url();
     let directory = url.trim_end_matches("InRelease");
     let mut shortest: BTreeMap<&str, (u64, IndexFile)> = BTreeMap::new();
     for [sha256, size, path] in indices(source, release, architecture) {
@@ -202,20 +192,6 @@ mod tests {
         };
         assert_eq!(names(&sources.foreign), ["trixie"]);
         assert_eq!(names(&sources.own), ["trixie-test-unstable"]);
-    }
-
-    #[test]
-    fn release_stands_below_dists_unless_the_archive_is_flat() {
-        let mut source = sources().foreign.remove(0);
-        assert_eq!(
-            release_url(&source),
-            "http://mirror.example.org/debian/dists/trixie/InRelease"
-        );
-        source.suite = "./".to_owned();
-        assert_eq!(
-            release_url(&source),
-            "http://mirror.example.org/debian/./InRelease"
-        );
     }
 
     #[test]

@@ -114,7 +114,7 @@ pub(super) fn has(build: &Build, key: &LayerKey) -> bool {
 fn releases(build: &Build, foreign: &[Source]) -> Result<Vec<String>, Stop> {
     let mut texts = BTreeMap::new();
     let mut missing = Vec::new();
-    for url in foreign.iter().map(sources::release_url) {
+    for url in foreign.iter().map(Source::release_url) {
         match build.memo.get_fresh(RELEASE, &digest(&[&url]), FRESH) {
             Some(text) => _ = texts.insert(url, text),
             None => missing.push(url),
@@ -128,7 +128,7 @@ fn releases(build: &Build, foreign: &[Source]) -> Result<Vec<String>, Stop> {
     }
     let architecture = &build.assignment.request.architecture;
     let digests = foreign.iter().map(|source| {
-        let text = &texts[&sources::release_url(source)];
+        let text = &texts[&source.release_url()];
         sources::index_digest(source, text, architecture)
     });
     Ok(digests.collect())
@@ -173,9 +173,12 @@ fn make(
     let Claim::Make(_making) = build.backend.claim(&made.key).map_err(failed("claim"))? else {
         return Ok(made);
     };
-    let session = build
-        .chroots
-        .begin(build.backend.as_ref(), None, Network::Host)?;
+    let session = build.chroots.begin(
+        &build.assignment.chroot,
+        build.backend.as_ref(),
+        None,
+        Network::Host,
+    )?;
     if is_current(build, &session, foreign, releases) {
         session.close()?;
         build.log.say("The base is current.\n")?;

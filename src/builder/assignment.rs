@@ -16,6 +16,7 @@ pub(super) fn make(parts: &Parts, request: &Buildrequest) -> Result<Assignment, 
     Ok(Assignment {
         request: request.clone(),
         chroot,
+        machine: parts.machine.clone(),
         home: parts.home.root().to_owned(),
         directory,
         parallel: parallel(parts.load.slots()),

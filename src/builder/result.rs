@@ -1,5 +1,6 @@
 //! Buildresults: what a build came to, its log, and the tar of what it made.
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use crate::build::{BuildStatus, Verdict};
 use crate::deb::{Changes, FileName};
@@ -53,6 +54,11 @@ pub(super) fn write(
     verdict: Option<&Verdict>,
 ) -> Result<(), Error> {
     let directory = parts.home.build_directory(&result.key());
+    fs::create_dir_all(&directory).map_err(|source| Error::File {
+        action: "make",
+        path: directory.clone(),
+        source,
+    })?;
     let log = beside(&directory, &result.buildlog());
     if !log.is_file() {
         write_log(&log, result)?;
@@ -92,8 +98,8 @@ fn write_log(log: &Path, result: &Buildresult) -> Result<(), Error> {
 
 /// A tar of an earlier try.
 fn remove_if_there(tar: &Path) -> Result<(), Error> {
-    match std::fs::remove_file(tar) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Error::File {
+    match fs::remove_file(tar) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::File {
             action: "delete",
             path: tar.into(),
             source,
@@ -108,19 +114,7 @@ fn tar(directory: &Path, name: &FileName) -> PathBuf {
 
 /// The built .changes and what it lists.
 fn built(directory: &Path, changes: &FileName) -> Result<Vec<Member>, Error> {
-    let path = directory.join(changes.as_str());
-    let content = message::read_text(&path, CHANGES_LIMIT)?;
-    let parsed: Changes = pgp::unauthenticated_text(&content)
-        .map_err(|error| error.to_string())
-        .and_then(|text| {
-            text.parse()
-                .map_err(|error: crate::deb::Error| error.to_string())
-        })
-        .map_err(|fault| Error::File {
-            action: "parse",
-            path: path.clone(),
-            source: std::io::Error::other(fault),
-        })?;
+    let parsed = read_changes(&directory.join(changes.as_str()))?;
     let listed = parsed.files.iter().map(|file| &file.name);
     let members = listed.chain([changes]).map(|name| Member {
         name: name.to_string(),
@@ -129,17 +123,38 @@ fn built(directory: &Path, changes: &FileName) -> Result<Vec<Member>, Error> {
     Ok(members.collect())
 }
 
-/// What is sent: files in order, then the .changes.
-pub(super) fn files(directory: &Path, request: &Buildrequest) -> (Vec<PathBuf>, PathBuf) {
-    let name = request.result().file_name();
-    let files = [
-        beside(directory, &request.buildlog()),
-        tar(directory, &name),
-    ];
-    (
-        files.into_iter().filter(|path| path.is_file()).collect(),
-        directory.join(name.as_str()),
-    )
+fn read_changes(path: &Path) -> Result<Changes, Error> {
+    let content = message::read_text(path, CHANGES_LIMIT)?;
+    pgp::unauthenticated_text(&content)
+        .map_err(|error| error.to_string())
+        .and_then(|text| {
+            text.parse()
+                .map_err(|error: crate::deb::Error| error.to_string())
+        })
+        .map_err(|fault| {
+            let (path, source) = (path.into(), io::Error::other(fault));
+            message::Error::Read { path, source }.into()
+        })
+}
+
+/// What is sent: files in the order of the signed .changes, and that.
+pub(super) fn files(
+    directory: &Path,
+    request: &Buildrequest,
+) -> Result<(Vec<PathBuf>, PathBuf), Error> {
+    let path = directory.join(request.result().file_name().as_str());
+    let listed = read_changes(&path)?;
+    let listed = listed.files.iter();
+    let files: Vec<_> = listed
+        .map(|file| directory.join(file.name.as_str()))
+        .collect();
+    for path in &files {
+        fs::metadata(path).map_err(|source| message::Error::Read {
+            path: path.clone(),
+            source,
+        })?;
+    }
+    Ok((files, path))
 }
 
 /// Leaves stock's mark beside a .changes that has arrived.

@@ -36,7 +36,7 @@ impl Chroots {
         progress: &mut dyn FnMut(&str),
     ) -> Result<String, Error> {
         let backend = self.backend(chroot);
-        let session = self.begin(backend.as_ref(), None, Network::Host)?;
+        let session = self.begin(chroot, backend.as_ref(), None, Network::Host)?;
         let mut tree = Tree::default();
         tree.text(apt::CONFIGURATION_FILE, apt::CONFIGURATION)
             .text("/etc/apt/sources.list.d/mini-buildd.sources", trial.sources)

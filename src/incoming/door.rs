@@ -4,15 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, io};
 
-use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use super::authority::{Peers, Uploaders};
 use super::directory::Directory;
 use super::fault::{Fault, Stop};
 use super::listing::{self, Sums};
-use super::{Arrival, Error, claim, quarantine, row_name};
+use super::{Arrival, Error, row_name};
 use crate::cause::with_causes;
 use crate::deb::{Changes, Checksums, FileName};
 use crate::events::Events;
@@ -23,10 +22,10 @@ use crate::model::{BuildKey, Buildrequest, Buildresult, PackageKey};
 use crate::pgp::{self, SigningKey, Verified};
 use crate::store::catalog::Catalog;
 use crate::store::jobs::{self, Build, BuilderState, Received};
-use crate::store::{Store, Transaction, event_log};
+use crate::store::{Store, Transaction};
 
 /// A longer .changes is refused.
-const CHANGES_LIMIT: u64 = 4 << 20;
+pub(super) const CHANGES_LIMIT: u64 = 4 << 20;
 /// How long a message waits that can't be taken for a reason of ours.
 const RETRY: Duration = Duration::from_secs(30);
 
@@ -89,13 +88,16 @@ impl Door {
     fn take_message(&self, staging: &Directory, message: &Received) -> Result<(), Error> {
         match self.admit(staging, message) {
             Ok(()) => Ok(()),
-            Err(Stop::Refused(fault)) => self.refuse(staging, message, &fault),
+            Err(Stop::Refused(refusal)) => self.refuse(staging, message, &refusal),
             Err(Stop::Failed(error)) => Err(*error),
         }
     }
 
     fn admit(&self, staging: &Directory, message: &Received) -> Result<(), Stop> {
-        let content = read_changes(staging, &message.changes)?;
+        let content = match read_changes(staging, &message.changes)? {
+            Ok(content) => content,
+            Err(fault) => return Err(self.lost(message, fault)?),
+        };
         let catalog = self.store.read(Catalog::load)?;
         match MessageKind::of(&message.changes) {
             MessageKind::Upload => self.admit_upload(staging, message, &content, &catalog),
@@ -184,12 +186,15 @@ impl Door {
         let changes = parse(message, &verified.text)?;
         let request =
             Buildrequest::from_changes(&changes).map_err(|source| text_fault(message, source))?;
-        let name = request.file_name();
+        let (name, key) = (request.file_name(), request.key());
         check_name(message, &name)?;
-        check_files(&changes, &[format!("{name}.tar")])?;
-        listing::verify(staging, &changes.files, Sums::Any)?;
-
-        let key = request.key();
+        check_files(&changes, &[format!("{name}.tar")])
+            .map_err(Stop::from)
+            .and_then(|()| listing::verify(staging, &changes.files, Sums::Any))
+            .map_err(|stop| {
+                let is_ours = verified.fingerprint == self.key.fingerprint();
+                if is_ours { stop.about(&key) } else { stop }
+            })?;
         let build = Build {
             request,
             digest: digest(content),
@@ -197,19 +202,21 @@ impl Door {
             attempts: 0,
             state: BuilderState::Queued,
         };
-        if self.store.read(|tx| is_new_request(tx, &key, &build))? {
+        let to_do = |tx: &Transaction<'_>| to_do(tx, &key, &build);
+        let is_new = |build: &Build| build.state == BuilderState::Queued;
+        if self.store.read(to_do)?.as_ref().is_some_and(is_new) {
             link(staging, message, &changes, &self.home.build_directory(&key))?;
         }
-        let new = self.store.write::<_, Stop>(|tx| {
-            let new = is_new_request(tx, &key, &build)?;
-            if new {
-                jobs::put_build(tx, &build)?;
+        let to_do = self.store.write::<_, Stop>(|tx| {
+            let to_do = to_do(tx)?;
+            if let Some(build) = &to_do {
+                jobs::put_build(tx, build)?;
             }
             jobs::remove_received(tx, message)?;
-            Ok(new)
+            Ok(to_do)
         })?;
-        info!(%key, new, "buildrequest accepted");
-        if new {
+        info!(%key, new = to_do.as_ref().is_some_and(is_new), "buildrequest accepted");
+        if to_do.is_some() {
             let _ = self.builder.send(key);
         }
         Ok(())
@@ -227,12 +234,8 @@ impl Door {
         let changes = parse(message, &verified.text)?;
         let result =
             Buildresult::from_changes(&changes).map_err(|source| text_fault(message, source))?;
-        let name = result.file_name();
+        let (name, key) = (result.file_name(), result.key());
         check_name(message, &name)?;
-        check_files(&changes, &[buildlog_name(&result), format!("{name}.tar")])?;
-        listing::verify(staging, &changes.files, Sums::Any)?;
-
-        let key = result.key();
         let digest = digest(content);
         let signed_by = |builder: &str| {
             if peers.is_builder(&verified.fingerprint, builder) {
@@ -246,6 +249,10 @@ impl Door {
         };
         let awaits = |tx: &Transaction<'_>| awaiting(tx, &result, &digest, signed_by);
         if self.store.read(awaits)?.is_some() {
+            check_files(&changes, &[buildlog_name(&result), format!("{name}.tar")])
+                .map_err(Stop::from)
+                .and_then(|()| listing::verify(staging, &changes.files, Sums::Any))
+                .map_err(|stop| stop.about(&key))?;
             link(staging, message, &changes, &self.home.event_directory(&key))?;
         }
         let new = self.store.write::<_, Stop>(|tx| {
@@ -263,58 +270,23 @@ impl Door {
         }
         Ok(())
     }
-
-    /// Keeps the message in quarantine and tells of it; a job that it claims to belong to stays as it is.
-    fn refuse(&self, staging: &Directory, message: &Received, fault: &Fault) -> Result<(), Error> {
-        let content = staging
-            .read(&message.changes, CHANGES_LIMIT)
-            .ok()
-            .flatten()
-            .unwrap_or_default();
-        let claim = claim::of(&content, &message.changes, &message.timecode);
-        let reason = fault.to_string();
-        warn!(changes = %message.changes, reason, "message refused");
-        quarantine::keep(
-            &self.home,
-            &message.timecode,
-            staging,
-            &message.changes,
-            &claim.files,
-            &reason,
-        )
-        .map_err(|source| failed("quarantine", staging.path(), source))?;
-
-        let event = claim.rejected(&reason, Timestamp::now());
-        self.store.write::<_, Error>(|tx| {
-            event_log::add(tx, &event, &claim.key.to_string())?;
-            Ok(jobs::remove_received(tx, message)?)
-        })?;
-        if let Err(error) = self.events.flush() {
-            error!(error = with_causes(&error), "can't write events");
-        }
-        if let Err(error) = quarantine::prune(&self.home, std::time::SystemTime::now()) {
-            warn!(%error, "can't prune quarantine");
-        }
-        Ok(())
-    }
 }
 
 const BUILDRESULT: &str = "buildresult";
 
-fn read_changes(staging: &Directory, changes: &FileName) -> Result<Vec<u8>, Stop> {
+/// Content of a .changes, or what is wrong with it.
+fn read_changes(staging: &Directory, changes: &FileName) -> Result<Result<Vec<u8>, Fault>, Error> {
     match staging.read(changes, CHANGES_LIMIT) {
-        Ok(Some(content)) => Ok(content),
-        Ok(None) => Err(Fault::TooLong {
+        Ok(Some(content)) => Ok(Ok(content)),
+        Ok(None) => Ok(Err(Fault::TooLong {
             changes: changes.clone(),
             limit: CHANGES_LIMIT,
-        }
-        .into()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Fault::Unreadable {
+        })),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Err(Fault::Unreadable {
             changes: changes.clone(),
             fault: error.to_string(),
-        }
-        .into()),
-        Err(source) => Err(failed("read", staging.path(), source).into()),
+        })),
+        Err(source) => Err(failed("read", staging.path(), source)),
     }
 }
 
@@ -384,11 +356,18 @@ fn digest(content: &[u8]) -> String {
         .sha256
 }
 
-fn is_new_request(tx: &Transaction<'_>, key: &BuildKey, build: &Build) -> Result<bool, Stop> {
+/// What becomes of the build, if this request changes that.
+///
+/// Who asks again has not got the answer: one that was sent is sent again.
+fn to_do(tx: &Transaction<'_>, key: &BuildKey, asked: &Build) -> Result<Option<Build>, Stop> {
     match jobs::build(tx, key)? {
-        None => Ok(true),
-        Some(known) if known.digest == build.digest => Ok(false),
-        Some(_) => Err(Fault::Replayed(key.clone()).into()),
+        None => Ok(Some(asked.clone())),
+        Some(known) if known.digest != asked.digest => Err(Fault::Replayed(key.clone()).into()),
+        Some(known) if known.state == BuilderState::Uploaded => Ok(Some(Build {
+            state: BuilderState::Built,
+            ..known
+        })),
+        Some(_) => Ok(None),
     }
 }
 
@@ -465,7 +444,7 @@ fn remove(staging: &Path) -> io::Result<()> {
     }
 }
 
-fn failed(action: &'static str, path: &Path, source: io::Error) -> Error {
+pub(super) fn failed(action: &'static str, path: &Path, source: io::Error) -> Error {
     Error::File {
         action,
         path: path.into(),

@@ -88,7 +88,17 @@ pub(super) fn key(
     package.build(architecture.as_str())
 }
 
-pub(super) fn file_name(key: &BuildKey, kind: &str) -> FileName {
+/// `SOURCE_VERSION_mini-buildd-buildrequest_ARCH.changes`
+pub fn request_name(key: &BuildKey) -> FileName {
+    file_name(key, "buildrequest")
+}
+
+/// `SOURCE_VERSION_mini-buildd-buildresult_ARCH.changes`
+pub fn result_name(key: &BuildKey) -> FileName {
+    file_name(key, "buildresult")
+}
+
+fn file_name(key: &BuildKey, kind: &str) -> FileName {
     let (base, architecture) = (key.package.file_base(), &key.architecture);
     format!("{base}_mini-buildd-{kind}_{architecture}.changes")
         .parse()

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::archive::ArchiveDir;
-use crate::deb::{Architecture, Changes, Dsc, FileName, changelog};
+use crate::deb::{Architecture, Changes, Dsc, FileName, Paragraph, changelog};
 use crate::events::record;
 use crate::incoming::listing::parse_dsc;
 use crate::message;
@@ -98,10 +98,16 @@ pub(super) fn read_upload(parts: &Parts, packaging: &Packaging) -> Result<Change
     text.parse().map_err(|source| Error::Text { path, source })
 }
 
+/// Fields of the upload for its events; none if its files are lost.
+pub(super) fn upload_fields(parts: &Parts, packaging: &Packaging) -> Paragraph {
+    let upload = read_upload(parts, packaging);
+    upload.map(|upload| upload.paragraph).unwrap_or_default()
+}
+
 pub(super) fn reject(
     parts: &Parts,
     mut packaging: Packaging,
-    paragraph: &crate::deb::Paragraph,
+    paragraph: &Paragraph,
     status: u16,
     detail: &str,
 ) -> Result<Packaging, Error> {
@@ -178,6 +184,7 @@ fn requested(asked: &Asked) -> (Architecture, RequestedBuild) {
         optional: asked.optional,
         modes: request.modes(),
         state: BuildState::Requested,
+        refusals: 0,
     };
     (request.architecture.clone(), build)
 }

@@ -44,6 +44,7 @@ impl Base {
         Assignment {
             request: package.request(&self.chroot.architecture),
             chroot: self.chroot.clone(),
+            machine: self.chroot.architecture.clone(),
             home: self.chroots.home().root().to_owned(),
             directory: directory.to_owned(),
             parallel: 2,

@@ -1,5 +1,6 @@
 //! The one integration test program: one file a user-visible matter.
 mod api;
+mod architectures;
 mod base;
 mod build;
 mod buildd;
@@ -8,6 +9,7 @@ mod ftp;
 mod http;
 mod http_apt;
 mod instance;
+mod limbo;
 mod memory;
 mod package;
 mod packager;

@@ -1,4 +1,4 @@
-//! A small source package of ours, Architecture: all, by itself without build-dependencies: it is built in a second or two.
+//! A small source package of ours, by itself without build-dependencies: it is built in a second or two.
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,6 +7,8 @@ use crate::packager::run;
 
 pub(crate) struct SmallSource<'a> {
     pub(crate) name: &'a str,
+    /// Binary packages and their architectures; all of them hold the same program.
+    pub(crate) packages: &'a [(&'a str, &'a str)],
     /// Shell line of the target `build`.
     pub(crate) build: &'a str,
     /// Upstream version; without it the source is native.
@@ -21,6 +23,7 @@ impl Default for SmallSource<'_> {
     fn default() -> Self {
         SmallSource {
             name: "mbd-small",
+            packages: &[],
             build: "true",
             upstream: None,
             fields: ("", ""),
@@ -71,29 +74,44 @@ impl SmallSource<'_> {
                  -- Test Packager <packager@example.org>  Sun, 22 Nov 2026 05:46:20 +0000\n"
             ),
         );
-        write(
-            "debian/control",
-            format!(
-                "Source: {name}\nSection: misc\nPriority: optional\n\
-                 Maintainer: Test Packager <packager@example.org>\n\
-                 Standards-Version: 4.6.2\nRules-Requires-Root: no\n{}\n\
-                 Package: {name}\nArchitecture: all\n{}Description: test\n A test.\n",
-                self.fields.0, self.fields.1
-            ),
+        let only = [(*name, "all")];
+        let packages = match self.packages {
+            [] => &only,
+            packages => packages,
+        };
+        let mut control = format!(
+            "Source: {name}\nSection: misc\nPriority: optional\n\
+             Maintainer: Test Packager <packager@example.org>\n\
+             Standards-Version: 4.6.2\nRules-Requires-Root: no\n{}",
+            self.fields.0
         );
-        write(
-            "debian/rules",
-            format!(
-                "#!/usr/bin/make -f\nclean:\n\trm -rf debian/tmp debian/files\n\
-                 build build-arch build-indep:\n\t{build}\n\
-                 binary-arch:\nbinary binary-indep: build\n\
-                 \tinstall -D program debian/tmp/usr/bin/{name}\n\
-                 \ttest ! -e ballast || install -D -m 644 ballast debian/tmp/usr/share/{name}/ballast\n\
-                 \tmkdir -p debian/tmp/DEBIAN\n\tdpkg-gencontrol\n\
+        let mut rules = format!(
+            "#!/usr/bin/make -f\nbinary: binary-arch binary-indep\nbinary-arch binary-indep:\n\
+             clean:\n\trm -rf debian/tmp debian/files\nbuild-arch build-indep: build\nbuild:\n\t{build}\n"
+        );
+        for (package, architecture) in packages {
+            control += &format!(
+                "\nPackage: {package}\nArchitecture: {architecture}\n{}Description: test\n A test.\n",
+                self.fields.1
+            );
+            let target = match *architecture {
+                "all" => "binary-indep",
+                _ => "binary-arch",
+            };
+            rules += &format!(
+                "{target}: {package}.deb\n{package}.deb: build\n\
+                 \trm -rf debian/tmp\n\
+                 \tinstall -D program debian/tmp/usr/bin/{package}\n\
+                 \ttest ! -e ballast || install -D -m 644 ballast debian/tmp/usr/share/{package}/ballast\n\
+                 \tmkdir -p debian/tmp/DEBIAN\n\tdpkg-gencontrol -p{package}\n\
                  \tdpkg-deb --root-owner-group --build debian/tmp ..\n\
-                 .PHONY: clean build build-arch build-indep binary binary-arch binary-indep\n"
-            ),
-        );
+                 .PHONY: {package}.deb\n"
+            );
+        }
+        rules += ".NOTPARALLEL:\n\
+                  .PHONY: clean build build-arch build-indep binary binary-arch binary-indep\n";
+        write("debian/control", control);
+        write("debian/rules", rules);
         run(Command::new("chmod")
             .arg("755")
             .arg(tree.join("debian/rules")));
