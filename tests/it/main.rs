@@ -10,6 +10,7 @@ mod http;
 mod http_apt;
 mod instance;
 mod limbo;
+mod memory;
 mod package;
 mod packager;
 mod program;
