@@ -127,9 +127,13 @@ fn read_key(path: PathBuf) -> Result<(String, String), Error> {
 pub(super) fn make(home: &Home, wanted: &Wanted, progress: &mut Progress) -> Result<Made, Failure> {
     home.refuse_stock()?;
     progress.begin("preflight", "Looking at this machine");
-    preflight::pass(home, wanted.yes)?;
+    let is_perfect = preflight::pass(home, wanted.yes)?;
     home.create()?;
-    progress.end("nothing is missing");
+    progress.end(if is_perfect {
+        "nothing is missing"
+    } else {
+        "nothing needed is missing; mini-buildd doctor has advice"
+    });
 
     let store = Store::open(&home.database())?;
     let existing = store.read(|tx| items::get::<Daemon>(tx, "daemon"))?;
