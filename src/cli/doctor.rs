@@ -1,4 +1,6 @@
-//! What this host lacks for an instance, each miss with the command that mends it.
+//! What this host lacks for an instance, and what is wrong with the instance's chroots, each with the command that
+//! mends it.
+mod chroots;
 mod host;
 
 use std::fmt::Write as _;
@@ -13,7 +15,8 @@ use crate::home::Home;
 
 use super::{Failure, output};
 
-/// Examines this host: what is missing for an instance, and the command that mends it.
+/// Examines this host, and the chroots of the instance if there is one: what is missing or broken, and the command that
+/// mends it.
 ///
 /// Ends with 1 if anything needed is missing; advice is what builds would gain from.
 #[derive(Args, Clone, Debug)]
@@ -29,7 +32,11 @@ pub struct Options {
 const INSTALL: &str = "apt install ";
 
 pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
-    let findings = examine(&options.home.home()?)?;
+    let home = options.home.home()?;
+    let mut findings = examine(&home)?;
+    if is_well(&findings) {
+        findings.extend(chroots::findings(&home)?);
+    }
     let text = if options.json {
         plain(&as_json(&findings)) + "\n"
     } else {

@@ -154,7 +154,9 @@ pub(super) fn make(home: &Home, wanted: &Wanted, progress: &mut Progress) -> Res
         setup::add_uploaders(&store, &wanted.setup.uploaders)?;
     }
     let made = made(home, &store)?;
-    bootstrap(home, &store, &made.chroot, progress)?;
+    for chroot in store.read(Catalog::load)?.chroots() {
+        bootstrap(home, &store, chroot, progress)?;
+    }
     Ok(made)
 }
 

@@ -1,4 +1,5 @@
 //! `mini-buildd doctor` on hosts that something is missing of, each in a mount namespace of its own.
+mod chroots;
 mod host;
 
 use serde_json::Value;
