@@ -1,7 +1,7 @@
 //! What layers exist, their parents, when they were made and last used; dropping.
 //!
 //! ```text
-//! layers/KEY/upper   the differences: a frozen upper directory of overlayfs
+//! layers/KEY/…       what the kind of storage keeps of it
 //! layers/KEY/layer   its `Record`; modified when it was last used
 //! layers/KEY/synced  there once all of it is on disk
 //! locks/KEY          held by the process that makes the layer
@@ -26,7 +26,6 @@ use crate::lock::{Attempt, Lock, Sharing};
 use crate::trash::Trash;
 use crate::{Error, Layer, LayerKey, directory, tool};
 
-pub(crate) const UPPER: &str = "upper";
 const RECORD: &str = "layer";
 const SYNCED: &str = "synced";
 /// A session takes 60 lower directories.
@@ -58,7 +57,7 @@ pub(crate) struct Layers {
 /// Layers that stay as long as this value does, topmost first.
 #[derive(Debug, Default)]
 pub(crate) struct Stack {
-    pub(crate) uppers: Vec<PathBuf>,
+    pub(crate) directories: Vec<PathBuf>,
     pub(crate) locks: Vec<Lock>,
 }
 
@@ -147,13 +146,13 @@ impl Layers {
             let record = self.find(&key)?.ok_or_else(missing)?.record;
             mark_used(&path)?;
             stack.locks.push(lock);
-            stack.uppers.push(path.join(UPPER));
+            stack.directories.push(path);
             next = record.parent;
         }
         Ok(stack)
     }
 
-    /// Makes the directory `tree`, which holds `upper`, a layer.
+    /// Makes the directory `tree` a layer.
     pub(crate) fn add(
         &self,
         tree: &Path,

@@ -3,19 +3,25 @@
 //! A [`Backend`] hands out data, a path and mounts; the sandbox mounts.
 //! Several processes may use one chroot at the same time: every lock is flock(2)'s.
 //!
-//! Reading order: `dir` is the backend on overlayfs, with `layers` and `trash`; `bootstrap` fills a
-//! base, with the programs of the host that `host` shows it; `lock`, `worker`, `directory` and `tool`
-//! serve them.
+//! Reading order: `chroot` is what all backends share, with `layers` and `trash`; `storage` says what
+//! differs between them: `dir` (with `overlay`), `btrfs` and `file`. `bootstrap` fills a base, with the
+//! programs of the host that `host` shows it; `lock`, `worker`, `directory` and `tool` serve them.
 pub mod bootstrap;
+mod btrfs;
+mod chroot;
 mod dir;
 mod directory;
+mod file;
 mod host;
 mod layers;
 mod lock;
+mod overlay;
+mod storage;
 mod tool;
 mod trash;
 mod worker;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,6 +33,7 @@ use sandbox::Launcher;
 use serde::{Deserialize, Serialize};
 
 pub use bootstrap::{Bootstrap, bootstrap};
+pub use file::Compression;
 pub use layers::{Claim, Making};
 
 /// Keeps base chroots, and layers on top of them, on one kind of storage.
@@ -101,7 +108,12 @@ pub struct Layer {
 /// Kind of storage, as the administrator names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
+    /// overlayfs on directories.
     Dir,
+    /// Tar archives.
+    File(Compression),
+    /// Snapshots of btrfs.
+    Btrfs,
 }
 
 /// Where one chroot lives.
@@ -117,9 +129,16 @@ pub struct Config {
 }
 
 pub fn open(config: &Config, launcher: &Arc<Launcher>) -> Box<dyn Backend> {
-    match config.kind {
-        Kind::Dir => Box::new(dir::Dir::new(config.clone(), Arc::clone(launcher))),
-    }
+    Box::new(chroot::Chroot::new(config.clone(), Arc::clone(launcher)))
+}
+
+/// Runs a helper's part, the sandbox's or our own, when `arguments` (without the program name) say so.
+///
+/// Must be called first thing in `main`, before any thread exists; returns only when not meant.
+pub fn helper_main(arguments: impl Iterator<Item = OsString>) {
+    let arguments: Vec<OsString> = arguments.collect();
+    sandbox::helper_main(arguments.iter().cloned());
+    file::helper::main(&arguments);
 }
 
 /// What went wrong, on what.
@@ -154,8 +173,26 @@ pub enum Error {
     LayerKey { key: LayerKey },
     #[error("only a snapshot can be frozen, or opened on a layer")]
     NoSnapshot,
-    #[error("overlayfs does not work for sessions in {directory}: {said}")]
+    #[error(
+        "overlayfs does not work for sessions in {directory}: {said}; \
+         have them on ext4, XFS, btrfs or tmpfs, or use the backend file"
+    )]
     Overlay { directory: PathBuf, said: String },
+    #[error(
+        "{directory} is not on btrfs; have the home on one, as root for example: \
+         truncate --size=50G IMAGE && mkfs.btrfs IMAGE && \
+         mount -o loop,user_subvol_rm_allowed IMAGE DIRECTORY"
+    )]
+    NoBtrfs { directory: PathBuf },
+    #[error("{sessions} is on another file system than {directory}: have both on one btrfs")]
+    OtherBtrfs {
+        directory: PathBuf,
+        sessions: PathBuf,
+    },
+    #[error("there is no archive in {directory}")]
+    NoArchive { directory: PathBuf },
+    #[error("can't unpack {path}")]
+    Archive { path: PathBuf, source: Box<Error> },
     #[error("debootstrap failed ({exit:?}), see {log}: {said}")]
     Debootstrap {
         exit: sandbox::Exit,
