@@ -7,7 +7,7 @@
 //! ```
 //! Listing subvolumes takes privileges: what is in these places is all there is.
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sandbox::subvolume;
 
@@ -90,5 +90,13 @@ impl Storage for Btrfs {
             directory: self.config.directory.clone(),
             sessions: self.config.sessions.clone(),
         })
+    }
+
+    fn kept_base(&self, base: &Path) -> Result<PathBuf, Error> {
+        Ok(root(base))
+    }
+
+    fn kept_layer(&self, layer: &Path) -> Result<PathBuf, Error> {
+        Ok(root(layer))
     }
 }

@@ -11,6 +11,7 @@
 //! What uses the base holds a shared lock on `base`, what changes it an exclusive one.
 mod snapshot;
 mod source;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,6 +31,7 @@ use crate::{
 };
 use snapshot::Snapshot;
 use source::Source;
+use verify::Verifier;
 
 pub(crate) struct Chroot {
     config: Config,
@@ -40,57 +42,77 @@ pub(crate) struct Chroot {
 
 /// What open root file systems need too.
 struct Parts {
-    storage: Box<dyn Storage>,
+    storage: Arc<dyn Storage>,
     launcher: Arc<Launcher>,
     layers: Layers,
+    verifier: Arc<Verifier>,
     trash: Arc<Trash>,
     /// For sessions on a file system of their own.
     session_trash: Arc<Trash>,
-    sync: Worker,
+    /// Brings new layers to disk and notes their digests.
+    settle: Worker,
+    /// Reads again what was not read for long.
+    read: Worker,
 }
 
 impl Chroot {
     pub(crate) fn new(config: Config, launcher: Arc<Launcher>) -> Self {
         let layers = Layers::new(&config.directory);
-        let sync = Worker::new("sync", {
-            let layers = layers.clone();
-            move || {
-                if let Err(error) = layers.sync() {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::warn!(error, "can't bring layers to disk");
-                }
-            }
-        });
         let trash = |directory| Arc::new(Trash::new(directory, Arc::clone(&launcher)));
         let trash_directory = config.trash.clone();
         let (trash, session_trash) = (
             trash(trash_directory),
             trash(config.sessions.join(".trash")),
         );
-        let storage: Box<dyn Storage> = match config.kind {
-            Kind::Dir => Box::new(Dir {
+        let storage: Arc<dyn Storage> = match config.kind {
+            Kind::Dir => Arc::new(Dir {
                 config: config.clone(),
                 launcher: Arc::clone(&launcher),
             }),
-            Kind::File(compression) => Box::new(File {
+            Kind::File(compression) => Arc::new(File {
                 config: config.clone(),
                 compression,
                 launcher: Arc::clone(&launcher),
                 trash: Arc::clone(&trash),
                 session_trash: Arc::clone(&session_trash),
             }),
-            Kind::Btrfs => Box::new(Btrfs {
+            Kind::Btrfs => Arc::new(Btrfs {
                 config: config.clone(),
                 trash: Arc::clone(&trash),
             }),
         };
+        let verifier = Arc::new(Verifier {
+            storage: Arc::clone(&storage),
+            launcher: Arc::clone(&launcher),
+            layers: layers.clone(),
+            base: config.directory.join("base"),
+            verified: Mutex::default(),
+        });
+        let settle = Worker::new("settle", {
+            let (layers, verifier) = (layers.clone(), Arc::clone(&verifier));
+            move || {
+                if let Err(error) = layers.sync().and_then(|()| verifier.note_new()) {
+                    warn(&error, "can't bring layers to disk");
+                }
+            }
+        });
+        let read = Worker::new("read", {
+            let verifier = Arc::clone(&verifier);
+            move || {
+                if let Err(error) = verifier.read_old() {
+                    warn(&error, "can't verify base and layers");
+                }
+            }
+        });
         let parts = Parts {
             storage,
             launcher,
             layers,
+            verifier,
             trash,
             session_trash,
-            sync,
+            settle,
+            read,
         };
         Chroot {
             config,
@@ -139,6 +161,7 @@ impl Chroot {
         }
         let lock = self.lock_base(Sharing::Exclusive)?;
         self.parts.layers.drop_all(&self.parts.trash)?;
+        self.parts.verifier.forget_base()?;
         self.parts.storage.open_base(&self.base())?;
         Ok(Source::new(parts, self.base(), None, lock))
     }
@@ -232,6 +255,11 @@ impl Backend for Chroot {
         self.parts.layers.claim(layer)
     }
 
+    fn verify(&self, layer: Option<&LayerKey>) -> Result<bool, Error> {
+        let _lock = self.lock_base(Sharing::Shared)?;
+        self.parts.verifier.verify(layer)
+    }
+
     fn drop_layer(&self, layer: &LayerKey) -> Result<(), Error> {
         self.parts
             .layers
@@ -256,9 +284,15 @@ impl Backend for Chroot {
         }
         self.drop_ended_sessions()?;
         self.parts.layers.drop_broken(&self.parts.trash)?;
-        self.parts.sync.wake();
+        self.parts.settle.wake();
+        self.parts.read.wake();
         self.parts.trash.delete();
         self.parts.session_trash.delete();
         Ok(())
     }
+}
+
+fn warn(error: &Error, what: &'static str) {
+    let error: &dyn std::error::Error = error;
+    tracing::warn!(error, "{what}");
 }

@@ -4,7 +4,7 @@
 //! base/tree/root    the base
 //! layers/KEY/upper  the differences
 //! ```
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sandbox::Launcher;
@@ -62,5 +62,13 @@ impl Storage for Dir {
                 .arg(changes.join(UPPER))
                 .arg(layer),
         )
+    }
+
+    fn kept_base(&self, base: &Path) -> Result<PathBuf, Error> {
+        Ok(root(base))
+    }
+
+    fn kept_layer(&self, layer: &Path) -> Result<PathBuf, Error> {
+        Ok(layer.join(UPPER))
     }
 }

@@ -10,22 +10,29 @@
 //! The base is compressed as configured. Layers are made while a build waits, so they get the fastest.
 mod compression;
 mod entry;
-pub(crate) mod helper;
 mod pack;
 mod unpack;
 
+use std::ffi::OsStr;
 use std::fs::{self, File as OpenFile};
+use std::io::{self, BufReader, BufWriter};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sandbox::Launcher;
 
+use crate::helper::{self, Role};
 use crate::lock::make_locked_directory;
 use crate::storage::{Below, Root, Storage, TREE, root};
 use crate::trash::Trash;
 use crate::{Config, Error, directory, tool};
 
 pub use compression::Compression;
+pub(crate) use entry::Fault;
+
+/// Between a process and an archive.
+const BUFFER: usize = 1 << 20;
 
 pub(crate) struct File {
     pub(crate) config: Config,
@@ -53,8 +60,9 @@ impl File {
         let failed = |source| Error::io("make", &new)(source);
         let archive = OpenFile::create(&new).map_err(failed)?;
         let to = archive.try_clone().map_err(failed)?;
-        let mut command = helper::command(&self.launcher, helper::PACK, compression);
-        tool::run(command.arg(tree.join("root")).stdout(to))?;
+        let mut command = helper::command(&self.launcher, Role::Pack);
+        command.arg(compression.as_str()).arg(tree.join("root"));
+        tool::run(command.stdout(to))?;
         archive
             .sync_all()
             .and_then(|()| fs::rename(&new, &path))
@@ -66,8 +74,9 @@ impl File {
         let (path, compression) = archive(directory)?;
         let from = OpenFile::open(&path).map_err(Error::io("open", &path))?;
         self.make_tree(tree)?;
-        let mut command = helper::command(&self.launcher, helper::UNPACK, compression);
-        tool::run(command.arg(tree.join("root")).stdin(from)).map_err(|error| Error::Archive {
+        let mut command = helper::command(&self.launcher, Role::Unpack);
+        command.arg(compression.as_str()).arg(tree.join("root"));
+        tool::run(command.stdin(from)).map_err(|error| Error::Archive {
             path,
             source: Box::new(error),
         })
@@ -93,6 +102,30 @@ fn archive(directory: &Path) -> Result<(PathBuf, Compression), Error> {
     .ok_or_else(|| Error::NoArchive {
         directory: directory.to_owned(),
     })
+}
+
+/// Packs the tree at `root` to standard output.
+pub(crate) fn pack_here(compression: &OsStr, root: &Path) -> Result<(), Fault> {
+    let to = OpenFile::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let to = BufWriter::with_capacity(BUFFER, to);
+    named(compression)?.write(to, |to| pack::pack(root, to))
+}
+
+/// Unpacks standard input as the tree at `root`.
+pub(crate) fn unpack_here(compression: &OsStr, root: &Path) -> Result<(), Fault> {
+    // Modes are as in the archive.
+    rustix::process::umask(rustix::fs::Mode::empty());
+    let from = OpenFile::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let mut from = named(compression)?.reader(BufReader::with_capacity(BUFFER, from))?;
+    unpack::unpack(&mut from, root)?;
+    // What is behind the archive is checked with it.
+    io::copy(&mut from, &mut io::sink())?;
+    Ok(())
+}
+
+fn named(compression: &OsStr) -> io::Result<Compression> {
+    let name = compression.to_string_lossy();
+    name.parse().map_err(io::Error::other)
 }
 
 impl Storage for File {
@@ -139,5 +172,13 @@ impl Storage for File {
 
     fn copy(&self, changes: &Path, layer: &Path) -> Result<(), Error> {
         self.pack(&changes.join(TREE), layer, self.of_layers())
+    }
+
+    fn kept_base(&self, base: &Path) -> Result<PathBuf, Error> {
+        Ok(archive(base)?.0)
+    }
+
+    fn kept_layer(&self, layer: &Path) -> Result<PathBuf, Error> {
+        Ok(archive(layer)?.0)
     }
 }

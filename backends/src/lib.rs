@@ -3,15 +3,19 @@
 //! A [`Backend`] hands out data, a path and mounts; the sandbox mounts.
 //! Several processes may use one chroot at the same time: every lock is flock(2)'s.
 //!
-//! Reading order: `chroot` is what all backends share, with `layers` and `trash`; `storage` says what
-//! differs between them: `dir` (with `overlay`), `btrfs` and `file`. `bootstrap` fills a base, with the
-//! programs of the host that `host` shows it; `lock`, `worker`, `directory` and `tool` serve them.
+//! Reading order: `chroot` is what all backends share, with `layers`, `digest` and `trash`; `storage`
+//! says what differs between them: `dir` (with `overlay`), `btrfs` and `file`. `bootstrap` fills a base,
+//! with the programs of the host that `host` shows it; `helper`, `lock`, `worker`, `directory` and
+//! `tool` serve them.
 pub mod bootstrap;
 mod btrfs;
 mod chroot;
+mod digest;
+mod digests;
 mod dir;
 mod directory;
 mod file;
+mod helper;
 mod host;
 mod layers;
 mod lock;
@@ -34,7 +38,7 @@ use serde::{Deserialize, Serialize};
 
 pub use bootstrap::{Bootstrap, bootstrap};
 pub use file::Compression;
-pub use layers::{Claim, Making};
+pub use layers::{Claim, Making, superfluous};
 
 /// Keeps base chroots, and layers on top of them, on one kind of storage.
 pub trait Backend: Send + Sync {
@@ -55,6 +59,11 @@ pub trait Backend: Send + Sync {
     fn layers(&self) -> Result<Vec<Layer>, Error>;
     /// Tells whether `layer` must be made; waits while another process, or thread, makes it.
     fn claim(&self, layer: &LayerKey) -> Result<Claim, Error>;
+    /// Tells whether base, `layer` and those below it are what they were when they were made.
+    ///
+    /// `false`: the layer is gone and can be made anew. A damaged base is an error, until its layers
+    /// are dropped with it. What is verified once is not looked at again by the same value.
+    fn verify(&self, layer: Option<&LayerKey>) -> Result<bool, Error>;
     /// Drops a layer and those made on it, unless a session uses one of them.
     fn drop_layer(&self, layer: &LayerKey) -> Result<(), Error>;
     /// Removes base and layers.
@@ -103,6 +112,8 @@ pub struct Layer {
     pub parent: Option<LayerKey>,
     pub made: std::time::SystemTime,
     pub used: std::time::SystemTime,
+    /// On disk, in bytes; 0 until it is known.
+    pub size: u64,
 }
 
 /// Kind of storage, as the administrator names it.
@@ -138,7 +149,7 @@ pub fn open(config: &Config, launcher: &Arc<Launcher>) -> Box<dyn Backend> {
 pub fn helper_main(arguments: impl Iterator<Item = OsString>) {
     let arguments: Vec<OsString> = arguments.collect();
     sandbox::helper_main(arguments.iter().cloned());
-    file::helper::main(&arguments);
+    helper::main(&arguments);
 }
 
 /// What went wrong, on what.
@@ -171,6 +182,8 @@ pub enum Error {
     NoLayer { layer: LayerKey },
     #[error("layer key {key} is not a hexadecimal digest")]
     LayerKey { key: LayerKey },
+    #[error("the base chroot {path} is not what it was when it was made; it must be made anew")]
+    Damaged { path: PathBuf },
     #[error("only a snapshot can be frozen, or opened on a layer")]
     NoSnapshot,
     #[error(

@@ -33,6 +33,12 @@ pub(crate) trait Storage: Send + Sync {
 
     /// Puts what a layer holds of a snapshot's `changes` into the directory `layer`.
     fn copy(&self, changes: &Path, layer: &Path) -> Result<(), Error>;
+
+    /// The file or the tree that is a base's content.
+    fn kept_base(&self, base: &Path) -> Result<PathBuf, Error>;
+
+    /// The file or the tree that is a layer's content.
+    fn kept_layer(&self, layer: &Path) -> Result<PathBuf, Error>;
 }
 
 /// What a snapshot stands on.

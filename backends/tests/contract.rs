@@ -16,6 +16,8 @@ mod layers;
 mod snapshots;
 #[path = "contract/trees.rs"]
 mod trees;
+#[path = "contract/verification.rs"]
+mod verification;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
             snapshots::PROMISES,
             layers::PROMISES,
             trees::PROMISES,
+            verification::PROMISES,
             cleaning::PROMISES,
         ];
         if make.bootstrap {

@@ -135,7 +135,7 @@ impl Rootfs for Snapshot {
             let layers = self.parts.layers.directory();
             directory::make_private_all(layers).map_err(Error::io("make directory", layers))?;
             self.add_layer(&directory.join(CHANGES), layer)?;
-            self.parts.sync.wake();
+            self.parts.settle.wake();
         }
         self.throw_away()
     }

@@ -78,6 +78,7 @@ impl Rootfs for Source {
                 .map_err(Error::io("sync", parent))?;
         }
         self.place = None;
+        self.parts.settle.wake();
         Ok(())
     }
 }

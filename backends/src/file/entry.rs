@@ -9,7 +9,7 @@ pub(super) const XATTR: &str = "SCHILY.xattr.";
 pub(super) const MOST_ENTRIES: usize = 20_000_000;
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     #[error("can't {action} {path}", path = path.display())]
     File {
         action: &'static str,
