@@ -5,8 +5,8 @@
 //!
 //! Reading order: `chroot` is what all backends share, with `layers`, `digest` and `trash`; `storage`
 //! says what differs between them: `dir` (with `overlay`), `btrfs` and `file`. `bootstrap` fills a base,
-//! with the programs of the host that `host` shows it; `helper`, `lock`, `worker`, `directory` and
-//! `tool` serve them.
+//! with the programs of the host that `host` shows it, under the `personality` of its architecture;
+//! `helper`, `lock`, `worker`, `directory` and `tool` serve them.
 pub mod bootstrap;
 mod btrfs;
 mod chroot;
@@ -20,6 +20,7 @@ mod host;
 mod layers;
 mod lock;
 mod overlay;
+mod personality;
 mod storage;
 mod tool;
 mod trash;
@@ -39,6 +40,7 @@ use serde::{Deserialize, Serialize};
 pub use bootstrap::{Bootstrap, bootstrap};
 pub use file::Compression;
 pub use layers::{Claim, Making, superfluous};
+pub use personality::set_personality;
 
 /// Keeps base chroots, and layers on top of them, on one kind of storage.
 pub trait Backend: Send + Sync {
