@@ -3,7 +3,7 @@
 //! Reading order: [`Launcher`] begins a [`Session`]; a session runs [`Process`]es.
 //! `plan` turns an OCI runtime spec into steps; the helper, a process with one thread, becomes
 //! `holder` and `init` of the session; `init` has `step` carry the steps out and `start` start
-//! processes.
+//! processes. [`subvolume`] is beside all that: calls of btrfs that no other crate offers safely.
 //!
 //! What is promised: a session's processes have user, mount, pid, ipc, uts and cgroup namespaces of
 //! their own, and a network namespace where asked for; root inside is a subordinate id outside, and
@@ -35,6 +35,7 @@ mod session_spec;
 mod start;
 mod step;
 mod storage;
+pub mod subvolume;
 mod syscall;
 mod userns;
 
