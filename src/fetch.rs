@@ -20,6 +20,9 @@ pub enum Error {
     Url { url: String },
     #[error("{url}: {fault}")]
     Failed { url: String, fault: String },
+    /// Nobody listens there.
+    #[error("{url}: {fault}")]
+    Unconnected { url: String, fault: String },
     #[error("{url}: answered {status}")]
     Status {
         url: String,
@@ -111,10 +114,13 @@ impl Client {
         for _ in 0..=REDIRECTS {
             let request = request(&uri, seen).map_err(|_| malformed())?;
             let connections = self.connections.get_or_init(connections);
-            let response = connections
-                .request(request)
-                .await
-                .map_err(|fault| failed(causes(&fault)))?;
+            let response = connections.request(request).await.map_err(|fault| {
+                if fault.is_connect() {
+                    let (url, fault) = (url.into(), causes(&fault));
+                    return Error::Unconnected { url, fault };
+                }
+                failed(causes(&fault))
+            })?;
             if !is_redirect(response.status()) {
                 return Ok(response);
             }

@@ -3,6 +3,7 @@
 //! Its key is made of the resolved packages, so whatever resolves to the same set shares it. What apt said once for the
 //! same question, on the same archives, is remembered: the next build of a package neither asks nor installs.
 use std::fmt::Write;
+use std::time::Duration;
 
 use backends::{Claim, LayerKey};
 use sandbox::Network;
@@ -15,7 +16,12 @@ use super::stop::{Step, Stop};
 use super::upgraded::{Upgraded, failed, fetch_all, has, read_sources};
 use crate::chroots::apt::{self, Plan};
 use crate::deb::{Dsc, Paragraph};
+use crate::fetch;
 use crate::model::Buildrequest;
+
+/// How often, and how long between, a packager is asked whose port is closed.
+const PACKAGER_TRIES: u32 = 60;
+const PACKAGER_PAUSE: Duration = Duration::from_secs(1);
 
 /// Kind of memo: the layer, by everything that the resolution depends on.
 const RESOLVED: &str = "dependencies";
@@ -69,10 +75,28 @@ fn sources_with_packages(build: &Build) -> Result<(Sources, Vec<String>), Stop> 
     let architecture = &build.assignment.request.architecture;
     let (own, releases) = own
         .into_iter()
-        .zip(fetch_all(&urls)?)
+        .zip(fetch_of_packager(build, &urls)?)
         .filter(|(source, release)| !sources::is_empty(source, release, architecture))
         .unzip();
     Ok((Sources { foreign, own }, releases))
+}
+
+/// Fetches from the packager, whose daemon may be between an end and a start.
+fn fetch_of_packager(build: &Build, urls: &[String]) -> Result<Vec<String>, Stop> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match fetch_all(urls) {
+            Err(Stop::Unreachable {
+                source: fetch::Error::Unconnected { .. },
+                ..
+            }) if tries < PACKAGER_TRIES => {
+                build.check_cancelled()?;
+                std::thread::sleep(PACKAGER_PAUSE);
+            }
+            fetched => return fetched,
+        }
+    }
 }
 
 /// Digest of everything that apt's answer depends on.
