@@ -2,13 +2,15 @@
 //!
 //! Reading order: [`Assignment`] and [`Verdict`] are what goes in and comes out, both as files in the build's directory;
 //! [`supervisor`] is the process that owns a running build; `steps` are what it does: `upgraded` and `dependencies` find
-//! or make the layers (with `sources`, `packages` and `memo`), `package` builds, `results` collects; `stop` is why a
+//! or make the layers (with `sources`, `own`, `reached`, `packages` and `memo`), `package` builds, `results` collects; `stop` is why a
 //! build ends early; `log`, `section`, `summary` and `usage` are what people read.
 mod dependencies;
 mod log;
 mod memo;
+mod own;
 mod package;
 mod packages;
+mod reached;
 mod results;
 mod section;
 mod sources;
@@ -24,7 +26,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::deb::FileName;
+use crate::deb::{Architecture, FileName};
 use crate::model::{Buildrequest, Chroot};
 
 /// What a supervisor is told. The build directory already holds the unpacked buildrequest in `request/`: `.config/*`,
@@ -33,6 +35,8 @@ use crate::model::{Buildrequest, Chroot};
 pub struct Assignment {
     pub request: Buildrequest,
     pub chroot: Chroot,
+    /// Architecture of the machine's own packages.
+    pub machine: Architecture,
     /// Home directory of the instance.
     pub home: PathBuf,
     pub directory: PathBuf,

@@ -22,6 +22,7 @@ use crate::build::supervisor::{self, State};
 use crate::build::{Assignment, Verdict};
 use crate::cause::with_causes;
 use crate::chroots::{self, Chroots};
+use crate::deb::Architecture;
 use crate::events::{Events, record};
 use crate::home::{FileError, Home};
 use crate::model::{Address, BuildKey, Buildrequest, Buildresult, Event, EventType};
@@ -50,6 +51,8 @@ pub struct Parts {
     pub address: Address,
     pub events: Arc<Events>,
     pub load: Arc<Load>,
+    /// Architecture of this machine's own packages.
+    pub machine: Architecture,
     /// Program that supervises builds: `PROGRAM supervise DIRECTORY`.
     pub supervisor: PathBuf,
 }

@@ -10,6 +10,7 @@ use tracing::{error, info};
 
 use crate::builder::{self, Builder};
 use crate::cause::with_causes;
+use crate::deb::Architecture;
 use crate::events::Events;
 use crate::home::{self, Home, Lock};
 use crate::incoming::door::{self, Door};
@@ -65,6 +66,7 @@ struct Opened {
     store: Arc<Store>,
     key: Arc<SigningKey>,
     daemon: Daemon,
+    machine: Architecture,
 }
 
 impl Instance {
@@ -134,6 +136,7 @@ fn open(home: &Home, hostname: &str) -> Result<Opened, Error> {
         key: Arc::new(SigningKey::load(&home.signing_key())?),
         store,
         daemon,
+        machine: setup::host::architecture()?,
     })
 }
 
@@ -149,6 +152,7 @@ fn run(
         store,
         key,
         daemon,
+        machine,
     } = opened;
     let (shutdown, stopping) = watch::channel(false);
     let (closed, staged) = mpsc::unbounded_channel();
@@ -183,6 +187,7 @@ fn run(
         address: address.clone(),
         events: Arc::clone(&events),
         load: Arc::clone(&load),
+        machine,
         supervisor,
     };
     let mut tasks = JoinSet::new();

@@ -68,10 +68,12 @@ impl Build {
             let name = build.assignment.chroot.name();
             let on = layer.as_ref().map_or("base", |layer| layer.0.as_str());
             build.log.say(&format!("Chroot {name}, layer {on}\n"))?;
-            let session =
-                build
-                    .chroots
-                    .begin(build.backend.as_ref(), layer.as_ref(), Network::None)?;
+            let session = build.chroots.begin(
+                &build.assignment.chroot,
+                build.backend.as_ref(),
+                layer.as_ref(),
+                Network::None,
+            )?;
             package::prepare(build, &session, dsc)?;
             Ok(session)
         })?;

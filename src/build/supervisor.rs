@@ -251,7 +251,7 @@ fn run(assignment: Assignment, cancelled: &Arc<AtomicBool>) -> Result<Verdict, E
     let mut build = Build::new(assignment, chroots, log.clone(), Arc::clone(cancelled));
     let outcome = read_dsc(&build).and_then(|dsc| {
         let kind = Kind::of(&dsc, &request.architecture, request.arch_all);
-        log.say(&summary::head(&request, kind, begin))?;
+        log.say(&summary::head(&build.assignment, kind, begin))?;
         build.run(&dsc)
     });
     // What ended because it was cancelled is not the package's fault.

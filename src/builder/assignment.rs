@@ -34,6 +34,7 @@ pub(super) fn make(parts: &Parts, build: &mut Build) -> Result<Assignment, Error
     let assignment = Assignment {
         request: request.clone(),
         chroot,
+        machine: parts.machine.clone(),
         home: parts.home.root().to_owned(),
         directory: parts.home.build_directory(&request.key()),
         parallel: parallel(parts.load.slots()),

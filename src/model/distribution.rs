@@ -140,7 +140,7 @@ impl Distribution {
             if before.iter().any(|other| other.architecture == *name) {
                 return Some(format!("{name} is there twice"));
             }
-            if ["all", "source", "any"].contains(&name.as_str()) {
+            if !name.is_machine() {
                 return Some(format!("{name} is no machine"));
             }
             if option.optional && option.build_architecture_all {

@@ -113,7 +113,9 @@ fn identity_of(hostname: &str) -> String {
 /// A suite of the host's apt, if its apt has it.
 fn source(facts: &HostFacts, suite: &str) -> Result<Option<Source>, Error> {
     let carries = |source: &&sources_list::Source| {
-        source.suite == suite && source.types.iter().any(|kind| kind == "deb")
+        source.suite == suite
+            && source.types.iter().any(|kind| kind == "deb")
+            && source.is_for(facts.architecture.as_str())
     };
     let found: Vec<&sources_list::Source> = facts.apt_sources.iter().filter(carries).collect();
     let Some(first) = found.first() else {
@@ -291,6 +293,16 @@ deb http://other.test/apt stable main
         facts.apt_sources.clear();
         let error = items(&facts, &wishes()).unwrap_err();
         assert!(error.to_string().contains("trixie"), "{error}");
+    }
+
+    #[test]
+    fn sources_of_other_architectures_are_passed_over() {
+        let mut facts = facts();
+        let ports = "deb [arch=arm64,riscv64] http://ports.test/debian trixie main\n";
+        let sources = format!("{ports}{APT_SOURCES}");
+        facts.apt_sources = sources_list::Source::parse_list(&sources).unwrap();
+        let items = items(&facts, &wishes()).unwrap();
+        assert_eq!(items.sources[0].archives, ["http://mirror.test/debian/"]);
     }
 
     #[test]

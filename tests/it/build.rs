@@ -37,10 +37,11 @@ impl Base {
     }
 
     /// A directory as the builder unpacks a buildrequest.
-    fn assignment(&self, directory: &Path, package: &Package) -> Assignment {
+    pub(crate) fn assignment(&self, directory: &Path, package: &Package) -> Assignment {
         let assignment = Assignment {
             request: package.request(&self.chroot.architecture),
             chroot: self.chroot.clone(),
+            machine: self.chroot.architecture.clone(),
             home: self.chroots.home().root().to_owned(),
             directory: directory.to_owned(),
             parallel: 2,
@@ -99,14 +100,14 @@ impl Built {
 const VERSION: &str = "1.0";
 
 /// A native source package as text.
-struct Package {
-    name: &'static str,
-    architecture: &'static str,
+pub(crate) struct Package {
+    pub(crate) name: &'static str,
+    pub(crate) architecture: &'static str,
     /// Rest of the field Build-Depends, with fields after it.
-    build_depends: &'static str,
-    profiles: &'static str,
+    pub(crate) build_depends: &'static str,
+    pub(crate) profiles: &'static str,
     /// Shell lines of the target `build`.
-    build: &'static str,
+    pub(crate) build: &'static str,
 }
 
 impl Default for Package {
