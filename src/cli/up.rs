@@ -15,6 +15,7 @@ use crate::deb::Architecture;
 use crate::endpoint::ServerEndpoint;
 use crate::fetch::{Client, Proxies};
 use crate::home::Home;
+use crate::model::daemon::check_identity;
 use crate::model::{Chroot, Daemon, Diststr, Item as _, Source, version_scheme};
 use crate::pgp::{self, Keyring};
 use crate::setup::{self, Items};
@@ -33,7 +34,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "ENDPOINT")]
     ftp_endpoint: Option<ServerEndpoint>,
     /// Name of a new instance in keys and configuration of others [default: the short host name].
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = identity)]
     identity: Option<String>,
     /// File with an armored public key that may upload; may be repeated.
     ///
@@ -106,6 +107,10 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
         daemon::run(&options.daemon)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn identity(text: &str) -> Result<String, &'static str> {
+    check_identity(text).map(|()| text.to_owned())
 }
 
 /// Where stock's FTP server is: the port after HTTP's.

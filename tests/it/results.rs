@@ -8,6 +8,7 @@ use mini_buildd::store::items;
 
 use crate::instance::{TestInstance, facts};
 use crate::package::{Files, Upload, deb, lists};
+use crate::site::Connection;
 
 const DIST: &str = "trixie-test-unstable";
 const VERSION: &str = "1.0~test13+1";
@@ -161,7 +162,31 @@ fn failed_build_ends_failed() {
     });
     instance.send(&message);
     let event = instance.wait_for(EventType::Failed, "hello");
-    assert_error(&event, &["1 mandatory architecture(s) missing: amd64"]);
+    let log = request.buildlog_installed();
+    assert_error(
+        &event,
+        &[
+            "1 mandatory architecture(s) missing: amd64",
+            "attempted",
+            &log,
+        ],
+    );
+    let address: std::net::SocketAddr = {
+        let url = &instance.running().instance.address.http_url;
+        url.strip_prefix("http://").unwrap().parse().unwrap()
+    };
+    let ask = |path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n");
+        Connection::to(address).ask(&request)
+    };
+    let page = ask("/mini_buildd/events/");
+    let page = page.text();
+    assert!(page.contains("mandatory architecture(s) missing"), "{page}");
+    let link = page
+        .split("href=\"")
+        .find(|link| link.contains(">log amd64<"));
+    let path = link.unwrap().split('"').next().unwrap();
+    assert_eq!(ask(path).text(), "built\n");
     assert_eq!(
         event.extra["buildresults"]["amd64"]["sbuild_status"],
         "attempted"
