@@ -15,6 +15,7 @@
 //! time beyond rlimits; filtered system calls. Needs Linux 5.12 or newer.
 mod capabilities;
 mod channel;
+mod engine;
 mod holder;
 mod idmap;
 mod init;
@@ -44,7 +45,7 @@ pub use idmap::{IdMap, IdRange, NoIds};
 pub use launcher::{Launcher, helper_main};
 pub use mount_options::OptionError;
 pub use plan::PlanError;
-pub use preflight::{Finding, Problem, preflight};
+pub use preflight::{Finding, Problem, Weight, preflight};
 pub use process::{Exit, Network, Process, Rlimit, Stdio, User};
 pub use refusal::Attempt;
 pub use session::{Running, Session};

@@ -141,11 +141,16 @@ pub(super) fn make(home: &Home, wanted: &Wanted, progress: &mut Progress) -> Res
     home.refuse_stock()?;
     progress.begin("preflight", "Looking at this machine");
     let Plan {
+        is_perfect,
         items,
         architectures,
     } = plan(home, wanted)?;
     home.create()?;
-    progress.end("nothing is missing");
+    progress.end(if is_perfect {
+        "nothing is missing"
+    } else {
+        "nothing needed is missing; mini-buildd doctor has advice"
+    });
 
     if let Some(items) = items {
         progress.begin(
@@ -181,6 +186,8 @@ pub(super) fn make(home: &Home, wanted: &Wanted, progress: &mut Progress) -> Res
 
 /// What is to be made; nothing is, until all of it can be.
 struct Plan {
+    /// Nothing is even recommended.
+    is_perfect: bool,
     /// `None`: there is an instance.
     items: Option<Items>,
     /// To be added.
@@ -203,7 +210,7 @@ fn plan(home: &Home, wanted: &Wanted) -> Result<Plan, Failure> {
             architectures.push(architecture.clone());
         }
     }
-    preflight::pass(home, &architectures, wanted.yes)?;
+    let is_perfect = preflight::pass(home, &architectures, wanted.yes)?;
     let items = match there {
         Some(_) => None,
         None => Some(setup::items(&setup::host_facts()?, &wanted.setup)?),
@@ -224,6 +231,7 @@ fn plan(home: &Home, wanted: &Wanted) -> Result<Plan, Failure> {
         }
     }
     Ok(Plan {
+        is_perfect,
         items,
         architectures,
     })
