@@ -51,6 +51,27 @@ pub enum Error {
     Stock { path: PathBuf },
 }
 
+/// What could not be done with a file or directory.
+#[derive(Debug, thiserror::Error)]
+#[error("can't {action} {path}")]
+pub struct FileError {
+    pub action: &'static str,
+    pub path: PathBuf,
+    pub source: io::Error,
+}
+
+impl FileError {
+    /// Names the file that an `io::Error` is about.
+    pub fn of(action: &'static str, path: &Path) -> impl Fn(io::Error) -> FileError + use<> {
+        let path = path.to_owned();
+        move |source| FileError {
+            action,
+            path: path.clone(),
+            source,
+        }
+    }
+}
+
 impl Home {
     pub fn new(root: impl Into<PathBuf>) -> Home {
         Home { root: root.into() }

@@ -68,10 +68,12 @@ impl Build {
             let name = build.assignment.chroot.name();
             let on = layer.as_ref().map_or("base", |layer| layer.0.as_str());
             build.log.say(&format!("Chroot {name}, layer {on}\n"))?;
-            let session =
-                build
-                    .chroots
-                    .begin(build.backend.as_ref(), layer.as_ref(), Network::None)?;
+            let session = build.chroots.begin(
+                &build.assignment.chroot,
+                build.backend.as_ref(),
+                layer.as_ref(),
+                Network::None,
+            )?;
             package::prepare(build, &session, dsc)?;
             Ok(session)
         })?;
@@ -160,15 +162,17 @@ impl Build {
 
     /// A file of the unpacked buildrequest; empty where it has none.
     pub(super) fn configuration(&self, name: &str) -> Result<String, Stop> {
-        let path = self.assignment.directory.join(".config").join(name);
+        let path = self.assignment.request_directory();
+        let path = path.join(".config").join(name);
         match std::fs::read_to_string(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
             read => read.map_err(|source| Stop::Read { path, source }),
         }
     }
 
+    /// A file of the source package.
     pub(super) fn path(&self, name: &FileName) -> PathBuf {
-        self.assignment.directory.join(name.as_str())
+        self.assignment.request_directory().join(name.as_str())
     }
 
     pub(super) fn remember(&self, kind: &str, digest: &str, answer: &str) -> Result<(), Stop> {

@@ -74,6 +74,7 @@ pub enum Error {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Running {
     pub pid: u32,
+    pub hostname: String,
     pub http_url: String,
     pub incoming_url: String,
 }
@@ -92,6 +93,7 @@ impl Running {
     fn announce(instance: &Instance) -> io::Result<Announced> {
         let running = Running {
             pid: std::process::id(),
+            hostname: instance.address.hostname.clone(),
             http_url: instance.address.http_url.clone(),
             incoming_url: instance.address.incoming_url.clone(),
         };

@@ -1,5 +1,6 @@
 //! What this host lacks for an instance, and what is wrong with the instance's chroots, each with the command that
 //! mends it.
+mod architectures;
 mod chroots;
 mod host;
 
@@ -11,6 +12,7 @@ use sandbox::{Finding, Problem, Weight};
 use serde_json::{Value, json};
 
 use crate::api::json::plain;
+use crate::deb::Architecture;
 use crate::home::Home;
 
 use super::{Failure, output};
@@ -23,6 +25,9 @@ use super::{Failure, output};
 pub struct Options {
     #[command(flatten)]
     home: super::home::Options,
+    /// Also tell whether this machine runs programs of this Debian architecture; may be repeated.
+    #[arg(long = "architecture", value_name = "ARCH")]
+    architectures: Vec<Architecture>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -33,7 +38,7 @@ const INSTALL: &str = "apt install ";
 
 pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let home = options.home.home()?;
-    let mut findings = examine(&home)?;
+    let mut findings = examine(&home, &options.architectures)?;
     if is_well(&findings) {
         findings.extend(chroots::findings(&home)?);
     }
@@ -46,10 +51,11 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(u8::from(!is_well(&findings))))
 }
 
-/// Tries and looks for all that an instance in this home needs.
-pub fn examine(home: &Home) -> std::io::Result<Vec<Finding>> {
+/// Tries and looks for all that an instance in this home needs, with chroots of other architectures too.
+pub fn examine(home: &Home, architectures: &[Architecture]) -> std::io::Result<Vec<Finding>> {
     let place = host::existing(home.root());
     let mut findings = host::findings(home, place);
+    findings.extend(architectures::finding(architectures));
     findings.extend(sandbox::preflight(&std::env::current_exe()?, place));
     Ok(findings)
 }

@@ -36,18 +36,21 @@ impl Base {
     }
 
     /// A directory as the builder unpacks a buildrequest.
-    fn assignment(&self, directory: &Path, package: &Package) -> Assignment {
-        let configuration = directory.join(".config");
-        fs::create_dir_all(&configuration).unwrap();
-        fs::write(configuration.join("apt_sources.list"), self.sources_list()).unwrap();
-        package.write(directory);
-        Assignment {
+    pub(crate) fn assignment(&self, directory: &Path, package: &Package) -> Assignment {
+        let assignment = Assignment {
             request: package.request(&self.chroot.architecture),
             chroot: self.chroot.clone(),
+            machine: self.chroot.architecture.clone(),
             home: self.chroots.home().root().to_owned(),
             directory: directory.to_owned(),
             parallel: 2,
-        }
+        };
+        let request = assignment.request_directory();
+        let configuration = request.join(".config");
+        fs::create_dir_all(&configuration).unwrap();
+        fs::write(configuration.join("apt_sources.list"), self.sources_list()).unwrap();
+        package.write(&request);
+        assignment
     }
 
     fn build(&self, package: &Package) -> Built {
@@ -78,6 +81,11 @@ struct Built {
 }
 
 impl Built {
+    #[track_caller]
+    fn assert(&self, status: BuildStatus) {
+        assert_eq!(self.verdict.status, status, "{}", self.log);
+    }
+
     fn results(&self) -> Vec<String> {
         let mut names: Vec<String> = fs::read_dir(self.directory.path().join("result"))
             .unwrap()
@@ -91,14 +99,14 @@ impl Built {
 const VERSION: &str = "1.0";
 
 /// A native source package as text.
-struct Package {
-    name: &'static str,
-    architecture: &'static str,
+pub(crate) struct Package {
+    pub(crate) name: &'static str,
+    pub(crate) architecture: &'static str,
     /// Rest of the field Build-Depends, with fields after it.
-    build_depends: &'static str,
-    profiles: &'static str,
+    pub(crate) build_depends: &'static str,
+    pub(crate) profiles: &'static str,
     /// Shell lines of the target `build`.
-    build: &'static str,
+    pub(crate) build: &'static str,
 }
 
 impl Default for Package {
@@ -194,12 +202,7 @@ fn package_is_built_as_an_ordinary_user_without_network() {
         ..Package::default()
     };
     let built = Base::get().build(&package);
-    assert_eq!(
-        built.verdict.status,
-        BuildStatus::Successful,
-        "{}",
-        built.log
-    );
+    built.assert(BuildStatus::Successful);
     let architecture = architecture();
     let expected = [
         "all.buildinfo",
@@ -227,7 +230,7 @@ fn second_build_resolves_and_installs_nothing() {
         "{}",
         again.log
     );
-    assert_eq!(again.verdict.status, BuildStatus::Successful);
+    again.assert(BuildStatus::Successful);
 }
 
 #[test]
@@ -238,12 +241,7 @@ fn status_is_not_read_from_the_log() {
         ..Package::default()
     };
     let built = Base::get().build(&package);
-    assert_eq!(
-        built.verdict.status,
-        BuildStatus::Attempted,
-        "{}",
-        built.log
-    );
+    built.assert(BuildStatus::Attempted);
     assert!(
         built.log.contains("\nFail-Stage: build\nHost"),
         "{}",
@@ -260,12 +258,7 @@ fn missing_build_dependency_gives_the_package_back_with_apts_words() {
         ..Package::default()
     };
     let built = Base::get().build(&package);
-    assert_eq!(
-        built.verdict.status,
-        BuildStatus::GivenBack,
-        "{}",
-        built.log
-    );
+    built.assert(BuildStatus::GivenBack);
     assert!(built.log.contains("mbd-there-is-no-such-package"));
 }
 
@@ -280,12 +273,7 @@ fn build_profiles_conflicts_and_indep_dependencies_are_honoured() {
         ..Package::default()
     };
     let built = Base::get().build(&package);
-    assert_eq!(
-        built.verdict.status,
-        BuildStatus::Successful,
-        "{}",
-        built.log
-    );
+    built.assert(BuildStatus::Successful);
 }
 
 #[test]
@@ -295,10 +283,7 @@ fn package_for_another_architecture_is_skipped() {
         architecture: "hurd-i386",
         ..Package::default()
     };
-    assert_eq!(
-        Base::get().build(&package).verdict.status,
-        BuildStatus::Skipped
-    );
+    Base::get().build(&package).assert(BuildStatus::Skipped);
 }
 
 /// Starts a build that goes on for ever and waits until it does.

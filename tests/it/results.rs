@@ -18,12 +18,13 @@ pub(crate) fn asked() -> (TestInstance, Buildrequest) {
     let files = Upload::new("hello", VERSION, DIST).signed(&instance.uploader);
     instance.send(&files);
     let event = instance.wait_for(EventType::Packaging, "hello");
-    let request = request(&instance, &event);
+    let request = request(&instance, &event, "amd64");
     (instance, request)
 }
 
-fn request(instance: &TestInstance, event: &Event) -> Buildrequest {
-    let path = event.extra["buildrequests"]["amd64"]["changes"]
+/// What was asked for one architecture, by the event PACKAGING.
+pub(crate) fn request(instance: &TestInstance, event: &Event, architecture: &str) -> Buildrequest {
+    let path = event.extra["buildrequests"][architecture]["changes"]
         .as_str()
         .unwrap();
     let text = fs::read(instance.home.events().join(path)).unwrap();
@@ -44,7 +45,11 @@ pub(crate) fn message(
         .into();
     change(&mut result);
     let base = format!("{}_{}", request.source, request.version);
-    let log = (format!("{base}_amd64.buildlog"), b"built\n".to_vec());
+    let architecture = &request.architecture;
+    let log = (
+        format!("{base}_{architecture}.buildlog"),
+        b"built\n".to_vec(),
+    );
     let tar = (
         format!("{}.tar", result.file_name()),
         tar_of(&built(request, packages)),
@@ -64,15 +69,16 @@ pub(crate) fn message(
 /// The .changes of a build and its files.
 fn built(request: &Buildrequest, packages: &Files) -> Files {
     let (source, version) = (&request.source, &request.version);
+    let architecture = &request.architecture;
     let text = format!(
         "Format: 1.8\nDate: Sun, 22 Nov 2026 05:45:00 +0000\nSource: {source}\nBinary: {source}\n\
-         Architecture: amd64\nVersion: {version}\nDistribution: {DIST}\nMaintainer: Upl <upl@buildd.test>\n\
+         Architecture: {architecture}\nVersion: {version}\nDistribution: {DIST}\nMaintainer: Upl <upl@buildd.test>\n\
          Description:\n {source} - test\nChanges:\n {source} ({version}) {DIST}; urgency=medium\n .\n   * Test.\n{}",
         lists(packages, "misc optional ")
     );
     let mut files = packages.clone();
     files.push((
-        format!("{source}_{version}_amd64.changes"),
+        format!("{source}_{version}_{architecture}.changes"),
         text.into_bytes(),
     ));
     files

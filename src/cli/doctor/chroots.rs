@@ -19,7 +19,7 @@ pub(super) fn findings(home: &Home) -> Result<Vec<Finding>, Failure> {
         return Ok(Vec::new());
     }
     let store = Store::open(&home.database())?;
-    let items = store.read(|tx| items::all::<Chroot>(tx))?;
+    let items = store.read(items::all::<Chroot>)?;
     let chroots = Chroots::of_caller(home.clone())?;
     let problems: Vec<Problem> = items
         .iter()
@@ -70,7 +70,7 @@ fn first_broken(chroots: &Chroots, chroot: &Chroot) -> Option<(String, String)> 
         Err(error) => return Some(("the layers".to_owned(), with_causes(&error))),
     };
     let run = |layer| -> Result<(), chroots::Error> {
-        let session = chroots.begin(backend.as_ref(), layer, Network::None)?;
+        let session = chroots.begin(chroot, backend.as_ref(), layer, Network::None)?;
         session.succeed(&process::of_root(&COMMAND, Network::None))?;
         session.close()
     };
