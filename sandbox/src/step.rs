@@ -303,15 +303,6 @@ impl Stage {
     }
 }
 
-fn set_personality(personality: Personality) -> nix::Result<()> {
-    // A domain is a number in the low byte, not a flag (linux/personality.h).
-    let domain = match personality {
-        Personality::Linux => 0x0,
-        Personality::Linux32 => 0x8,
-    };
-    personality::set(Persona::from_bits_retain(domain)).map(drop)
-}
-
 /// Sets it where that is allowed: podman's seccomp filter refuses sethostname(2) alone to containers
 /// without CAP_SYS_ADMIN, and a session there has the container's name, which gives nothing away.
 fn set_hostname(name: &str) -> Result<(), Refusal> {
@@ -319,6 +310,15 @@ fn set_hostname(name: &str) -> Result<(), Refusal> {
         Ok(()) | Err(nix::errno::Errno::EPERM) => Ok(()),
         Err(errno) => Err(Attempt::SetHostname(name.to_owned()).refused(errno)),
     }
+}
+
+fn set_personality(personality: Personality) -> nix::Result<()> {
+    // A domain is a number in the low byte, not a flag (linux/personality.h).
+    let domain = match personality {
+        Personality::Linux => 0x0,
+        Personality::Linux32 => 0x8,
+    };
+    personality::set(Persona::from_bits_retain(domain)).map(drop)
 }
 
 fn attempt(source: &Source, target: &Path) -> Attempt {

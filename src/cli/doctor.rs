@@ -1,5 +1,6 @@
 //! What this host lacks for an instance, and what is wrong with the instance's chroots, each with the command that
 //! mends it.
+mod architectures;
 mod chroots;
 mod host;
 
@@ -54,9 +55,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
 pub fn examine(home: &Home, architectures: &[Architecture]) -> std::io::Result<Vec<Finding>> {
     let place = host::existing(home.root());
     let mut findings = host::findings(home, place);
-    if !architectures.is_empty() {
-        findings.push(host::architectures(architectures));
-    }
+    findings.extend(architectures::finding(architectures));
     findings.extend(sandbox::preflight(&std::env::current_exe()?, place));
     Ok(findings)
 }

@@ -28,16 +28,15 @@ fn list(problems: &[String]) -> String {
     lines.collect::<Vec<_>>().concat()
 }
 
-/// Examines the host, also for chroots of other architectures; as root it installs missing packages, after asking unless `yes`. What is only recommended is left
-/// to the user: the answer tells whether there is nothing of that kind.
-pub(super) fn pass(home: &Home, architectures: &[Architecture], yes: bool) -> Result<bool, Error> {
+/// Examines the host, also for chroots of other architectures; as root it installs missing packages, after asking unless
+/// `yes`. What is only recommended is left to the user.
+pub(super) fn pass(home: &Home, architectures: &[Architecture], yes: bool) -> Result<(), Error> {
     let mut findings = doctor::examine(home, architectures).map_err(Error::Examine)?;
     let needed = findings.iter().filter(|finding| finding.is_in_the_way());
     let packages = doctor::missing_packages(needed);
     if !packages.is_empty() && rustix::process::geteuid().is_root() && install(&packages, yes)? {
         findings = doctor::examine(home, architectures).map_err(Error::Examine)?;
     }
-    let is_perfect = findings.iter().all(|finding| finding.problem.is_none());
     let problems: Vec<String> = findings
         .into_iter()
         .filter(Finding::is_in_the_way)
@@ -55,7 +54,7 @@ pub(super) fn pass(home: &Home, architectures: &[Architecture], yes: bool) -> Re
         })
         .collect();
     if problems.is_empty() {
-        Ok(is_perfect)
+        Ok(())
     } else {
         Err(Error::Problems { problems })
     }

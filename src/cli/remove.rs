@@ -90,7 +90,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
 
 /// Nothing is lost that can't be made again, so nobody is asked.
 fn remove_chroot(home: &Home, name: &str) -> Result<ExitCode, Failure> {
-    let items = Store::open(&home.database())?.read(|tx| items::all::<Chroot>(tx))?;
+    let items = Store::open(&home.database())?.read(items::all::<Chroot>)?;
     let chroots: Vec<Chroot> = items.into_iter().map(|(chroot, _)| chroot).collect();
     let Some(chroot) = chroots.iter().find(|chroot| chroot.name() == name) else {
         let known: Vec<String> = chroots.iter().map(Chroot::name).collect();

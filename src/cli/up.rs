@@ -146,16 +146,11 @@ pub(super) fn make(home: &Home, wanted: &Wanted, progress: &mut Progress) -> Res
     home.refuse_stock()?;
     progress.begin("preflight", "Looking at this machine");
     let Plan {
-        is_perfect,
         items,
         architectures,
     } = plan(home, wanted)?;
     home.create()?;
-    progress.end(if is_perfect {
-        "nothing is missing"
-    } else {
-        "nothing needed is missing; mini-buildd doctor has advice"
-    });
+    progress.end("nothing needed is missing");
 
     if let Some(items) = items {
         progress.begin(
@@ -191,8 +186,6 @@ pub(super) fn make(home: &Home, wanted: &Wanted, progress: &mut Progress) -> Res
 
 /// What is to be made; nothing is, until all of it can be.
 struct Plan {
-    /// Nothing is even recommended.
-    is_perfect: bool,
     /// `None`: there is an instance.
     items: Option<Items>,
     /// To be added.
@@ -215,7 +208,7 @@ fn plan(home: &Home, wanted: &Wanted) -> Result<Plan, Failure> {
             architectures.push(architecture.clone());
         }
     }
-    let is_perfect = preflight::pass(home, &architectures, wanted.yes)?;
+    preflight::pass(home, &architectures, wanted.yes)?;
     let items = match there {
         Some(_) => None,
         None => Some(setup::items(&setup::host_facts()?, &wanted.setup)?),
@@ -236,7 +229,6 @@ fn plan(home: &Home, wanted: &Wanted) -> Result<Plan, Failure> {
         }
     }
     Ok(Plan {
-        is_perfect,
         items,
         architectures,
     })

@@ -19,7 +19,7 @@ pub(super) fn findings(home: &Home) -> Result<Vec<Finding>, Failure> {
         return Ok(Vec::new());
     }
     let store = Store::open(&home.database())?;
-    let items = store.read(|tx| items::all::<Chroot>(tx))?;
+    let items = store.read(items::all::<Chroot>)?;
     let chroots = Chroots::of_caller(home.clone())?;
     let problems: Vec<Problem> = items
         .iter()

@@ -5,10 +5,7 @@ use std::path::{Path, PathBuf};
 use sandbox::{Finding, Problem, Weight};
 
 use super::INSTALL;
-use crate::cause::with_causes;
-use crate::deb::Architecture;
 use crate::home::Home;
-use crate::setup::{host, machine};
 
 /// Programs that are run on the host, and their Debian packages.
 const PROGRAMS: [(&str, &str); 3] = [
@@ -54,31 +51,6 @@ pub(super) fn findings(home: &Home, place: &Path) -> Vec<Finding> {
         problem: (!Path::new(file).exists()).then(|| not_installed(file, package)),
     }));
     findings
-}
-
-/// The first architecture that can't be built for here, if any.
-pub(super) fn architectures(architectures: &[Architecture]) -> Finding {
-    let (what, remedy) = match host::architecture() {
-        Ok(machine) => {
-            let mut checks = architectures
-                .iter()
-                .map(|architecture| machine::check(&machine, architecture));
-            let fault = checks.find_map(Result::err);
-            (
-                fault.as_ref().map(ToString::to_string),
-                fault.and_then(|fault| fault.remedy()),
-            )
-        }
-        Err(error) => (Some(with_causes(&error)), Some(format!("{INSTALL}dpkg"))),
-    };
-    Finding {
-        name: "architectures",
-        problem: what.map(|what| Problem {
-            weight: Weight::Needed,
-            what,
-            remedy,
-        }),
-    }
 }
 
 fn not_installed(what: &str, package: &str) -> Problem {
