@@ -16,11 +16,13 @@ use crate::channel::Channel;
 use crate::message::{Begin, Begun, Opened, Request};
 use crate::process::{Exit, Process};
 use crate::refusal::{Attempt, Refusal};
+use crate::seccomp::Filter;
 use crate::{start, step, syscall, userns};
 
 struct Init<'a> {
     control: &'a Channel,
     capabilities: Capabilities,
+    filter: Option<&'a Filter>,
     children: HashMap<Pid, Child>,
 }
 
@@ -36,6 +38,7 @@ pub(crate) fn run(control: &Channel, holder_alive: &OwnedFd, begin: &Begin) -> !
     let mut init = Init {
         control,
         capabilities: Capabilities::named(&begin.capabilities),
+        filter: begin.filter.as_ref(),
         children: HashMap::new(),
     };
     match set_up(begin).and_then(|()| init.serve(holder_alive)) {
@@ -134,7 +137,12 @@ impl Init<'_> {
                 self.children.insert(pid, Child { key, exit });
             }
             Ok(None) => {
-                let refusal = start::start(process, [stdin, stdout, stderr], &self.capabilities);
+                let refusal = start::start(
+                    process,
+                    [stdin, stdout, stderr],
+                    &self.capabilities,
+                    self.filter,
+                );
                 report(failure, &refusal);
                 std::process::exit(1);
             }

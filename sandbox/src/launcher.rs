@@ -8,7 +8,7 @@ use oci_spec::runtime::Spec;
 use crate::channel::Channel;
 use crate::message::{Begin, Begun};
 use crate::plan::plan;
-use crate::{Error, IdMap, Session, capabilities, holder, preflight, storage, syscall};
+use crate::{Error, IdMap, Session, capabilities, holder, preflight, seccomp, storage, syscall};
 
 /// First argument of the helper, before its role.
 const HELPER: &str = "sandbox-helper";
@@ -36,6 +36,7 @@ impl Launcher {
             ids: self.ids.clone(),
             steps: plan(spec)?,
             capabilities: capabilities::names(spec),
+            filter: seccomp::filter(spec)?,
         };
         let (control, theirs) = Channel::pair().map_err(Error::Channel)?;
         let mut command = helper_command(&self.helper, "hold");

@@ -9,10 +9,10 @@
 //! their own, and a network namespace where asked for; root inside is a subordinate id outside, and
 //! neither host id 0 nor the caller's own id is mapped; nothing is inherited but descriptors 0 to 2
 //! and the environment that is listed; links in the root file system lead no mount and no opened
-//! file elsewhere; when the caller, the holder or init dies, everything in the session dies.
+//! file elsewhere; system calls are filtered for all architectures of the machine; when the caller, the holder or init dies, everything in the session dies.
 //!
 //! What is not promised: protection against faults of the kernel; limits on memory, processes or
-//! time beyond rlimits; filtered system calls. Needs Linux 5.12 or newer.
+//! time beyond rlimits. Needs Linux 5.12 or newer.
 mod capabilities;
 mod channel;
 mod holder;
@@ -29,6 +29,7 @@ mod preflight;
 mod process;
 mod refusal;
 mod remedy;
+mod seccomp;
 mod session;
 mod session_spec;
 mod start;

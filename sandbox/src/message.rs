@@ -7,6 +7,7 @@ use crate::idmap::IdMap;
 use crate::plan::Step;
 use crate::process::Process;
 use crate::refusal::Refusal;
+use crate::seccomp::Filter;
 
 /// Library to holder, the first message.
 #[derive(Debug, Serialize, Deserialize)]
@@ -15,6 +16,8 @@ pub(crate) struct Begin {
     pub(crate) steps: Vec<Step>,
     /// Names of the capabilities that root of the session keeps.
     pub(crate) capabilities: Vec<String>,
+    /// Of every process of the session.
+    pub(crate) filter: Option<Filter>,
 }
 
 /// Holder or init to library, the answer to [`Begin`].

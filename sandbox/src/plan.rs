@@ -152,7 +152,6 @@ fn refuse_unsupported(spec: &Spec) -> Result<(), PlanError> {
         let mappings = linux.uid_mappings().iter().chain(linux.gid_mappings());
         unsupported.extend([
             (mappings.flatten().next().is_some(), "linux.uidMappings"),
-            (linux.seccomp().is_some(), "linux.seccomp"),
             (linux.sysctl().is_some(), "linux.sysctl"),
             (
                 linux.devices().iter().flatten().next().is_some(),

@@ -11,6 +11,7 @@ use nix::unistd::{Gid, Uid, chdir, execve, setgroups, setresgid, setresuid, sets
 use crate::capabilities::Capabilities;
 use crate::process::{Network, Process};
 use crate::refusal::{Attempt, Refusal};
+use crate::seccomp::Filter;
 use crate::{limits, network, syscall};
 
 /// Becomes the process; returns only when a step is refused.
@@ -18,8 +19,9 @@ pub(crate) fn start(
     process: &Process,
     stdio: [OwnedFd; 3],
     capabilities: &Capabilities,
+    filter: Option<&Filter>,
 ) -> Refusal {
-    match try_start(process, stdio, capabilities) {
+    match try_start(process, stdio, capabilities, filter) {
         Ok(never) => match never {},
         Err(refusal) => refusal,
     }
@@ -29,6 +31,7 @@ fn try_start(
     process: &Process,
     stdio: [OwnedFd; 3],
     capabilities: &Capabilities,
+    filter: Option<&Filter>,
 ) -> Result<Infallible, Refusal> {
     setsid().map_err(|errno| Attempt::Fork.refused(errno))?;
     match process.network {
@@ -39,6 +42,10 @@ fn try_start(
         limits::apply(limit)?;
     }
     pass(stdio).map_err(|error| Attempt::PassDescriptors.refused(error))?;
+    // Takes CAP_SYS_ADMIN, which goes with the user, or no_new_privs.
+    if let Some(filter) = filter {
+        filter.attach()?;
+    }
     become_user(process, capabilities)?;
     chdir(&process.cwd)
         .map_err(|errno| Attempt::ChangeDirectory(process.cwd.clone()).refused(errno))?;

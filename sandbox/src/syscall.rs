@@ -116,6 +116,30 @@ pub(crate) fn set_loopback_up(socket: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
+/// Adds a filter of system calls to the process (seccomp(2)).
+pub(crate) fn attach_filter(program: &[u64], flags: u64) -> io::Result<()> {
+    let length = libc::c_ushort::try_from(program.len())
+        .map_err(|_too_long| io::Error::from_raw_os_error(libc::E2BIG))?;
+    let program = libc::sock_fprog {
+        len: length,
+        filter: program.as_ptr().cast_mut().cast(),
+    };
+    // SAFETY: the kernel reads `len` instructions of eight bytes, which live through the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            flags,
+            &raw const program,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 /// Leaves the keys of the caller's session behind (session-keyring(7)).
 pub(crate) fn new_session_keyring() -> io::Result<()> {
     const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;

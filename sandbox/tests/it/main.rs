@@ -7,4 +7,5 @@ mod overlay;
 mod preflight;
 mod processes;
 mod root;
+mod seccomp;
 mod traps;
