@@ -13,11 +13,11 @@ use rustix::process::{DumpableBehavior, Pid, WaitOptions, WaitStatus};
 
 use crate::capabilities::Capabilities;
 use crate::channel::Channel;
-use crate::message::{Begin, Begun, Opened, Request};
+use crate::message::{Begin, Begun, Opened, Request, Started};
 use crate::process::{Exit, Process};
 use crate::refusal::{Attempt, Refusal};
 use crate::seccomp::Filter;
-use crate::{start, step, syscall, userns};
+use crate::{limits, start, step, syscall, userns};
 
 struct Init<'a> {
     control: &'a Channel,
@@ -64,6 +64,7 @@ fn set_up(begin: &Begin) -> Result<(), Refusal> {
     // A kernel without keyrings has none to leave behind.
     let _ = syscall::new_session_keyring();
     rustix::process::umask(Mode::from_bits_truncate(0o022));
+    limits::apply_in_session(&begin.limits)?;
     step::apply_all(&begin.steps, host)
 }
 
@@ -131,6 +132,7 @@ impl Init<'_> {
         else {
             return;
         };
+        let failure = Channel::new(failure);
         match syscall::fork() {
             Ok(Some(pid)) => {
                 let pid = Pid::from_raw(pid.as_raw()).expect("a parent gets a pid above zero");
@@ -142,11 +144,16 @@ impl Init<'_> {
                     [stdin, stdout, stderr],
                     &self.capabilities,
                     self.filter,
+                    &failure,
                 );
-                report(failure, &refusal);
+                // When the library has gone, there is nobody to tell.
+                let _ = failure.send(&Started::Refused(refusal), &[]);
                 std::process::exit(1);
             }
-            Err(errno) => report(failure, &Attempt::Fork.refused(errno)),
+            Err(errno) => {
+                let refusal = Attempt::Fork.refused(errno);
+                let _ = failure.send(&Started::Refused(refusal), &[]);
+            }
         }
     }
 

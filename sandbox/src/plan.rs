@@ -157,14 +157,6 @@ fn refuse_unsupported(spec: &Spec) -> Result<(), PlanError> {
                 linux.devices().iter().flatten().next().is_some(),
                 "linux.devices",
             ),
-            (
-                linux.resources().as_ref().is_some_and(|resources| {
-                    resources.memory().is_some()
-                        || resources.cpu().is_some()
-                        || resources.pids().is_some()
-                }),
-                "linux.resources",
-            ),
         ]);
     }
     match unsupported.into_iter().find(|(present, _)| *present) {

@@ -2,6 +2,7 @@
 mod files;
 mod isolation;
 mod lifetime;
+mod limits;
 mod nested;
 mod overlay;
 mod preflight;
