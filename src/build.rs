@@ -3,7 +3,7 @@
 //! Reading order: [`Assignment`] and [`Verdict`] are what goes in and comes out, both as files in the build's directory;
 //! [`supervisor`] is the process that owns a running build; `steps` are what it does: `upgraded` and `dependencies` find
 //! or make the layers (with `sources`, `packages` and `memo`), `package` builds, `results` collects; `stop` is why a
-//! build ends early; `log`, `section`, `summary` and `usage` are what people read.
+//! build ends early, and `watch` ends it when it uses more than it may; `log`, `section`, `summary` and `usage` are what people read.
 mod dependencies;
 mod log;
 mod memo;
@@ -18,6 +18,7 @@ mod summary;
 pub mod supervisor;
 mod upgraded;
 mod usage;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,7 +26,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::deb::FileName;
-use crate::model::{Buildrequest, Chroot};
+use crate::model::{Buildrequest, Chroot, Failure, Limits};
 
 /// What a supervisor is told. The build directory already holds the unpacked buildrequest: `.config/*`, the .dsc and
 /// its files; it gets the log, `result/` with the .changes and its files, and the verdict.
@@ -38,6 +39,8 @@ pub struct Assignment {
     pub directory: PathBuf,
     /// Number for DEB_BUILD_OPTIONS=parallel=.
     pub parallel: u32,
+    #[serde(default)]
+    pub limits: Limits,
 }
 
 /// How a build ended.
@@ -46,6 +49,9 @@ pub struct Verdict {
     pub status: BuildStatus,
     /// The step that failed and why, in one line.
     pub error: Option<String>,
+    /// Class of a failure that a limit, the kernel or an exit code made.
+    #[serde(default)]
+    pub failure: Option<Failure>,
     /// Name of the .changes in `result/`.
     pub changes: Option<FileName>,
     /// As events and buildresults carry them: `build_time`, `package_time`, `space`, …

@@ -12,11 +12,12 @@ pub mod tree;
 mod trial;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use backends::{Access, Backend, LayerKey};
 use oci_spec::runtime::{Mount, MountBuilder};
-use sandbox::{IdMap, Launcher, Network};
+use sandbox::{IdMap, Launcher, Limits, Network};
 
 use crate::home::Home;
 use crate::model::Chroot;
@@ -99,11 +100,17 @@ pub enum Error {
 pub struct Chroots {
     home: Home,
     launcher: Arc<Launcher>,
+    /// Of every session.
+    limits: Limits,
 }
 
 impl Chroots {
     pub fn new(home: Home, launcher: Arc<Launcher>) -> Chroots {
-        Chroots { home, launcher }
+        Chroots {
+            home,
+            launcher,
+            limits: Limits::default(),
+        }
     }
 
     /// For this program and user: its own sandbox helper and subordinate ids.
@@ -113,6 +120,16 @@ impl Chroots {
             ids: IdMap::of_caller().map_err(Error::Ids)?,
         };
         Ok(Chroots::new(home, Arc::new(launcher)))
+    }
+
+    /// The same with these limits for every session.
+    pub fn with_limits(self, limits: Limits) -> Chroots {
+        Chroots { limits, ..self }
+    }
+
+    /// A host program that may look at and change what sessions wrote.
+    pub fn storage_command(&self, program: &str) -> Command {
+        self.launcher.storage_command(program)
     }
 
     pub fn home(&self) -> &Home {
@@ -185,6 +202,7 @@ impl Chroots {
             );
             spec.set_mounts(Some(mounts));
         }
+        self.limits.ask(&mut spec);
         let session = self.launcher.begin(&spec).map_err(Error::Begin)?;
         Ok(Session::new(session, rootfs))
     }

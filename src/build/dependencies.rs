@@ -104,11 +104,7 @@ fn resolve(
     arguments: &[String],
     upgraded: &Upgraded,
 ) -> Result<Option<LayerKey>, Stop> {
-    let session = build.chroots.begin(
-        build.backend.as_ref(),
-        upgraded.layer.as_ref(),
-        Network::Host,
-    )?;
+    let session = build.begin(upgraded.layer.as_ref(), Network::Host)?;
     let all = [sources.foreign.as_slice(), &sources.own].concat();
     let mut tree = packages::setup(build)?;
     tree.text("/etc/apt/sources.list", sources::list(&all))

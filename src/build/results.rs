@@ -13,8 +13,6 @@ use crate::model::Buildrequest;
 
 const LONGEST_CHANGES: u64 = 8 << 20;
 const MOST_FILES: usize = 4096;
-/// Of all files together.
-const MOST_BYTES: u64 = 64 << 30;
 
 /// Name of the .changes in `result/`, whatever dpkg called it.
 pub(super) fn changes_name(request: &Buildrequest) -> FileName {
@@ -38,7 +36,7 @@ pub(super) fn collect(build: &Build, session: &Session) -> Result<Changes, Stop>
     let changes: Changes = text
         .parse()
         .map_err(|error| fault(&name, format!("{error}")))?;
-    check(&changes, request)?;
+    check(&changes, request, build.assignment.limits.output_mib << 20)?;
     let directory = build.assignment.directory.join("result");
     fs::create_dir_all(&directory).map_err(failed(&directory))?;
     for listed in &changes.files {
@@ -85,7 +83,7 @@ fn read_bounded(file: File) -> io::Result<String> {
 }
 
 /// Refuses a .changes that is not about what was asked for: the package wrote it.
-fn check(changes: &Changes, request: &Buildrequest) -> Result<(), Stop> {
+fn check(changes: &Changes, request: &Buildrequest, most_bytes: u64) -> Result<(), Stop> {
     let name = changes_name(request);
     let refuse = |text: String| Err(fault(&name, text));
     if changes.source != request.source {
@@ -114,7 +112,7 @@ fn check(changes: &Changes, request: &Buildrequest) -> Result<(), Stop> {
         .files
         .iter()
         .fold(0, |sum: u64, file| sum.saturating_add(file.size));
-    if bytes > MOST_BYTES {
+    if bytes > most_bytes {
         return refuse(format!("lists {bytes} bytes"));
     }
     if let Some(file) = changes.files.iter().find(|file| file.name == name) {
@@ -172,7 +170,7 @@ mod tests {
 
     #[test]
     fn changes_of_what_was_asked_for_is_taken() {
-        assert!(check(&changes("hello", "all amd64"), &request()).is_ok());
+        assert!(check(&changes("hello", "all amd64"), &request(), 1 << 20).is_ok());
     }
 
     #[test]
@@ -182,7 +180,7 @@ mod tests {
             changes("hello", "arm64"),
             changes("hello", "source"),
         ] {
-            let stop = check(&other, &request()).unwrap_err();
+            let stop = check(&other, &request(), 1 << 20).unwrap_err();
             assert_eq!(stop.status(), crate::build::BuildStatus::Attempted);
         }
     }

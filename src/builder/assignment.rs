@@ -1,14 +1,18 @@
 //! What a build's supervisor is told.
 use crate::build::Assignment;
 use crate::message::tarball::{self, Names};
-use crate::model::{Buildrequest, Chroot};
+use crate::model::{Buildrequest, Chroot, Daemon};
 use crate::store::catalog::Catalog;
+use crate::store::{self, items};
 
 use super::{Error, Parts};
 
 /// Unpacks the buildrequest into its directory and names the chroot; may be repeated.
 pub(super) fn make(parts: &Parts, request: &Buildrequest) -> Result<Assignment, Error> {
     let catalog = parts.store.read(Catalog::load)?;
+    let daemon = parts
+        .store
+        .read::<_, store::Error>(|tx| items::get::<Daemon>(tx, "daemon"))?;
     let chroot = chroot(&catalog, request)?.clone();
     let directory = parts.home.build_directory(&request.key());
     let tar = directory.join(format!("{}.tar", request.file_name()));
@@ -19,6 +23,7 @@ pub(super) fn make(parts: &Parts, request: &Buildrequest) -> Result<Assignment, 
         home: parts.home.root().to_owned(),
         directory,
         parallel: parallel(parts.load.slots()),
+        limits: daemon.map(|(daemon, _)| daemon.limits).unwrap_or_default(),
     })
 }
 
