@@ -2,13 +2,16 @@
 //!
 //! Reading order: [`Assignment`] and [`Verdict`] are what goes in and comes out, both as files in the build's directory;
 //! [`supervisor`] is the process that owns a running build; `steps` are what it does: `upgraded` and `dependencies` find
-//! or make the layers (with `sources`, `packages` and `memo`), `package` builds, `results` collects; `stop` is why a
-//! build ends early, and `watch` ends it when it uses more than it may; `log`, `section`, `summary` and `usage` are what people read.
+//! or make the layers (with `sources`, `own`, `reached`, `packages` and `memo`), `package` builds, `results` collects; `stop` is why a
+//! build ends early, and `watch` ends it when it uses more than it may; `log`, `section`, `summary` and `usage` are what
+//! people read.
 mod dependencies;
 mod log;
 mod memo;
+mod own;
 mod package;
 mod packages;
+mod reached;
 mod results;
 mod section;
 mod sources;
@@ -25,15 +28,17 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::deb::FileName;
+use crate::deb::{Architecture, FileName};
 use crate::model::{Buildrequest, Chroot, Failure, Limits};
 
-/// What a supervisor is told. The build directory already holds the unpacked buildrequest: `.config/*`, the .dsc and
-/// its files; it gets the log, `result/` with the .changes and its files, and the verdict.
+/// What a supervisor is told. The build directory already holds the unpacked buildrequest in `request/`: `.config/*`,
+/// the .dsc and its files; it gets the log, `result/` with the .changes and its files, and the verdict.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Assignment {
     pub request: Buildrequest,
     pub chroot: Chroot,
+    /// Architecture of the machine's own packages.
+    pub machine: Architecture,
     /// Home directory of the instance.
     pub home: PathBuf,
     pub directory: PathBuf,
@@ -41,6 +46,13 @@ pub struct Assignment {
     pub parallel: u32,
     #[serde(default)]
     pub limits: Limits,
+}
+
+impl Assignment {
+    /// Where the buildrequest is unpacked: no name in it meets one of ours.
+    pub fn request_directory(&self) -> PathBuf {
+        self.directory.join("request")
+    }
 }
 
 /// How a build ended.

@@ -7,7 +7,6 @@ pub mod assignment;
 pub mod result;
 
 use std::collections::HashSet;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,8 +22,9 @@ use crate::build::supervisor::{self, State};
 use crate::build::{Assignment, Verdict};
 use crate::cause::with_causes;
 use crate::chroots::{self, Chroots};
+use crate::deb::Architecture;
 use crate::events::{Events, record};
-use crate::home::Home;
+use crate::home::{FileError, Home};
 use crate::model::{Address, BuildKey, Buildrequest, Buildresult, Event, EventType};
 use crate::pgp::SigningKey;
 use crate::remotes::Load;
@@ -51,6 +51,8 @@ pub struct Parts {
     pub address: Address,
     pub events: Arc<Events>,
     pub load: Arc<Load>,
+    /// Architecture of this machine's own packages.
+    pub machine: Architecture,
     /// Program that supervises builds: `PROGRAM supervise DIRECTORY`.
     pub supervisor: PathBuf,
 }
@@ -72,12 +74,8 @@ pub enum Error {
     Distribution(#[from] crate::model::diststr::Malformed),
     #[error("no active chroot for {0}")]
     NoChroot(String),
-    #[error("can't {action} {path}")]
-    File {
-        action: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("{0} supervisors ended without a verdict")]
     Abandoned(u32),
     #[error("build {0} is unknown")]
@@ -93,13 +91,12 @@ impl Error {
             Error::Supervisor(_)
             | Error::Distribution(_)
             | Error::NoChroot(_)
-            | Error::Abandoned(_)
-            | Error::Message(crate::message::Error::Member { .. }) => true,
+            | Error::Abandoned(_) => true,
+            Error::Message(error) => error.is_of_the_file(),
             Error::Store(_)
-            | Error::Message(_)
             | Error::Events(_)
             | Error::Chroots(_)
-            | Error::File { .. }
+            | Error::File(_)
             | Error::Unknown(_)
             | Error::Ended(_) => false,
         }
@@ -141,6 +138,7 @@ pub async fn run(
         slots: Arc::new(Semaphore::new(parts.load.slots())),
         parts,
         walking: HashSet::new(),
+        again: HashSet::new(),
         tasks: JoinSet::new(),
     };
     let unfinished = blocking(&walks.parts, |parts| {
@@ -164,9 +162,7 @@ pub async fn run(
                 None => break,
             },
             Some(ended) = walks.tasks.join_next() => match ended {
-                Ok(key) => {
-                    walks.walking.remove(&key);
-                }
+                Ok(key) => walks.end(key),
                 Err(panicked) => error!(%panicked, "builder"),
             },
         }
@@ -179,6 +175,8 @@ struct Walks {
     parts: Arc<Parts>,
     slots: Arc<Semaphore>,
     walking: HashSet<BuildKey>,
+    /// Those that were asked for again meanwhile.
+    again: HashSet<BuildKey>,
     tasks: JoinSet<BuildKey>,
 }
 
@@ -187,6 +185,15 @@ impl Walks {
         if self.walking.insert(key.clone()) {
             let (parts, slots) = (Arc::clone(&self.parts), Arc::clone(&self.slots));
             self.tasks.spawn(walk(parts, slots, key));
+        } else {
+            self.again.insert(key);
+        }
+    }
+
+    fn end(&mut self, key: BuildKey) {
+        self.walking.remove(&key);
+        if self.again.remove(&key) {
+            self.begin(key);
         }
     }
 }
@@ -221,13 +228,15 @@ async fn build(parts: &Arc<Parts>, slots: &Semaphore, key: &BuildKey) -> Result<
             return Ok(());
         }
         let verdict = supervise(parts, &row).await;
-        let (row, verdict) = match verdict {
+        let verdict = match verdict {
             // The row counts the attempts.
             Ok(None) => continue,
-            Ok(Some(verdict)) => (row, Ok(verdict)),
-            Err(error) if error.is_final() => (row, Err(with_causes(&error))),
+            Ok(Some(verdict)) => Ok(verdict),
+            Err(error) if error.is_final() => Err(with_causes(&error)),
             Err(error) => return Err(error),
         };
+        // Its beginning may have changed it.
+        let row = read(parts, key).await?;
         return blocking(parts, move |parts| finish(parts, &row, verdict)).await;
     }
 }
@@ -290,11 +299,8 @@ async fn supervise(parts: &Arc<Parts>, row: &Build) -> Result<Option<Verdict>, E
     let program = parts.supervisor.clone();
     wait(move || {
         let mut child = supervisor::start_program(&program, &assignment)?;
-        child.wait().map_err(|source| Error::File {
-            action: "wait for the supervisor in",
-            path: directory.clone(),
-            source,
-        })?;
+        let ended = child.wait();
+        ended.map_err(FileError::of("wait for the supervisor in", &directory))?;
         Ok(supervisor::wait(&directory)?)
     })
     .await
@@ -316,7 +322,7 @@ async fn wait(
 
 /// Unpacks the request, notes that a supervisor is started, tells BUILDING the first time.
 fn begin(parts: &Parts, mut build: Build) -> Result<Assignment, Error> {
-    let assignment = assignment::make(parts, &build.request)?;
+    let assignment = assignment::make(parts, &mut build)?;
     let is_first = build.attempts == 0;
     build.state = BuilderState::Building;
     build.attempts += 1;
@@ -398,7 +404,13 @@ async fn send(parts: &Arc<Parts>, key: &BuildKey) -> Result<(), String> {
         row.request.upload_to.clone()
     };
     let directory = parts.home.build_directory(key);
-    let (files, changes) = result::files(&directory, &row.request);
+    let request = row.request.clone();
+    let files = blocking(parts, move |_| result::files(&directory, &request)).await;
+    let (files, changes) = match files {
+        Ok(files) => files,
+        Err(error) if error.is_final() => return Err(replace(parts, row, error).await),
+        Err(error) => return Err(with_causes(&error)),
+    };
     upload::upload(&url, &files, &changes)
         .await
         .map_err(|error| with_causes(&error))?;
@@ -409,6 +421,17 @@ async fn send(parts: &Arc<Parts>, key: &BuildKey) -> Result<(), String> {
         Ok(parts.store.write(|tx| jobs::put_build(tx, &build))?)
     });
     uploaded.await.map_err(|error| with_causes(&error))
+}
+
+/// What can't be sent any more is answered by saying so; gives the reason.
+async fn replace(parts: &Arc<Parts>, row: Build, error: Error) -> String {
+    let reason = with_causes(&error);
+    let said = reason.clone();
+    let replaced = blocking(parts, move |parts| give_up(parts, &row.request, &said));
+    match replaced.await {
+        Ok(_) => reason,
+        Err(error) => with_causes(&error),
+    }
 }
 
 async fn blocking<T: Send + 'static>(

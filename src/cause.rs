@@ -1,5 +1,6 @@
 //! An error with what caused it.
 use std::error::Error;
+use std::io;
 
 /// One line: the error, its cause, the cause of that.
 pub fn with_causes(error: &dyn Error) -> String {
@@ -15,6 +16,22 @@ pub fn with_causes(error: &dyn Error) -> String {
         cause = error.source();
     }
     line
+}
+
+/// Tells whether reading again would fail again: the file is gone, or is another than it should be.
+pub fn is_lasting(error: &io::Error) -> bool {
+    use io::ErrorKind;
+    matches!(
+        error.kind(),
+        ErrorKind::NotFound
+            | ErrorKind::NotADirectory
+            | ErrorKind::IsADirectory
+            | ErrorKind::PermissionDenied
+            | ErrorKind::InvalidData
+            | ErrorKind::InvalidInput
+            | ErrorKind::UnexpectedEof
+            | ErrorKind::Other
+    )
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use backends::{Access, Backend, LayerKey};
 use oci_spec::runtime::{Mount, MountBuilder};
 use sandbox::{IdMap, Launcher, Limits, Network};
 
+use crate::fetch::Proxies;
 use crate::home::Home;
 use crate::model::Chroot;
 use crate::model::chroot::Backend as Kind;
@@ -42,6 +43,8 @@ pub enum Error {
         chroot: String,
         source: backends::Error,
     },
+    #[error("can't tell the proxies of this host's apt")]
+    Proxies(#[source] crate::command::Error),
     #[error("can't begin a session")]
     Begin(#[source] sandbox::Error),
     #[error("can't run {command} in the session")]
@@ -76,6 +79,11 @@ pub enum Error {
         source_name: String,
         what: &'static str,
     },
+    #[error("can't make a keyring for source {source_name}")]
+    Keyring {
+        source_name: String,
+        source: crate::pgp::Error,
+    },
     #[error("can't write {path}")]
     Write {
         path: PathBuf,
@@ -102,24 +110,34 @@ pub struct Chroots {
     launcher: Arc<Launcher>,
     /// Of every session.
     limits: Limits,
+    proxies: Proxies,
 }
 
 impl Chroots {
+    /// Without proxies.
     pub fn new(home: Home, launcher: Arc<Launcher>) -> Chroots {
         Chroots {
             home,
             launcher,
             limits: Limits::default(),
+            proxies: Proxies::default(),
         }
     }
 
-    /// For this program and user: its own sandbox helper and subordinate ids.
+    /// What debootstrap and apt fetch through.
+    #[must_use]
+    pub fn with_proxies(self, proxies: Proxies) -> Chroots {
+        Chroots { proxies, ..self }
+    }
+
+    /// For this program, user and host: its own sandbox helper and subordinate ids, the proxies of the host's apt.
     pub fn of_caller(home: Home) -> Result<Chroots, Error> {
         let launcher = Launcher {
             helper: std::env::current_exe().map_err(Error::Program)?,
             ids: IdMap::of_caller().map_err(Error::Ids)?,
         };
-        Ok(Chroots::new(home, Arc::new(launcher)))
+        let proxies = Proxies::of_host().map_err(Error::Proxies)?;
+        Ok(Chroots::new(home, Arc::new(launcher)).with_proxies(proxies))
     }
 
     /// The same with these limits for every session.
@@ -134,6 +152,10 @@ impl Chroots {
 
     pub fn home(&self) -> &Home {
         &self.home
+    }
+
+    pub fn proxies(&self) -> &Proxies {
+        &self.proxies
     }
 
     pub fn backend(&self, chroot: &Chroot) -> Box<dyn Backend> {
@@ -172,18 +194,19 @@ impl Chroots {
     /// With the host's network, its resolver's configuration is there too.
     pub fn begin(
         &self,
+        chroot: &Chroot,
         backend: &dyn Backend,
         layer: Option<&LayerKey>,
         network: Network,
     ) -> Result<Session, Error> {
-        self.begin_in(backend, Access::Snapshot, layer, network)
+        self.begin_in(chroot, backend, (Access::Snapshot, layer), network)
     }
 
     fn begin_in(
         &self,
+        chroot: &Chroot,
         backend: &dyn Backend,
-        access: Access,
-        layer: Option<&LayerKey>,
+        (access, layer): (Access, Option<&LayerKey>),
         network: Network,
     ) -> Result<Session, Error> {
         let rootfs = backend
@@ -193,6 +216,7 @@ impl Chroots {
                 source,
             })?;
         let mut spec = sandbox::session_spec(rootfs.path(), rootfs.mounts(), HOSTNAME);
+        backends::set_personality(&mut spec, chroot.architecture.as_str());
         if network == Network::Host {
             let mut mounts = spec.mounts().clone().unwrap_or_default();
             mounts.extend(

@@ -11,6 +11,7 @@ mod documents;
 pub mod home;
 pub mod log;
 mod man;
+mod memory;
 mod output;
 mod preflight;
 mod progress;

@@ -10,6 +10,7 @@ pub mod checksums;
 pub mod dsc;
 pub mod name;
 pub mod paragraph;
+pub mod relation;
 pub mod release;
 pub mod sources_list;
 pub mod version;

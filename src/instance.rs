@@ -8,6 +8,7 @@ use tracing::{error, info};
 
 use crate::builder::{self, Builder};
 use crate::cause::with_causes;
+use crate::deb::Architecture;
 use crate::events::Events;
 use crate::home::{self, Home, Lock};
 use crate::incoming::door::{self, Door};
@@ -60,6 +61,7 @@ struct Opened {
     store: Arc<Store>,
     key: Arc<SigningKey>,
     daemon: Daemon,
+    machine: Architecture,
 }
 
 impl Instance {
@@ -127,6 +129,7 @@ fn open(home: &Home, hostname: &str) -> Result<Opened, Error> {
         key: Arc::new(SigningKey::load(&home.signing_key())?),
         store,
         daemon,
+        machine: setup::host::architecture()?,
     })
 }
 
@@ -137,6 +140,7 @@ fn run(home: Home, address: Address, opened: Opened, supervisor: PathBuf) -> Arc
         store,
         key,
         daemon,
+        machine,
     } = opened;
     let (shutdown, stopping) = watch::channel(false);
     let (closed, staged) = mpsc::unbounded_channel();
@@ -149,9 +153,11 @@ fn run(home: Home, address: Address, opened: Opened, supervisor: PathBuf) -> Arc
         home: home.clone(),
         store: Arc::clone(&store),
         key: Arc::clone(&key),
+        http_url: address.http_url.clone(),
         events: Arc::clone(&events),
         packager: arrived.clone(),
         builder: requested,
+        settling: Mutex::new(()),
     };
     let packager = packager::Parts {
         home: home.clone(),
@@ -169,6 +175,7 @@ fn run(home: Home, address: Address, opened: Opened, supervisor: PathBuf) -> Arc
         address: address.clone(),
         events: Arc::clone(&events),
         load: Arc::clone(&load),
+        machine,
         supervisor,
     };
     let mut tasks = JoinSet::new();

@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::cause;
 use crate::deb::{self, Checksums, FileName, Paragraph};
 use crate::home;
 use crate::model::message::list_files;
@@ -27,6 +28,17 @@ pub enum Error {
         member: String,
         fault: String,
     },
+}
+
+impl Error {
+    /// Tells whether a file is gone or broken: trying again would read nothing either.
+    pub fn is_of_the_file(&self) -> bool {
+        match self {
+            Error::Read { source, .. } => cause::is_lasting(source),
+            Error::Member { .. } => true,
+            Error::Write { .. } | Error::Sign { .. } => false,
+        }
+    }
 }
 
 /// Signs `paragraph` with its list of `files`, and writes it as `name` into `directory`.

@@ -9,7 +9,6 @@ pub mod install;
 pub mod rejection;
 pub mod target;
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,11 +21,12 @@ use tracing::{error, info, warn};
 
 use crate::archive::ArchiveDir;
 use crate::cause::with_causes;
-use crate::deb::{self, Architecture};
+use crate::deb;
 use crate::events::Events;
-use crate::home::Home;
+use crate::home::{FileError, Home};
 use crate::incoming::Arrival;
-use crate::model::job::{BuildState, Packaging, PackagingState};
+use crate::model::job::{BuildState, Packaging, PackagingState, RequestedBuild};
+use crate::model::message::request_name;
 use crate::model::repository::Identity;
 use crate::model::{Address, BuildKey, Daemon, PackageKey};
 use crate::pgp::{self, SigningKey};
@@ -71,12 +71,8 @@ pub enum Error {
     NoArchive(#[from] crate::model::source::NoArchive),
     #[error("{path}")]
     Text { path: PathBuf, source: deb::Error },
-    #[error("can't {action} {path}")]
-    File {
-        action: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("buildresult {key}: {fault}")]
     Result { key: Box<BuildKey>, fault: String },
     #[error(transparent)]
@@ -137,6 +133,7 @@ pub async fn run(
             arrival = arrivals.recv() => match arrival {
                 Some(Arrival::Upload(key)) => packager.examine(key).await,
                 Some(Arrival::Buildresult(key)) => packager.finish(key).await,
+                Some(Arrival::Lost(key)) => packager.ask_again(key).await,
                 None => return,
             },
             Some(_) = packager.sending.join_next() => {}
@@ -215,6 +212,26 @@ impl Packager {
         }
     }
 
+    /// Asks the builder again, or finishes the packaging if that was done too often.
+    async fn ask_again(&mut self, key: BuildKey) {
+        let package = key.package.clone();
+        let arrival = Arrival::Lost(key.clone());
+        let packaging = self
+            .blocking(move |parts| Ok(parts.store.read(|tx| jobs::packaging(tx, &package))?))
+            .await;
+        match packaging {
+            Some(Some(mut packaging)) => {
+                packaging
+                    .builds
+                    .retain(|name, _| name.as_str() == key.architecture);
+                self.send_requests(&packaging);
+                self.finish(key.package).await;
+            }
+            Some(None) => {}
+            None => self.follow_later(arrival),
+        }
+    }
+
     /// What fails is tried again, and again: the rows say what is to be published.
     async fn publish(&mut self) {
         if self.blocking(Parts::publish).await.is_some() {
@@ -247,9 +264,8 @@ impl Packager {
         for (architecture, build) in &packaging.builds {
             if build.state == BuildState::Requested {
                 let parts = Arc::clone(&self.parts);
-                let key = packaging.key.clone();
-                let architecture = architecture.clone();
-                self.sending.spawn(send(parts, key, architecture));
+                let key = packaging.key.build(architecture.as_str());
+                self.sending.spawn(send(parts, key, self.again.clone()));
             }
         }
     }
@@ -259,17 +275,25 @@ impl Packager {
         &self,
         work: impl FnOnce(&Parts) -> Result<T, Error> + Send + 'static,
     ) -> Option<T> {
-        let parts = Arc::clone(&self.parts);
-        match tokio::task::spawn_blocking(move || work(&parts)).await {
-            Ok(Ok(value)) => Some(value),
-            Ok(Err(error)) => {
-                error!(error = with_causes(&error), "packager");
-                None
-            }
-            Err(panicked) => {
-                error!(%panicked, "packager");
-                None
-            }
+        blocking(&self.parts, work).await
+    }
+}
+
+/// `None`: it failed, which is logged.
+async fn blocking<T: Send + 'static>(
+    parts: &Arc<Parts>,
+    work: impl FnOnce(&Parts) -> Result<T, Error> + Send + 'static,
+) -> Option<T> {
+    let parts = Arc::clone(parts);
+    match tokio::task::spawn_blocking(move || work(&parts)).await {
+        Ok(Ok(value)) => Some(value),
+        Ok(Err(error)) => {
+            error!(error = with_causes(&error), "packager");
+            None
+        }
+        Err(panicked) => {
+            error!(%panicked, "packager");
+            None
         }
     }
 }
@@ -284,55 +308,96 @@ fn examine_or_reject(parts: &Parts, key: &PackageKey) -> Result<Option<Packaging
         Ok(packaging) => Ok(Some(packaging)),
         Err(error) => {
             let detail = format!("Internal error: {}", with_causes(&error));
-            let paragraph = examine::read_upload(parts, &packaging)
-                .map(|upload| upload.paragraph)
-                .unwrap_or_default();
+            let paragraph = examine::upload_fields(parts, &packaging);
             examine::reject(parts, packaging, &paragraph, 500, &detail).map(Some)
         }
     }
 }
 
-/// Sends one buildrequest to its builder, again and again until it arrives.
-async fn send(parts: Arc<Parts>, key: PackageKey, architecture: Architecture) {
-    let directory = parts
-        .home
-        .event_directory(&key.build(architecture.as_str()));
-    let name = format!(
-        "{}_mini-buildd-buildrequest_{architecture}.changes",
-        key.file_base()
-    );
-    let changes = directory.join(&name);
+/// Sends one buildrequest to its builder, again and again until it arrives or there is none any more.
+async fn send(parts: Arc<Parts>, key: BuildKey, ended: mpsc::UnboundedSender<Arrival>) {
+    let directory = parts.home.event_directory(&key);
+    let name = request_name(&key);
+    let changes = directory.join(name.as_str());
     let tar = directory.join(format!("{name}.tar"));
-    let mut pause = FIRST_PAUSE;
     let url = &parts.address.incoming_url;
-    while let Err(error) = upload::upload(url, std::slice::from_ref(&tar), &changes).await {
-        warn!(%key, %architecture, error = with_causes(&error), "can't send buildrequest");
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let read = key.clone();
+        let before = blocking(&parts, move |parts| refusals(parts, &read)).await;
+        if before == Some(None) {
+            return;
+        }
+        let sent = upload::upload(url, std::slice::from_ref(&tar), &changes).await;
+        let noted = match (sent, before.flatten()) {
+            (Ok(()), Some(refusals)) => {
+                let key = key.clone();
+                blocking(&parts, move |parts| mark_sent(parts, &key, refusals)).await
+            }
+            (Err(error), _) if error.is_of_the_file() => {
+                let (key, reason) = (key.clone(), with_causes(&error));
+                let reason = format!("the buildrequest is lost: {reason}");
+                blocking(&parts, move |parts| mark_lost(parts, &key, &reason)).await
+            }
+            (Err(error), _) => {
+                warn!(%key, error = with_causes(&error), "can't send buildrequest");
+                None
+            }
+            (Ok(()), None) => None,
+        };
+        if noted == Some(true) {
+            // Without a receiver the daemon is stopping.
+            let _ = ended.send(Arrival::Buildresult(key.package));
+            return;
+        }
         sleep(pause).await;
         pause = longer(pause);
     }
-    let sent = tokio::task::spawn_blocking(move || mark_sent(&parts, &key, &architecture)).await;
-    if let Ok(Err(error)) = sent {
-        error!(
-            error = with_causes(&error),
-            "can't note a sent buildrequest"
-        );
-    }
 }
 
-/// The result may have come first.
-fn mark_sent(parts: &Parts, key: &PackageKey, architecture: &Architecture) -> Result<(), Error> {
-    parts.store.write(|tx| {
-        let Some(mut packaging) = jobs::packaging(tx, key)? else {
-            return Ok(());
-        };
-        let Some(build) = packaging.builds.get_mut(architecture) else {
-            return Ok(());
-        };
-        if build.state == BuildState::Requested {
+/// How many messages of a build were refused; `None`: nobody is to be asked.
+fn refusals(parts: &Parts, key: &BuildKey) -> Result<Option<u32>, Error> {
+    let mut packaging = parts.store.read(|tx| jobs::packaging(tx, &key.package))?;
+    let build = packaging
+        .as_mut()
+        .and_then(|packaging| packaging.build_mut(key));
+    Ok(build
+        .filter(|build| build.state == BuildState::Requested)
+        .map(|build| build.refusals))
+}
+
+/// Notes that a buildrequest has arrived, if nothing was refused since; the result may have come first.
+fn mark_sent(parts: &Parts, key: &BuildKey, refusals: u32) -> Result<bool, Error> {
+    change_request(parts, key, |build| {
+        let is_last = build.refusals == refusals;
+        if is_last {
             build.state = BuildState::Sent;
-            jobs::put_packaging(tx, &packaging)?;
         }
-        Ok(())
+        is_last
+    })
+}
+
+fn mark_lost(parts: &Parts, key: &BuildKey, reason: &str) -> Result<bool, Error> {
+    change_request(parts, key, |build| build.refuse(reason, false))
+}
+
+/// Changes what is asked of a builder, while it is asked; `true` otherwise.
+fn change_request(
+    parts: &Parts,
+    key: &BuildKey,
+    change: impl FnOnce(&mut RequestedBuild) -> bool,
+) -> Result<bool, Error> {
+    parts.store.write(|tx| {
+        let Some(mut packaging) = jobs::packaging(tx, &key.package)? else {
+            return Ok(true);
+        };
+        let build = packaging.build_mut(key);
+        let Some(build) = build.filter(|build| build.state == BuildState::Requested) else {
+            return Ok(true);
+        };
+        let changed = change(build);
+        jobs::put_packaging(tx, &packaging)?;
+        Ok(changed)
     })
 }
 

@@ -1,16 +1,21 @@
 //! Set-up of a new instance: what the host is decides which items it gets.
 //!
 //! [`host`] reads the host, [`mod@items`] decides (pure), [`apply`] puts the items into the database; [`archives`] makes
-//! the dists those of the configured repositories, here and at every start.
+//! the dists those of the configured repositories, here and at every start. [`architectures`] adds one that [`machine`]
+//! runs.
+pub mod architectures;
 pub mod archives;
 pub mod host;
 pub mod items;
+pub mod machine;
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::deb::Architecture;
 use crate::home::{self, Home};
+use crate::model::source::NoArchive;
 use crate::model::{Invalid, Item, Repository, Status, Uploader};
 use crate::pgp::{self, SigningKey};
 use crate::store::{self, Store, Transaction};
@@ -52,6 +57,16 @@ pub enum Error {
     },
     #[error(transparent)]
     Command(#[from] crate::command::Error),
+    #[error(transparent)]
+    NoArchive(#[from] NoArchive),
+    #[error("can't read which architectures the archive has from {url}: {fault}")]
+    Release { url: String, fault: String },
+    #[error("{url} has no packages for {architecture}, only for {known}")]
+    NotInArchive {
+        url: String,
+        architecture: Architecture,
+        known: String,
+    },
 }
 
 /// Makes home, key and database of a new instance with these items; may be repeated.

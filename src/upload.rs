@@ -11,6 +11,8 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::cause;
+
 /// Silence of the server after which an upload is given up.
 const SILENCE: Duration = Duration::from_secs(120);
 const CONNECT: Duration = Duration::from_secs(30);
@@ -39,6 +41,16 @@ pub enum Error {
         action: String,
         seconds: u64,
     },
+}
+
+impl Error {
+    /// Tells whether what was to be sent can't be read: trying again would send nothing either.
+    pub fn is_of_the_file(&self) -> bool {
+        match self {
+            Error::Read { source, .. } => cause::is_lasting(source),
+            Error::Url(_) | Error::Tls(_) | Error::Ftp { .. } | Error::TimedOut { .. } => false,
+        }
+    }
 }
 
 /// Uploads anonymously to `ftp://HOST[:PORT]`: `files` in order, then `changes`.

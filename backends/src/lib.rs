@@ -4,7 +4,8 @@
 //! Several processes may use one chroot at the same time: every lock is flock(2)'s.
 //!
 //! Reading order: `dir` is the backend on overlayfs, with `layers` and `trash`; `bootstrap` fills a
-//! base, with the programs of the host that `host` shows it; `lock`, `worker`, `directory` and `tool`
+//! base, with the programs of the host that `host` shows it, under the `personality` of its
+//! architecture; `lock`, `worker`, `directory` and `tool`
 //! serve them.
 pub mod bootstrap;
 mod dir;
@@ -12,6 +13,7 @@ mod directory;
 mod host;
 mod layers;
 mod lock;
+mod personality;
 mod tool;
 mod trash;
 mod worker;
@@ -28,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 pub use bootstrap::{Bootstrap, bootstrap};
 pub use layers::{Claim, Making};
+pub use personality::set_personality;
 
 /// Keeps base chroots, and layers on top of them, on one kind of storage.
 pub trait Backend: Send + Sync {

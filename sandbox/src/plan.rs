@@ -1,7 +1,7 @@
 //! From an OCI runtime spec to the steps that make its session; all rules are here.
 use std::path::{Component, Path, PathBuf};
 
-use oci_spec::runtime::{Linux, Mount, Spec};
+use oci_spec::runtime::{Linux, LinuxPersonalityDomain, Mount, Spec};
 use serde::{Deserialize, Serialize};
 
 use crate::mount_options::{Attribute, Bind, MountOptions, OptionError, Parameter, split_lowerdir};
@@ -42,6 +42,7 @@ pub(crate) enum Step {
     Mask(PathBuf),
     MakeReadOnly(PathBuf),
     SetHostname(String),
+    SetPersonality(Personality),
     MakeRootReadOnly,
     EnterRoot,
 }
@@ -75,6 +76,14 @@ pub(crate) struct Upper {
 pub(crate) struct Attributes {
     pub(crate) set: Vec<Attribute>,
     pub(crate) recursive: bool,
+}
+
+/// Which machine processes take the kernel for (personality(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Personality {
+    Linux,
+    /// uname(2) names the 32-bit machine: i686 on x86_64.
+    Linux32,
 }
 
 /// What is wrong with a spec.
@@ -134,6 +143,7 @@ pub(crate) fn plan(spec: &Spec) -> Result<Vec<Step>, PlanError> {
         steps.extend(steps_of_paths(linux)?);
     }
     steps.extend(spec.hostname().clone().map(Step::SetHostname));
+    steps.extend(personality(spec).map(Step::SetPersonality));
     if root.readonly().unwrap_or(false) {
         steps.push(Step::MakeRootReadOnly);
     }
@@ -154,6 +164,13 @@ fn refuse_unsupported(spec: &Spec) -> Result<(), PlanError> {
             (mappings.flatten().next().is_some(), "linux.uidMappings"),
             (linux.sysctl().is_some(), "linux.sysctl"),
             (
+                linux
+                    .personality()
+                    .as_ref()
+                    .is_some_and(|personality| personality.flags().is_some()),
+                "linux.personality.flags",
+            ),
+            (
                 linux.devices().iter().flatten().next().is_some(),
                 "linux.devices",
             ),
@@ -163,6 +180,15 @@ fn refuse_unsupported(spec: &Spec) -> Result<(), PlanError> {
         Some((_, what)) => Err(PlanError::Unsupported(what)),
         None => Ok(()),
     }
+}
+
+/// `None`: the caller's, which processes inherit.
+fn personality(spec: &Spec) -> Option<Personality> {
+    let personality = spec.linux().as_ref()?.personality().as_ref()?;
+    Some(match personality.domain() {
+        LinuxPersonalityDomain::PerLinux => Personality::Linux,
+        LinuxPersonalityDomain::PerLinux32 => Personality::Linux32,
+    })
 }
 
 fn is_root(mount: &Mount) -> bool {

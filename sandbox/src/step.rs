@@ -1,9 +1,10 @@
-//! Carries out one [`Step`]; the only file that mounts, pivots and sets the hostname.
+//! Carries out one [`Step`]; the only file that mounts, pivots, sets the hostname and the personality.
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use nix::sys::personality::{self, Persona};
 use rustix::fs::{Mode, OFlags, mkdirat, openat, symlinkat};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -14,7 +15,7 @@ use rustix::mount::{
 
 use crate::mount_options::{Attribute, Parameter};
 use crate::mount_point::{self, Kind};
-use crate::plan::{Attributes, Source, Step, Upper};
+use crate::plan::{Attributes, Personality, Source, Step, Upper};
 use crate::refusal::{Attempt, Refusal};
 use crate::syscall;
 
@@ -63,6 +64,7 @@ fn host_paths(step: &Step) -> Vec<PathBuf> {
         | Step::Link { .. }
         | Step::MakeReadOnly(_)
         | Step::SetHostname(_)
+        | Step::SetPersonality(_)
         | Step::MakeRootReadOnly
         | Step::EnterRoot => Vec::new(),
     }
@@ -151,6 +153,8 @@ impl Stage {
                 .map_err(|error| Attempt::MakeReadOnly(path.clone()).refused(error)),
             Step::SetHostname(name) => nix::unistd::sethostname(name)
                 .map_err(|errno| Attempt::SetHostname(name.clone()).refused(errno)),
+            Step::SetPersonality(personality) => set_personality(*personality)
+                .map_err(|errno| Attempt::SetPersonality.refused(errno)),
             Step::MakeRootReadOnly => self
                 .root()
                 .and_then(|root| {
@@ -298,6 +302,15 @@ impl Stage {
         unmount(".", UnmountFlags::DETACH)?;
         Ok(rustix::process::chdir("/")?)
     }
+}
+
+fn set_personality(personality: Personality) -> nix::Result<()> {
+    // A domain is a number in the low byte, not a flag (linux/personality.h).
+    let domain = match personality {
+        Personality::Linux => 0x0,
+        Personality::Linux32 => 0x8,
+    };
+    personality::set(Persona::from_bits_retain(domain)).map(drop)
 }
 
 fn attempt(source: &Source, target: &Path) -> Attempt {

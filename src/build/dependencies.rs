@@ -1,23 +1,29 @@
 //! The layer of build dependencies: what apt resolves for the .dsc, installed on the upgraded layer.
 //!
 //! Its key is made of the resolved packages, so whatever resolves to the same set shares it. What apt said once for the
-//! same question, on the same archives, is remembered: the next build of a package neither asks nor installs.
+//! same question is remembered, with the names of all packages that it could have come to: as long as the packager's own
+//! repository has the same packages of these names, whatever else it gets, the next build neither asks nor installs.
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use backends::{Claim, LayerKey};
 use sandbox::Network;
+use serde::{Deserialize, Serialize};
 
+use super::own::Own;
 use super::package::Kind;
 use super::packages;
-use super::sources::{self, Sources, digest};
+use super::reached;
+use super::sources::{self, digest};
 use super::steps::Build;
 use super::stop::{Step, Stop};
-use super::upgraded::{Upgraded, failed, fetch_all, has, read_sources};
+use super::upgraded::{Upgraded, failed, has, read_sources};
+use crate::chroots::Session;
 use crate::chroots::apt::{self, Plan};
 use crate::deb::{Dsc, Paragraph};
 use crate::model::Buildrequest;
 
-/// Kind of memo: the layer, by everything that the resolution depends on.
+/// Kind of memo: a [`Resolution`], by what was asked.
 const RESOLVED: &str = "dependencies";
 /// Where apt reads the question.
 const QUESTION: &str = "/tmp/build-dependencies.dsc";
@@ -34,6 +40,33 @@ const FIELDS: [&str; 6] = [
     "Build-Conflicts-Indep",
 ];
 
+/// What apt said, and what it depends on beside the question.
+#[derive(Serialize, Deserialize)]
+struct Resolution {
+    /// Names of packages that apt could come to.
+    reached: BTreeSet<String>,
+    /// Digest of the own repository's packages of these names.
+    relevant: String,
+    layer: Layer,
+}
+
+/// Where the build dependencies are.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Layer {
+    /// All in the upgraded chroot.
+    Upgraded,
+    Installed(LayerKey),
+}
+
+impl Layer {
+    fn on(self, upgraded: &Upgraded) -> Option<LayerKey> {
+        match self {
+            Layer::Upgraded => upgraded.layer.clone(),
+            Layer::Installed(key) => Some(key),
+        }
+    }
+}
+
 /// Gives the layer to build on, which is made where there is none; `None`: the base itself.
 pub(super) fn layer(
     build: &mut Build,
@@ -42,76 +75,71 @@ pub(super) fn layer(
     upgraded: &Upgraded,
 ) -> Result<Option<LayerKey>, Stop> {
     build.section("Install package build dependencies")?;
-    let (sources, releases) = sources_with_packages(build)?;
+    let own = Own::fetch(build)?;
     let question = question(dsc, &build.assignment.request);
     let arguments = arguments(kind, &build.assignment.request);
     build
         .log
         .say(&format!("{question}apt-get {}\n", arguments.join(" ")))?;
-    let asked = asked(build, &sources, &releases, &question, &arguments, upgraded)?;
-    if let Some(answer) = build.memo.get(RESOLVED, &asked) {
-        let layer = Some(LayerKey(answer)).filter(|key| !key.0.is_empty());
-        if layer.as_ref().is_none_or(|key| has(build, key)) {
-            build.log.say("Resolved and installed before.\n")?;
-            return Ok(layer);
-        }
-    }
-    let layer = resolve(build, &sources, question, &arguments, upgraded)?;
-    let answer = layer.as_ref().map_or("", |key| key.0.as_str());
-    build.remember(RESOLVED, &asked, answer)?;
-    Ok(layer)
-}
-
-/// The request's sources, and the Release files of the packager's own; those of them that hold no package are left out.
-fn sources_with_packages(build: &Build) -> Result<(Sources, Vec<String>), Stop> {
-    let Sources { foreign, own } = read_sources(build)?;
-    let urls: Vec<String> = own.iter().map(sources::release_url).collect();
-    let architecture = &build.assignment.request.architecture;
-    let (own, releases) = own
-        .into_iter()
-        .zip(fetch_all(&urls)?)
-        .filter(|(source, release)| !sources::is_empty(source, release, architecture))
-        .unzip();
-    Ok((Sources { foreign, own }, releases))
-}
-
-/// Digest of everything that apt's answer depends on.
-fn asked(
-    build: &Build,
-    sources: &Sources,
-    releases: &[String],
-    question: &str,
-    arguments: &[String],
-    upgraded: &Upgraded,
-) -> Result<String, Stop> {
-    let architecture = &build.assignment.request.architecture;
-    let own = sources.own.iter().zip(releases);
-    let mut parts = vec![
+    let asked = digest(&[
         upgraded.key.0.clone(),
-        question.to_owned(),
+        question.to_string(),
         arguments.join(" "),
-        sources::list(&sources.own),
+        own.policy(),
         build.configuration("apt_preferences")?,
-    ];
-    parts.extend(own.map(|(source, text)| sources::index_digest(source, text, architecture)));
-    Ok(digest(&parts))
+        build.configuration("apt_keys")?,
+    ]);
+    if let Some(layer) = remembered(build, &asked, &own) {
+        build.log.say("Resolved and installed before.\n")?;
+        return Ok(layer.on(upgraded));
+    }
+    let resolved = resolve(build, &own, &question, &arguments, upgraded)?;
+    if let Some(reached) = resolved.reached {
+        let resolution = Resolution {
+            relevant: own.relevant(&reached),
+            reached,
+            layer: resolved.layer.clone(),
+        };
+        let text = serde_json::to_string(&resolution).expect("a resolution has string keys only");
+        build.remember(RESOLVED, &asked, &text)?;
+    }
+    Ok(resolved.layer.on(upgraded))
+}
+
+/// The layer that a fresh resolution would lead to, if it is there.
+fn remembered(build: &Build, asked: &str, own: &Own) -> Option<Layer> {
+    let text = build.memo.get(RESOLVED, asked)?;
+    let resolution: Resolution = serde_json::from_str(&text).ok()?;
+    let is_there = match &resolution.layer {
+        Layer::Upgraded => true,
+        Layer::Installed(key) => has(build, key),
+    };
+    let is_same = own.relevant(&resolution.reached) == resolution.relevant;
+    (is_there && is_same).then_some(resolution.layer)
+}
+
+struct Resolved {
+    layer: Layer,
+    /// `None` where that is not known.
+    reached: Option<BTreeSet<String>>,
 }
 
 fn resolve(
     build: &mut Build,
-    sources: &Sources,
-    question: String,
+    own: &Own,
+    question: &Paragraph,
     arguments: &[String],
     upgraded: &Upgraded,
-) -> Result<Option<LayerKey>, Stop> {
+) -> Result<Resolved, Stop> {
     let session = build.begin(upgraded.layer.as_ref(), Network::Host)?;
-    let all = [sources.foreign.as_slice(), &sources.own].concat();
+    let foreign = read_sources(build)?.foreign;
+    let all = [foreign.as_slice(), &own.sources].concat();
     let mut tree = packages::setup(build)?;
     tree.text("/etc/apt/sources.list", sources::list(&all))
-        .text(OWN_LIST, sources::list(&sources.own))
-        .text(QUESTION, question);
+        .text(OWN_LIST, sources::list(&own.sources))
+        .text(QUESTION, question.to_string());
     session.unpack(&tree)?;
-    if !sources.own.is_empty() {
+    if !own.sources.is_empty() {
         let list = format!("Dir::Etc::SourceList={OWN_LIST}");
         let alone = [
             "-o",
@@ -126,10 +154,14 @@ fn resolve(
     build.subsection("apt-get build-dep")?;
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let plan = packages::plan(build, &session, Step::Resolve, &arguments)?;
+    let reached = reached(build, own, &session, question)?;
     if plan.is_empty() {
         build.log.say("Nothing to install.\n")?;
         session.close()?;
-        return Ok(upgraded.layer.clone());
+        return Ok(Resolved {
+            layer: Layer::Upgraded,
+            reached,
+        });
     }
     let key = key(&upgraded.key, &plan);
     match build.backend.claim(&key).map_err(failed("claim"))? {
@@ -144,7 +176,23 @@ fn resolve(
             session.freeze(&key)?;
         }
     }
-    Ok(Some(key))
+    Ok(Resolved {
+        layer: Layer::Installed(key),
+        reached,
+    })
+}
+
+/// What the answer to the question could come to, unless what apt knows and what we know of the own repository differ.
+fn reached(
+    build: &Build,
+    own: &Own,
+    session: &Session,
+    question: &Paragraph,
+) -> Result<Option<BTreeSet<String>>, Stop> {
+    if !own.is_what_apt_read(build, session) {
+        return Ok(None);
+    }
+    reached::names(build, session, question)
 }
 
 fn key(upgraded: &LayerKey, plan: &Plan) -> LayerKey {
@@ -163,12 +211,13 @@ fn key(upgraded: &LayerKey, plan: &Plan) -> LayerKey {
 
 /// A .dsc that has the build dependencies alone, the request's additional ones included.
 ///
-/// It is all of a package that root's apt gets to read.
-fn question(dsc: &Dsc, request: &Buildrequest) -> String {
+/// It is all of a package that root's apt gets to read. The version is left out, which has no part in the answer: the
+/// next one of the package asks the same.
+fn question(dsc: &Dsc, request: &Buildrequest) -> Paragraph {
     let mut question = Paragraph::default();
     question.set("Format", "1.0");
     question.set("Source", dsc.source.as_str());
-    question.set("Version", dsc.version.as_str());
+    question.set("Version", "0");
     question.set("Architecture", dsc.architectures.join(" "));
     for field in FIELDS {
         if let Some(value) = dsc.paragraph.get(field) {
@@ -184,7 +233,7 @@ fn question(dsc: &Dsc, request: &Buildrequest) -> String {
             });
         question.set("Build-Depends", depends);
     }
-    question.to_string()
+    question
 }
 
 fn one_line(text: &str) -> String {
@@ -232,8 +281,8 @@ mod tests {
         let mut request = request();
         request.add_depends = "baz (>= 2)".to_owned();
         assert_eq!(
-            question(&dsc(), &request),
-            "Format: 1.0\nSource: aa\nVersion: 1\nArchitecture: any\n\
+            question(&dsc(), &request).to_string(),
+            "Format: 1.0\nSource: aa\nVersion: 0\nArchitecture: any\n\
              Build-Depends: debhelper-compat (= 13), libfoo-dev <!nocheck>, baz (>= 2)\nBuild-Conflicts: bar\n"
         );
     }

@@ -1,5 +1,6 @@
 //! The buildrequest's apt sources: foreign archives, which change now and then and make a layer, and the packager's own
 //! repository, which changes with every package and does not.
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
@@ -34,19 +35,9 @@ pub(super) fn list(sources: &[Source]) -> String {
     })
 }
 
-/// URL of the file that names a source's indices and their digests.
-pub(super) fn release_url(source: &Source) -> String {
-    let uri = source.uri.trim_end_matches('/');
-    let suite = source.suite.trim_matches('/');
-    if source.suite.ends_with('/') {
-        return format!("{uri}/{suite}/InRelease");
-    }
-    format!("{uri}/dists/{suite}/InRelease")
-}
-
 /// Where apt keeps the Release file of a source (apt's URItoFileName).
 pub(super) fn release_file(source: &Source) -> String {
-    let url = release_url(source);
+    let url = source.release_url();
     let place = url
         .split_once("://")
         .map_or(url.as_str(), |(_, place)| place);
@@ -75,6 +66,51 @@ pub(super) fn index_digest(source: &Source, release: &str, architecture: &Archit
     }
     let lines: Vec<String> = indices.iter().map(|index| index.concat()).collect();
     digest(&lines)
+}
+
+/// A Packages file in one of its forms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct IndexFile {
+    pub(super) url: String,
+    pub(super) sha256: String,
+    /// Of its compression; empty for none.
+    pub(super) extension: String,
+}
+
+/// What to fetch to know all packages of a source: of each index the shortest form that everybody can read.
+pub(super) fn index_files(
+    source: &Source,
+    release: &str,
+    architecture: &Architecture,
+) -> Vec<IndexFile> {
+    let by_hash = release.lines().any(|line| line == "Acquire-By-Hash: yes");
+    let url = source.release_url();
+    let directory = url.trim_end_matches("InRelease");
+    let mut shortest: BTreeMap<&str, (u64, IndexFile)> = BTreeMap::new();
+    for [sha256, size, path] in indices(source, release, architecture) {
+        let Some((parent, extension)) = path.rsplit_once("Packages") else {
+            continue;
+        };
+        let Ok(size) = size.parse() else { continue };
+        if !["", ".gz", ".xz"].contains(&extension) {
+            continue;
+        }
+        let name = if by_hash {
+            format!("{parent}by-hash/SHA256/{sha256}")
+        } else {
+            path.to_owned()
+        };
+        let file = IndexFile {
+            url: format!("{directory}{name}"),
+            sha256: sha256.to_owned(),
+            extension: extension.to_owned(),
+        };
+        match shortest.get(parent) {
+            Some((found, _)) if *found <= size => {}
+            Some(_) | None => _ = shortest.insert(parent, (size, file)),
+        }
+    }
+    shortest.into_values().map(|(_, file)| file).collect()
 }
 
 /// Tells whether a source has indices, but no package in any of them.
@@ -159,20 +195,6 @@ mod tests {
     }
 
     #[test]
-    fn release_stands_below_dists_unless_the_archive_is_flat() {
-        let mut source = sources().foreign.remove(0);
-        assert_eq!(
-            release_url(&source),
-            "http://mirror.example.org/debian/dists/trixie/InRelease"
-        );
-        source.suite = "./".to_owned();
-        assert_eq!(
-            release_url(&source),
-            "http://mirror.example.org/debian/./InRelease"
-        );
-    }
-
-    #[test]
     fn release_is_found_where_apt_keeps_it() {
         let source = sources().own.remove(0);
         assert_eq!(
@@ -201,6 +223,40 @@ mod tests {
         assert!(!is_empty(source, &full, &architecture));
         assert!(is_empty(source, &full.replace(" 7 ", " 0 "), &architecture));
         assert!(!is_empty(source, "Date: today\n", &architecture));
+    }
+
+    #[test]
+    fn an_index_is_fetched_in_its_shortest_form() {
+        let line =
+            |digit: &str, size: u32, path: &str| format!(" {} {size} {path}\n", digit.repeat(64));
+        let plain = format!(
+            "SHA256:\n{}{}{}{}{}",
+            line("1", 900, "main/binary-amd64/Packages"),
+            line("2", 300, "main/binary-amd64/Packages.gz"),
+            line("3", 200, "main/binary-amd64/Packages.zst"),
+            line("4", 20, "main/binary-all/Packages"),
+            line("5", 32, "main/binary-all/Packages.xz"),
+        );
+        let urls = |release: &str| -> Vec<String> {
+            let files = index_files(&sources().own[0], release, &"amd64".parse().unwrap());
+            files.into_iter().map(|file| file.url).collect()
+        };
+        let dist =
+            "http://buildd.example.org:8066/repositories/test/dists/trixie-test-unstable/main";
+        assert_eq!(
+            urls(&plain),
+            [
+                format!("{dist}/binary-all/Packages"),
+                format!("{dist}/binary-amd64/Packages.gz")
+            ]
+        );
+        assert_eq!(
+            urls(&format!("Acquire-By-Hash: yes\n{plain}")),
+            [
+                format!("{dist}/binary-all/by-hash/SHA256/{}", "4".repeat(64)),
+                format!("{dist}/binary-amd64/by-hash/SHA256/{}", "2".repeat(64))
+            ]
+        );
     }
 
     #[test]

@@ -8,12 +8,12 @@ use super::package::Kind;
 use super::section;
 use super::steps::Build;
 use super::stop::{Stop, in_one_line};
-use super::{BuildStatus, Verdict};
+use super::{Assignment, BuildStatus, Verdict};
 use crate::deb::FileName;
-use crate::model::Buildrequest;
 
 /// First lines of a log.
-pub(super) fn head(request: &Buildrequest, kind: Option<Kind>, begin: Timestamp) -> String {
+pub(super) fn head(assignment: &Assignment, kind: Option<Kind>, begin: Timestamp) -> String {
+    let request = &assignment.request;
     let title = format!(
         "{} {} ({})",
         request.source, request.version, request.architecture
@@ -23,7 +23,7 @@ pub(super) fn head(request: &Buildrequest, kind: Option<Kind>, begin: Timestamp)
         ("Version", request.version.to_string()),
         ("Source Version", request.version.to_string()),
         ("Distribution", request.distribution.clone()),
-        ("Machine Architecture", request.architecture.to_string()),
+        ("Machine Architecture", assignment.machine.to_string()),
         ("Host Architecture", request.architecture.to_string()),
         ("Build Architecture", request.architecture.to_string()),
         ("Build Profiles", request.deb_build_profiles.clone()),
@@ -113,7 +113,7 @@ fn end(
             "Install-Time",
             seconds(build.phases.wall("dependencies")).to_string(),
         ),
-        ("Machine Architecture", request.architecture.to_string()),
+        ("Machine Architecture", build.assignment.machine.to_string()),
         ("Package", request.source.to_string()),
         ("Package-Time", of("package_time")),
         ("Source-Version", request.version.to_string()),
@@ -162,16 +162,46 @@ fn seconds(time: Duration) -> u64 {
 mod tests {
     use super::*;
     use crate::build::tests::request;
+    use crate::deb::Architecture;
+    use crate::model::Buildrequest;
+    use crate::model::Chroot;
+    use crate::model::chroot::Backend;
+
+    /// Of i386 on amd64.
+    fn assignment() -> Assignment {
+        let i386: Architecture = "i386".parse().unwrap();
+        Assignment {
+            request: Buildrequest {
+                architecture: i386.clone(),
+                ..request()
+            },
+            chroot: Chroot {
+                codename: "trixie".parse().unwrap(),
+                architecture: i386,
+                source: "Debian:trixie".to_owned(),
+                backend: Backend::Dir,
+                debootstrap_extra_options: Vec::new(),
+            },
+            machine: "amd64".parse().unwrap(),
+            home: "/home".into(),
+            directory: "/home/build".into(),
+            parallel: 1,
+            limits: crate::model::Limits::default(),
+        }
+    }
 
     #[test]
     fn head_names_package_and_architectures() {
         let head = head(
-            &request(),
+            &assignment(),
             Some(Kind::Full),
             "2026-11-22T05:46:20Z".parse().unwrap(),
         );
-        assert!(head.contains("| hello 2.10-3 (amd64) "));
+        assert!(head.contains("| hello 2.10-3 (i386) "));
         assert!(head.contains("\nDistribution: trixie-test-unstable\n"));
+        assert!(head.contains(
+            "\nMachine Architecture: amd64\nHost Architecture: i386\nBuild Architecture: i386\n"
+        ));
         assert!(head.contains("\nBuild Type: binary\n"));
     }
 

@@ -30,8 +30,8 @@ const RELEASE: &str = "release";
 const LATEST: &str = "upgraded";
 /// Kind of memo: the base needs no layer, by the layer's key.
 const BASE: &str = "base";
-const LONGEST_RELEASE: usize = 16 << 20;
-const RELEASE_TIME: Duration = Duration::from_secs(20);
+pub(super) const LONGEST_RELEASE: usize = 16 << 20;
+const FETCH_TIME: Duration = Duration::from_secs(20);
 
 /// A chroot that has what the foreign archives publish now.
 #[derive(Clone, Debug)]
@@ -114,27 +114,33 @@ pub(super) fn has(build: &Build, key: &LayerKey) -> bool {
 fn releases(build: &Build, foreign: &[Source]) -> Result<Vec<String>, Stop> {
     let mut texts = BTreeMap::new();
     let mut missing = Vec::new();
-    for url in foreign.iter().map(sources::release_url) {
+    for url in foreign.iter().map(Source::release_url) {
         match build.memo.get_fresh(RELEASE, &digest(&[&url]), FRESH) {
             Some(text) => _ = texts.insert(url, text),
             None => missing.push(url),
         }
     }
-    let fetched = fetch_all(&missing)?;
+    let client = fetch::Client::through(build.chroots.proxies().clone());
+    let fetched = fetch_all(&client, &missing, LONGEST_RELEASE)?;
     for (url, text) in missing.into_iter().zip(fetched) {
+        let text = String::from_utf8_lossy(&text).into_owned();
         build.remember(RELEASE, &digest(&[&url]), &text)?;
         texts.insert(url, text);
     }
     let architecture = &build.assignment.request.architecture;
     let digests = foreign.iter().map(|source| {
-        let text = &texts[&sources::release_url(source)];
+        let text = &texts[&source.release_url()];
         sources::index_digest(source, text, architecture)
     });
     Ok(digests.collect())
 }
 
 /// Fetches all at once.
-pub(super) fn fetch_all(urls: &[String]) -> Result<Vec<String>, Stop> {
+pub(super) fn fetch_all(
+    client: &fetch::Client,
+    urls: &[String],
+    limit: usize,
+) -> Result<Vec<Vec<u8>>, Stop> {
     if urls.is_empty() {
         return Ok(Vec::new());
     }
@@ -143,21 +149,19 @@ pub(super) fn fetch_all(urls: &[String]) -> Result<Vec<String>, Stop> {
         .build()
         .map_err(Stop::Client)?;
     let answers = runtime.block_on(async {
-        let client = fetch::Client::new();
         join_all(urls.iter().map(|url| {
             let client = client.clone();
-            async move { client.get(url, LONGEST_RELEASE, RELEASE_TIME).await }
+            async move { client.get(url, limit, FETCH_TIME).await }
         }))
         .await
     });
-    let texts = urls.iter().zip(answers).map(|(url, answer)| match answer {
-        Ok(body) => Ok(String::from_utf8_lossy(&body).into_owned()),
-        Err(source) => Err(Stop::Unreachable {
+    let unreachable = |(url, answer): (&String, Result<Vec<u8>, fetch::Error>)| {
+        answer.map_err(|source| Stop::Unreachable {
             url: url.clone(),
             source,
-        }),
-    });
-    texts.collect()
+        })
+    };
+    urls.iter().zip(answers).map(unreachable).collect()
 }
 
 fn make(

@@ -1,9 +1,10 @@
 //! Buildresults: what a build came to, its log, and the tar of what it made.
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use crate::build::{BuildStatus, Verdict};
 use crate::deb::{Changes, FileName};
-use crate::home;
+use crate::home::{self, FileError};
 use crate::message;
 use crate::message::tarball::{self, Content, Member};
 use crate::model::{Buildrequest, Buildresult};
@@ -12,7 +13,7 @@ use crate::pgp;
 use super::{Error, Parts};
 
 /// A longer .changes of a build is not believed.
-const CHANGES_LIMIT: u64 = 4 << 20;
+pub(super) const CHANGES_LIMIT: u64 = 4 << 20;
 
 /// Fields of the answer to `request`; without a verdict the fault is the builder's.
 pub(super) fn of(request: &Buildrequest, verdict: Result<&Verdict, &str>) -> Buildresult {
@@ -53,6 +54,7 @@ pub(super) fn write(
     verdict: Option<&Verdict>,
 ) -> Result<(), Error> {
     let directory = parts.home.build_directory(&result.key());
+    fs::create_dir_all(&directory).map_err(FileError::of("make", &directory))?;
     let log = beside(&directory, &result.buildlog());
     if !log.is_file() {
         write_log(&log, result)?;
@@ -81,23 +83,17 @@ fn beside(directory: &Path, buildlog: &str) -> PathBuf {
 }
 
 /// A build that never began still has a log: it is where people look first.
-fn write_log(log: &Path, result: &Buildresult) -> Result<(), Error> {
+fn write_log(log: &Path, result: &Buildresult) -> Result<(), FileError> {
     let error = result.internal_error.as_deref().unwrap_or("no log");
-    home::replace(log, format!("E: {error}\n").as_bytes()).map_err(|source| Error::File {
-        action: "write",
-        path: log.into(),
-        source,
-    })
+    home::replace(log, format!("E: {error}\n").as_bytes()).map_err(FileError::of("write", log))
 }
 
 /// A tar of an earlier try.
-fn remove_if_there(tar: &Path) -> Result<(), Error> {
-    match std::fs::remove_file(tar) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Error::File {
-            action: "delete",
-            path: tar.into(),
-            source,
-        }),
+fn remove_if_there(tar: &Path) -> Result<(), FileError> {
+    match fs::remove_file(tar) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(FileError::of("delete", tar)(source))
+        }
         _ => Ok(()),
     }
 }
@@ -108,19 +104,7 @@ fn tar(directory: &Path, name: &FileName) -> PathBuf {
 
 /// The built .changes and what it lists.
 fn built(directory: &Path, changes: &FileName) -> Result<Vec<Member>, Error> {
-    let path = directory.join(changes.as_str());
-    let content = message::read_text(&path, CHANGES_LIMIT)?;
-    let parsed: Changes = pgp::unauthenticated_text(&content)
-        .map_err(|error| error.to_string())
-        .and_then(|text| {
-            text.parse()
-                .map_err(|error: crate::deb::Error| error.to_string())
-        })
-        .map_err(|fault| Error::File {
-            action: "parse",
-            path: path.clone(),
-            source: std::io::Error::other(fault),
-        })?;
+    let parsed = read_changes(&directory.join(changes.as_str()))?;
     let listed = parsed.files.iter().map(|file| &file.name);
     let members = listed.chain([changes]).map(|name| Member {
         name: name.to_string(),
@@ -129,25 +113,42 @@ fn built(directory: &Path, changes: &FileName) -> Result<Vec<Member>, Error> {
     Ok(members.collect())
 }
 
-/// What is sent: files in order, then the .changes.
-pub(super) fn files(directory: &Path, request: &Buildrequest) -> (Vec<PathBuf>, PathBuf) {
-    let name = request.result().file_name();
-    let files = [
-        beside(directory, &request.buildlog()),
-        tar(directory, &name),
-    ];
-    (
-        files.into_iter().filter(|path| path.is_file()).collect(),
-        directory.join(name.as_str()),
-    )
+fn read_changes(path: &Path) -> Result<Changes, Error> {
+    let content = message::read_text(path, CHANGES_LIMIT)?;
+    pgp::unauthenticated_text(&content)
+        .map_err(|error| error.to_string())
+        .and_then(|text| {
+            text.parse()
+                .map_err(|error: crate::deb::Error| error.to_string())
+        })
+        .map_err(|fault| {
+            let (path, source) = (path.into(), io::Error::other(fault));
+            message::Error::Read { path, source }.into()
+        })
+}
+
+/// What is sent: files in the order of the signed .changes, and that.
+pub(super) fn files(
+    directory: &Path,
+    request: &Buildrequest,
+) -> Result<(Vec<PathBuf>, PathBuf), Error> {
+    let path = directory.join(request.result().file_name().as_str());
+    let listed = read_changes(&path)?;
+    let listed = listed.files.iter();
+    let files: Vec<_> = listed
+        .map(|file| directory.join(file.name.as_str()))
+        .collect();
+    for path in &files {
+        fs::metadata(path).map_err(|source| message::Error::Read {
+            path: path.clone(),
+            source,
+        })?;
+    }
+    Ok((files, path))
 }
 
 /// Leaves stock's mark beside a .changes that has arrived.
-pub(super) fn note_upload(changes: &Path, url: &str) -> Result<(), Error> {
+pub(super) fn note_upload(changes: &Path, url: &str) -> Result<(), FileError> {
     let path = changes.with_extension("upload");
-    home::replace(&path, format!("{url}\n").as_bytes()).map_err(|source| Error::File {
-        action: "write",
-        path,
-        source,
-    })
+    home::replace(&path, format!("{url}\n").as_bytes()).map_err(FileError::of("write", &path))
 }

@@ -8,8 +8,10 @@ use sandbox::Network;
 
 use super::tree::Tree;
 use super::{Chroots, Error, apt, failed, process};
+use crate::deb::sources_list;
 use crate::model::source::AptKey;
 use crate::model::{Chroot, Item, Source};
+use crate::pgp::{self, Keyring};
 
 /// Makes the build user and where it works, once; $1 is its name, $2 its id.
 ///
@@ -60,7 +62,12 @@ impl Chroots {
         let failed = failed("bootstrap", chroot);
         backends::bootstrap(&self.launcher, backend.as_ref(), &what, progress).map_err(failed)?;
         progress("I: Preparing for builds...");
-        self.prepare_base(backend.as_ref(), source, extra)
+        let prepared = self.prepare_base(chroot, backend.as_ref(), source, extra);
+        if prepared.is_err() {
+            // Or else the next start would take it for whole. If that fails too, the first failure is the one to tell.
+            let _ = backend.remove();
+        }
+        prepared
     }
 
     fn bootstrap_of(&self, chroot: &Chroot, source: &Source) -> Result<Bootstrap, Error> {
@@ -73,9 +80,10 @@ impl Chroots {
             .first()
             .ok_or_else(|| incomplete("archive"))?;
         let directory = self.home.chroot(&chroot.codename, &chroot.architecture);
-        let keyring = self
-            .keyring_file(chroot, source)?
-            .ok_or_else(|| incomplete("key"))?;
+        if source.apt_keys.is_empty() {
+            return Err(incomplete("key"));
+        }
+        let keyring = self.keyring_file(chroot, source)?;
         let mut options = vec![format!("--include={}", PACKAGES.join(","))];
         options.extend(chroot.debootstrap_extra_options.iter().cloned());
         Ok(Bootstrap {
@@ -86,51 +94,50 @@ impl Chroots {
             variant: "buildd".to_owned(),
             components: source.components.iter().map(ToString::to_string).collect(),
             options,
+            environment: self.proxies.environment(mirror),
             cache: directory.join("cache"),
             log: directory.join("debootstrap.log"),
         })
     }
 
-    /// The file that debootstrap checks against: the host's, else one that holds the armored keys.
-    fn keyring_file(&self, chroot: &Chroot, source: &Source) -> Result<Option<PathBuf>, Error> {
-        let mut armored = String::new();
-        for key in &source.apt_keys {
-            match key {
-                AptKey::KeyringFile(path) => return Ok(Some(path.clone())),
-                AptKey::Armored(text) => armored.push_str(text),
-            }
-        }
-        if armored.is_empty() {
-            return Ok(None);
-        }
+    /// The file that debootstrap checks the archive's signature against.
+    fn keyring_file(&self, chroot: &Chroot, source: &Source) -> Result<PathBuf, Error> {
+        let keyring = keyring(source).map_err(|fault| Error::Keyring {
+            source_name: source.name(),
+            source: fault,
+        })?;
         let directory = self.home.chroot(&chroot.codename, &chroot.architecture);
-        let path = directory.join("keyring.asc");
+        let path = directory.join("keyring.gpg");
         fs::create_dir_all(&directory)
-            .and_then(|()| fs::write(&path, armored))
+            .and_then(|()| fs::write(&path, keyring.to_binary()))
             .map_err(|source| Error::Write {
                 path: path.clone(),
                 source,
             })?;
-        Ok(Some(path))
+        Ok(path)
     }
 
     fn prepare_base(
         &self,
+        chroot: &Chroot,
         backend: &dyn Backend,
         source: &Source,
         extra: &[(Source, i32)],
     ) -> Result<(), Error> {
-        let session = self.begin_in(backend, Access::Source, None, Network::Host)?;
-        let sources = || {
+        let session = self.begin_in(chroot, backend, (Access::Source, None), Network::Host)?;
+        let all = || {
             [source]
                 .into_iter()
                 .chain(extra.iter().map(|(extra, _)| extra))
         };
+        let sources = apt_sources(all())?;
         let mut tree = Tree::default();
         tree.text(apt::CONFIGURATION_FILE, apt::CONFIGURATION)
-            .text("/etc/apt/sources.list", sources_list(sources())?)
+            .text(apt::SOURCES_FILE, sources_list(&sources))
             .text(PREFERENCES, preferences(extra));
-        for (number, key) in keys(sources()).enumerate() {
+        let proxies = self.proxies.apt_configuration(&sources, &[]);
+        tree.secret(apt::PROXIES_FILE, proxies);
+        for (number, key) in keys(all()).enumerate() {
             let trusted = format!("/etc/apt/trusted.gpg.d/mini-buildd-source-{number}");
             match key {
                 AptKey::Armored(text) => tree.text(&format!("{trusted}.asc"), text.as_str()),
@@ -152,7 +159,8 @@ impl Chroots {
         session.succeed(&apt::get(&[&["dist-upgrade"], &PACKAGES[..]].concat()))?;
         session.succeed(&apt::get(&["clean"]))?;
         // Each build brings its own.
-        session.succeed(&process::of_root(&["rm", PREFERENCES], Network::None))?;
+        let rm = ["rm", "-f", PREFERENCES, apt::PROXIES_FILE];
+        session.succeed(&process::of_root(&rm, Network::None))?;
         let mut mark = Tree::default();
         mark.text(PREPARED, apt::CONFIGURATION);
         session.unpack(&mark)?;
@@ -160,16 +168,34 @@ impl Chroots {
     }
 }
 
-fn sources_list<'a>(sources: impl Iterator<Item = &'a Source>) -> Result<String, Error> {
-    let lines = sources.map(|source| {
-        let line = source.apt_source(&source.components);
-        let line = line.map_err(|_no_archive| Error::Incomplete {
+/// All keys of a source.
+fn keyring(source: &Source) -> Result<Keyring, pgp::Error> {
+    let mut keyring = Keyring::default();
+    for key in &source.apt_keys {
+        match key {
+            AptKey::Armored(text) => keyring.add(text.as_bytes())?,
+            AptKey::KeyringFile(path) => keyring.add_file(path)?,
+        }
+    }
+    Ok(keyring)
+}
+
+fn apt_sources<'a>(
+    sources: impl Iterator<Item = &'a Source>,
+) -> Result<Vec<sources_list::Source>, Error> {
+    let sources = sources.map(|source| {
+        let found = source.apt_source(&source.components);
+        found.map_err(|_no_archive| Error::Incomplete {
             source_name: source.name(),
             what: "archive",
-        })?;
-        Ok(format!("{}\n", line.to_string().trim_end()))
+        })
     });
-    lines.collect()
+    sources.collect()
+}
+
+fn sources_list(sources: &[sources_list::Source]) -> String {
+    let lines = sources.iter().map(|source| format!("{source}\n"));
+    lines.collect::<Vec<_>>().concat()
 }
 
 fn preferences(extra: &[(Source, i32)]) -> String {
@@ -200,8 +226,11 @@ pub fn prepare() -> sandbox::Process {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
     use crate::model::source::tests::source;
+    use crate::pgp::SigningKey;
 
     #[test]
     fn the_base_is_upgraded_from_all_its_sources() {
@@ -210,7 +239,7 @@ mod tests {
         let mut security = source("Debian", "trixie-security");
         security.components.truncate(2);
         assert_eq!(
-            sources_list([&base, &security].into_iter()).unwrap(),
+            sources_list(&apt_sources([&base, &security].into_iter()).unwrap()),
             "deb [check-valid-until=yes] http://buildd.test:9999/debian/ trixie main non-free-firmware\n\
              deb [check-valid-until=yes] http://buildd.test:9999/debian/ trixie-security main non-free-firmware\n"
         );
@@ -218,6 +247,31 @@ mod tests {
             preferences(&[(security, 500)]),
             "Package: *\nPin: release o=Debian, n=trixie-security\nPin-Priority: 500\n\n"
         );
+    }
+
+    #[test]
+    fn gpgv_of_any_age_accepts_the_keyring_of_armored_keys() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let names = ["one", "two"];
+        let signers = names.map(|name| SigningKey::generate(name, "a@example.org").unwrap());
+        fs::write(path("two.asc"), signers[1].public_armored()).unwrap();
+        let mut source = source("Debian", "trixie");
+        source.apt_keys = vec![
+            AptKey::Armored(signers[0].public_armored()),
+            AptKey::KeyringFile(path("two.asc")),
+        ];
+        // gpgv of Debian 12 reads binary keyrings only.
+        fs::write(path("keyring.gpg"), keyring(&source).unwrap().to_binary()).unwrap();
+        for signer in signers {
+            fs::write(path("InRelease"), signer.clearsign("Suite: a\n").unwrap()).unwrap();
+            let gpgv = Command::new("gpgv")
+                .arg("--keyring")
+                .args([path("keyring.gpg"), path("InRelease")])
+                .output()
+                .unwrap();
+            assert!(gpgv.status.success(), "{gpgv:?}");
+        }
     }
 
     #[test]

@@ -94,6 +94,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let wanted = up::Wanted {
         yes: options.yes,
         hostname: HOSTNAME.into(),
+        architectures: Vec::new(),
         setup: setup::Wishes {
             identity: Some("demo".into()),
             ftp_endpoint: LOOPBACK.parse()?,

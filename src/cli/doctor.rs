@@ -8,7 +8,10 @@ use sandbox::{Finding, Problem};
 use serde_json::{Value, json};
 
 use crate::api::json::plain;
+use crate::cause::with_causes;
+use crate::deb::Architecture;
 use crate::home::Home;
+use crate::setup::{host, machine};
 
 use super::{Failure, output};
 
@@ -19,6 +22,9 @@ use super::{Failure, output};
 pub struct Options {
     #[command(flatten)]
     home: super::home::Options,
+    /// Also tell whether this machine runs programs of this Debian architecture; may be repeated.
+    #[arg(long = "architecture", value_name = "ARCH")]
+    architectures: Vec<Architecture>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -52,7 +58,7 @@ const INSTALL: &str = "apt install ";
 const SPACE: u64 = 3 << 30;
 
 pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
-    let findings = examine(&options.home.home()?)?;
+    let findings = examine(&options.home.home()?, &options.architectures)?;
     let text = if options.json {
         plain(&as_json(&findings)) + "\n"
     } else {
@@ -63,8 +69,8 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(u8::from(!is_well)))
 }
 
-/// Tries and looks for all that an instance in this home needs.
-pub fn examine(home: &Home) -> std::io::Result<Vec<Finding>> {
+/// Tries and looks for all that an instance in this home needs, with chroots of other architectures too.
+pub fn examine(home: &Home, architectures: &[Architecture]) -> std::io::Result<Vec<Finding>> {
     let place = existing(home.root());
     let mut findings = vec![space(place)];
     findings.extend(PROGRAMS.map(|(program, package)| {
@@ -79,8 +85,35 @@ pub fn examine(home: &Home) -> std::io::Result<Vec<Finding>> {
         name,
         problem: (!Path::new(file).exists()).then(|| not_installed(file, package)),
     }));
+    if !architectures.is_empty() {
+        findings.push(Finding {
+            name: "architectures",
+            problem: architectures_problem(architectures),
+        });
+    }
     findings.extend(sandbox::preflight(&std::env::current_exe()?, place));
     Ok(findings)
+}
+
+/// The first architecture that can't be built for here.
+fn architectures_problem(architectures: &[Architecture]) -> Option<Problem> {
+    let machine = match host::architecture() {
+        Ok(machine) => machine,
+        Err(error) => {
+            return Some(Problem {
+                what: with_causes(&error),
+                remedy: Some(format!("{INSTALL}dpkg")),
+            });
+        }
+    };
+    let mut checks = architectures
+        .iter()
+        .map(|architecture| machine::check(&machine, architecture));
+    let fault = checks.find_map(Result::err)?;
+    Some(Problem {
+        what: fault.to_string(),
+        remedy: fault.remedy(),
+    })
 }
 
 /// Debian packages whose installation would mend something, each once.

@@ -3,6 +3,7 @@ use std::io::{self, IsTerminal, Write, stderr, stdin};
 use std::process::{Command, Stdio};
 
 use super::doctor;
+use crate::deb::Architecture;
 use crate::home::Home;
 
 #[derive(Debug, thiserror::Error)]
@@ -25,12 +26,13 @@ fn list(problems: &[String]) -> String {
     lines.collect::<Vec<_>>().concat()
 }
 
-/// Examines the host; as root it installs missing packages, after asking unless `yes`.
-pub(super) fn pass(home: &Home, yes: bool) -> Result<(), Error> {
-    let mut findings = doctor::examine(home).map_err(Error::Examine)?;
+/// Examines the host, also for chroots of other architectures; as root it installs missing packages, after asking unless
+/// `yes`.
+pub(super) fn pass(home: &Home, architectures: &[Architecture], yes: bool) -> Result<(), Error> {
+    let mut findings = doctor::examine(home, architectures).map_err(Error::Examine)?;
     let packages = doctor::missing_packages(&findings);
     if !packages.is_empty() && rustix::process::geteuid().is_root() && install(&packages, yes)? {
-        findings = doctor::examine(home).map_err(Error::Examine)?;
+        findings = doctor::examine(home, architectures).map_err(Error::Examine)?;
     }
     let problems: Vec<String> = findings
         .into_iter()

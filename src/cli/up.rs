@@ -3,19 +3,23 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 
+use super::daemon::Running;
 use super::progress::Progress;
 use super::{Failure, daemon, preflight};
 use crate::chroots::Chroots;
+use crate::deb::Architecture;
 use crate::endpoint::ServerEndpoint;
+use crate::fetch::{Client, Proxies};
 use crate::home::Home;
 use crate::model::{Chroot, Daemon, Diststr, Item as _, Source, version_scheme};
 use crate::pgp::{self, Keyring};
-use crate::setup;
+use crate::setup::{self, Items};
 use crate::store::catalog::Catalog;
-use crate::store::{Store, items};
+use crate::store::{self, Store, items};
 
 /// Makes a working instance, unless there is one, and runs its daemon.
 ///
@@ -36,6 +40,11 @@ pub(super) struct Options {
     /// An instance that is there already takes it too; a file of the same name replaces the key.
     #[arg(short = 'k', long = "uploader-key", value_name = "FILE")]
     uploader_keys: Vec<PathBuf>,
+    /// Debian architecture to build for besides this machine's own, like i386 on amd64; may be repeated.
+    ///
+    /// An instance that is there already gets it too. This machine must run its programs without emulation.
+    #[arg(short, long = "architecture", value_name = "ARCH")]
+    architectures: Vec<Architecture>,
     /// Install missing Debian packages without asking (as root).
     #[arg(short, long)]
     yes: bool,
@@ -58,11 +67,14 @@ enum Error {
 pub(super) struct Wanted {
     pub(super) yes: bool,
     pub(super) hostname: String,
+    /// Besides the machine's own.
+    pub(super) architectures: Vec<Architecture>,
     pub(super) setup: setup::Wishes,
 }
 
 /// A working instance.
 pub(super) struct Made {
+    /// Where packages for all architectures are built.
     pub(super) chroot: Chroot,
     /// Where new packages enter.
     pub(super) diststr: Diststr,
@@ -81,6 +93,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let wanted = Wanted {
         yes: options.yes,
         hostname: options.daemon.hostname(),
+        architectures: options.architectures.clone(),
         setup: setup::Wishes {
             identity: options.identity.clone(),
             ftp_endpoint,
@@ -127,42 +140,130 @@ fn read_key(path: PathBuf) -> Result<(String, String), Error> {
 pub(super) fn make(home: &Home, wanted: &Wanted, progress: &mut Progress) -> Result<Made, Failure> {
     home.refuse_stock()?;
     progress.begin("preflight", "Looking at this machine");
-    preflight::pass(home, wanted.yes)?;
+    let Plan {
+        items,
+        architectures,
+    } = plan(home, wanted)?;
     home.create()?;
     progress.end("nothing is missing");
 
-    let store = Store::open(&home.database())?;
-    let existing = store.read(|tx| items::get::<Daemon>(tx, "daemon"))?;
-    if existing.is_none() {
+    if let Some(items) = items {
         progress.begin(
             "instance",
             &format!("Making an instance in {}", home.root().display()),
         );
-        let facts = setup::host_facts()?;
-        let items = setup::items(&facts, &wanted.setup)?;
         setup::create(home, &wanted.hostname, &items)?;
         progress.end(&format!(
             "repository {} for {}",
             items.repository.identity,
             items.chroot.name()
         ));
-    } else if !wanted.setup.uploaders.is_empty() {
+    }
+    let store = Arc::new(Store::open(&home.database())?);
+    if !wanted.setup.uploaders.is_empty() {
         setup::add_uploaders(&store, &wanted.setup.uploaders)?;
     }
-    let made = made(home, &store)?;
-    bootstrap(home, &store, &made.chroot, progress)?;
+    let catalog = store.read(Catalog::load)?;
+    for chroot in catalog.chroots() {
+        bootstrap(home, &catalog, chroot, progress)?;
+    }
+    let made = made(home, &catalog)?;
+    // Which host a daemon runs as stands in the Release files.
+    let hostname = Running::read(home).map(|running| running.hostname);
+    let hostname = hostname.as_ref().unwrap_or(&wanted.hostname);
+    for architecture in &architectures {
+        let chroot = setup::architectures::like(&made.chroot, architecture);
+        bootstrap(home, &catalog, &chroot, progress)?;
+        setup::architectures::add(home, &store, hostname, &chroot)?;
+    }
     Ok(made)
 }
 
-fn made(home: &Home, store: &Store) -> Result<Made, Failure> {
-    let incomplete = |what| Error::Incomplete {
+/// What is to be made; nothing is, until all of it can be.
+struct Plan {
+    /// `None`: there is an instance.
+    items: Option<Items>,
+    /// To be added.
+    architectures: Vec<Architecture>,
+}
+
+fn plan(home: &Home, wanted: &Wanted) -> Result<Plan, Failure> {
+    let catalog = configured(home)?;
+    let there = catalog.as_ref().map(|catalog| main_chroot(home, catalog));
+    let there = there.transpose()?;
+    let is_there = |architecture: &Architecture| {
+        let chroots = catalog.iter().flat_map(Catalog::chroots);
+        let mut alike =
+            chroots.filter(|chroot| Some(&chroot.codename) == there.map(|there| &there.codename));
+        alike.any(|chroot| chroot.architecture == *architecture)
+    };
+    let mut architectures: Vec<Architecture> = Vec::new();
+    for architecture in &wanted.architectures {
+        if !is_there(architecture) && !architectures.contains(architecture) {
+            architectures.push(architecture.clone());
+        }
+    }
+    preflight::pass(home, &architectures, wanted.yes)?;
+    let items = match there {
+        Some(_) => None,
+        None => Some(setup::items(&setup::host_facts()?, &wanted.setup)?),
+    };
+    if let Some(items) = &items {
+        architectures.retain(|architecture| *architecture != items.chroot.architecture);
+    }
+    let source = match (&items, &catalog, there) {
+        (Some(items), ..) => items.sources.first(),
+        (None, Some(catalog), Some(chroot)) => catalog.source(&chroot.source),
+        (None, ..) => None,
+    };
+    let source = source.ok_or_else(|| incomplete(home, "source of its chroot"))?;
+    if !architectures.is_empty() {
+        let client = Client::through(Proxies::of_host()?);
+        for architecture in &architectures {
+            setup::architectures::check_archive(&client, source, architecture)?;
+        }
+    }
+    Ok(Plan {
+        items,
+        architectures,
+    })
+}
+
+/// All that is configured; `None`: there is no instance.
+fn configured(home: &Home) -> Result<Option<Catalog>, store::Error> {
+    if !home.database().exists() {
+        return Ok(None);
+    }
+    Store::open(&home.database())?.read(|tx| {
+        let daemon = items::get::<Daemon>(tx, "daemon")?;
+        daemon.map(|_| Catalog::load(tx)).transpose()
+    })
+}
+
+fn incomplete(home: &Home, what: &'static str) -> Error {
+    Error::Incomplete {
         home: home.root().to_owned(),
         what,
+    }
+}
+
+/// The chroot in which packages for all architectures are built.
+fn main_chroot<'a>(home: &Home, catalog: &'a Catalog) -> Result<&'a Chroot, Error> {
+    let builds_all = |chroot: &&Chroot| {
+        let distribution = catalog.distribution(&chroot.codename);
+        let mut options = distribution.iter().flat_map(|found| &found.architectures);
+        options.any(|option| {
+            option.build_architecture_all && option.architecture == chroot.architecture
+        })
     };
-    let catalog = store.read(Catalog::load)?;
-    let chroot = catalog.chroots().next().ok_or(incomplete("chroot"))?;
+    let found = catalog.chroots().find(builds_all);
+    found.ok_or_else(|| incomplete(home, "chroot"))
+}
+
+fn made(home: &Home, catalog: &Catalog) -> Result<Made, Error> {
+    let chroot = main_chroot(home, catalog)?;
     let (diststr, version_suffix) =
-        uploadable(&catalog, chroot).ok_or(incomplete("uploadable distribution"))?;
+        uploadable(catalog, chroot).ok_or_else(|| incomplete(home, "uploadable distribution"))?;
     Ok(Made {
         chroot: chroot.clone(),
         diststr,
@@ -189,7 +290,7 @@ fn uploadable(catalog: &Catalog, chroot: &Chroot) -> Option<(Diststr, String)> {
 
 fn bootstrap(
     home: &Home,
-    store: &Store,
+    catalog: &Catalog,
     chroot: &Chroot,
     progress: &mut Progress,
 ) -> Result<(), Failure> {
@@ -197,11 +298,9 @@ fn bootstrap(
     if chroots.exists(chroot) {
         return Ok(());
     }
-    let catalog = store.read(Catalog::load)?;
-    let source = catalog.source(&chroot.source).ok_or(Error::Incomplete {
-        home: home.root().to_owned(),
-        what: "source of its chroot",
-    })?;
+    let source = catalog
+        .source(&chroot.source)
+        .ok_or_else(|| incomplete(home, "source of its chroot"))?;
     let distribution = catalog.distribution(&chroot.codename);
     let extra = distribution.iter().flat_map(|found| &found.extra_sources);
     let extra: Vec<(Source, i32)> = extra

@@ -129,6 +129,14 @@ word!(
         fault: "must match [a-z0-9][a-z0-9-]*",
     }
 );
+
+impl Architecture {
+    /// Tells whether machines can be of it.
+    pub fn is_machine(&self) -> bool {
+        !["all", "any", "source"].contains(&self.as_str())
+    }
+}
+
 word!(
     /// Name of a release of a distribution: `trixie`. Without dashes, so that distribution strings have one reading.
     Codename,

@@ -72,6 +72,25 @@ impl Source {
         Some(value)
     }
 
+    /// Tells whether it is for `architecture`; most sources are for all that their archive has.
+    pub fn is_for(&self, architecture: &str) -> bool {
+        let Some(listed) = self.option("arch") else {
+            return true;
+        };
+        let mut listed = listed.split([',', ' ']);
+        listed.any(|listed| listed == architecture)
+    }
+
+    /// URL of the file that names its indices and their digests.
+    pub fn release_url(&self) -> String {
+        let uri = self.uri.trim_end_matches('/');
+        let suite = self.suite.trim_matches('/');
+        if self.suite.ends_with('/') {
+            return format!("{uri}/{suite}/InRelease");
+        }
+        format!("{uri}/dists/{suite}/InRelease")
+    }
+
     fn validated(self) -> Result<Source, String> {
         if let Some(kind) = self
             .types
@@ -315,6 +334,26 @@ mod tests {
                 Error::Syntax(format!("sources.list line 2: {fault}"))
             );
         }
+    }
+
+    #[test]
+    fn source_is_for_all_architectures_unless_it_lists_some() {
+        assert!(one("deb http://a sid main").is_for("s390x"));
+        let source = one("deb [arch=amd64,i386] http://a sid main");
+        assert!(source.is_for("i386") && !source.is_for("arm64"));
+    }
+
+    #[test]
+    fn release_stands_below_dists_unless_the_archive_is_flat() {
+        let url = |line: &str| one(line).release_url();
+        assert_eq!(
+            url("deb http://buildd.test/debian/ trixie main"),
+            "http://buildd.test/debian/dists/trixie/InRelease"
+        );
+        assert_eq!(
+            url("deb http://buildd.test/debian ./"),
+            "http://buildd.test/debian/./InRelease"
+        );
     }
 
     const DEBIAN_SOURCES: &str = "\

@@ -1,4 +1,5 @@
 //! What is wrong with a message, in words for whom sent it.
+use super::refusal::Refusal;
 use crate::deb::{self, FileName};
 use crate::model::BuildKey;
 use crate::pgp;
@@ -58,20 +59,51 @@ pub enum Fault {
         builder: String,
         fingerprint: String,
     },
+    #[error(
+        "X-Mini-Buildd-Builder: {key} is asked of {builder}, which is not this instance, {own}"
+    )]
+    OtherBuilder {
+        key: Box<BuildKey>,
+        builder: String,
+        own: String,
+    },
     #[error("X-Mini-Buildd-Timecode: {0} was taken already, with other content")]
     Replayed(BuildKey),
+}
+
+impl Fault {
+    /// Tells whether the files are at fault, not what was signed: sent again, the message may be good.
+    pub fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Fault::Unreadable { .. } | Fault::Missing(_) | Fault::File { .. }
+        )
+    }
 }
 
 /// Why a message is not taken now: its own fault, or ours.
 #[derive(Debug)]
 pub enum Stop {
-    Refused(Box<Fault>),
+    Refused(Box<Refusal>),
     Failed(Box<super::Error>),
+}
+
+impl Stop {
+    /// Names the build that a refused message was about.
+    pub fn about(mut self, build: &BuildKey) -> Stop {
+        if let Stop::Refused(refusal) = &mut self {
+            refusal.builds.push(build.clone());
+        }
+        self
+    }
 }
 
 impl From<Fault> for Stop {
     fn from(fault: Fault) -> Stop {
-        Stop::Refused(Box::new(fault))
+        Stop::Refused(Box::new(Refusal {
+            fault,
+            builds: Vec::new(),
+        }))
     }
 }
 impl From<super::Error> for Stop {

@@ -47,9 +47,8 @@ impl Buildrequest {
         )
     }
 
-    /// `SOURCE_VERSION_mini-buildd-buildrequest_ARCH.changes`
     pub fn file_name(&self) -> FileName {
-        message::file_name(&self.key(), "buildrequest")
+        message::request_name(&self.key())
     }
 
     /// Path of the log below builds and events directories: `BKEY/BASE_ARCH.buildlog`.

@@ -37,9 +37,8 @@ impl Buildresult {
         )
     }
 
-    /// `SOURCE_VERSION_mini-buildd-buildresult_ARCH.changes`
     pub fn file_name(&self) -> FileName {
-        message::file_name(&self.key(), "buildresult")
+        message::result_name(&self.key())
     }
 
     pub fn buildlog(&self) -> String {

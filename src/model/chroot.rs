@@ -28,7 +28,7 @@ impl Item for Chroot {
         format!("{}:{}", self.codename, self.architecture)
     }
     fn validate(&self) -> Result<(), Invalid> {
-        if ["all", "any", "source"].contains(&self.architecture.as_str()) {
+        if !self.architecture.is_machine() {
             let fault = format!("{} is no machine", self.architecture);
             return Err(invalid(self, "architecture", fault));
         }

@@ -1,5 +1,6 @@
 //! An upload's way as data: states and the one decision, no doing.
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
@@ -48,7 +49,13 @@ pub struct RequestedBuild {
     pub optional: bool,
     pub modes: Modes,
     pub state: BuildState,
+    /// How many of its messages came damaged.
+    #[serde(default)]
+    pub refusals: u32,
 }
+
+/// A builder whose answers come damaged this often is not asked again.
+const MOST_REFUSALS: u32 = 5;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BuildState {
@@ -56,6 +63,8 @@ pub enum BuildState {
     Requested,
     Sent,
     Done(Box<Buildresult>),
+    /// There will be no result, for this reason.
+    Lost(String),
 }
 
 /// What is to be done with a packaging whose results are in.
@@ -72,6 +81,36 @@ impl RequestedBuild {
         match &self.state {
             BuildState::Requested | BuildState::Sent => None,
             BuildState::Done(result) => Some(is_good(result, self.modes, experimental)),
+            BuildState::Lost(_) => Some(false),
+        }
+    }
+
+    /// Notes that a message of this build was refused; tells whether that changes its state.
+    ///
+    /// What was damaged on its way, if it `may_be_repeated`, is asked for again: builders repeat what they are asked to.
+    /// Copies without their files can come from anybody, so they end nothing while the builder is being asked.
+    pub fn refuse(&mut self, reason: &str, may_be_repeated: bool) -> bool {
+        let state = match self.state {
+            BuildState::Done(_) | BuildState::Lost(_) => return false,
+            BuildState::Requested if may_be_repeated => {
+                self.refusals = self.refusals.saturating_add(1);
+                return false;
+            }
+            BuildState::Sent if may_be_repeated && self.refusals + 1 < MOST_REFUSALS => {
+                BuildState::Requested
+            }
+            BuildState::Requested | BuildState::Sent => BuildState::Lost(reason.into()),
+        };
+        self.refusals = self.refusals.saturating_add(1);
+        self.state = state;
+        true
+    }
+
+    /// Why it counts as failed without a result.
+    fn loss(&self) -> Option<&str> {
+        match &self.state {
+            BuildState::Lost(reason) => Some(reason),
+            BuildState::Requested | BuildState::Sent | BuildState::Done(_) => None,
         }
     }
 }
@@ -98,6 +137,17 @@ impl Packaging {
     pub fn upload(&self) -> BuildKey {
         self.key.build(&self.architecture)
     }
+    pub fn build_keys(&self) -> impl Iterator<Item = BuildKey> {
+        let architectures = self.builds.keys();
+        architectures.map(|architecture| self.key.build(architecture.as_str()))
+    }
+
+    pub fn build_mut(&mut self, key: &BuildKey) -> Option<&mut RequestedBuild> {
+        let builds = self.builds.iter_mut();
+        let mut named = builds.filter(|(name, _)| name.as_str() == key.architecture);
+        named.next().map(|(_, build)| build)
+    }
+
     /// `None`: still waiting for results.
     ///
     /// All results are waited for, those of optional architectures too; only mandatory ones must be good.
@@ -106,16 +156,20 @@ impl Packaging {
             return None;
         }
         let mut missing = Vec::new();
+        let mut losses = String::new();
         for (architecture, build) in &self.builds {
             let is_good = build.is_good(self.experimental)?;
             if !is_good && !build.optional {
                 missing.push(architecture.as_str());
+                if let Some(loss) = build.loss() {
+                    let _ = write!(losses, "; {architecture}: {loss}");
+                }
             }
         }
         Some(match missing.len() {
             0 => Outcome::Install,
             count => Outcome::Fail(format!(
-                "{count} mandatory architecture(s) missing: {}",
+                "{count} mandatory architecture(s) missing: {}{losses}",
                 missing.join(" ")
             )),
         })
@@ -128,7 +182,7 @@ impl Packaging {
             .filter(|(_, build)| build.is_good(self.experimental) == Some(true))
             .filter_map(|(architecture, build)| match &build.state {
                 BuildState::Done(result) => Some((architecture, &**result)),
-                BuildState::Requested | BuildState::Sent => None,
+                BuildState::Requested | BuildState::Sent | BuildState::Lost(_) => None,
             })
     }
 }
@@ -154,6 +208,7 @@ mod tests {
                 autopkgtest: Mode::Errfail,
             },
             state: BuildState::Done(Box::new(result)),
+            refusals: 0,
         }
     }
 
@@ -216,6 +271,37 @@ mod tests {
             .map(|(name, _)| name.as_str())
             .collect();
         assert_eq!(installed, ["amd64"]);
+    }
+
+    #[test]
+    fn builder_is_asked_again_until_its_answers_were_damaged_too_often() {
+        let mut build = RequestedBuild {
+            state: BuildState::Sent,
+            ..good()
+        };
+        for _ in 1..MOST_REFUSALS {
+            assert!(build.refuse("damaged", true));
+            assert_eq!(build.state, BuildState::Requested);
+            build.state = BuildState::Sent;
+        }
+        assert!(build.refuse("damaged", true));
+        assert_eq!(build.is_good(false), Some(false));
+        let reason = "1 mandatory architecture(s) missing: amd64; amd64: damaged";
+        assert_eq!(
+            packaging([("amd64", build)]).outcome(),
+            Some(Outcome::Fail(reason.into()))
+        );
+    }
+
+    #[test]
+    fn what_its_builder_signed_wrong_is_not_asked_for_again() {
+        let mut build = RequestedBuild {
+            state: BuildState::Requested,
+            ..good()
+        };
+        assert!(build.refuse("wrong", false));
+        assert_eq!(build.state, BuildState::Lost("wrong".into()));
+        assert!(!good().refuse("late", false));
     }
 
     #[test]

@@ -38,7 +38,7 @@ impl Default for Limits {
             silence_seconds: 150 * 60,
             disk_mib: 256 << 10,
             free_disk_mib: 1 << 10,
-            output_mib: 64 << 10,
+            output_mib: 16 << 10,
             log_mib: 512,
         }
     }

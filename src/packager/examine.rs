@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::archive::ArchiveDir;
-use crate::deb::{Architecture, Changes, Dsc, FileName, changelog};
+use crate::deb::{Architecture, Changes, Dsc, FileName, Paragraph, changelog};
 use crate::events::record;
+use crate::home::FileError;
 use crate::incoming::listing::parse_dsc;
 use crate::message;
 use crate::model::build_sources::BuildSources;
@@ -63,11 +64,7 @@ pub(super) fn examine(parts: &Parts, mut packaging: Packaging) -> Result<Packagi
             packaging.experimental = experimental;
             for asked in &asked {
                 let directory = parts.home.event_directory(&asked.request.key());
-                fs::create_dir_all(&directory).map_err(|source| Error::File {
-                    action: "make",
-                    path: directory.clone(),
-                    source,
-                })?;
+                fs::create_dir_all(&directory).map_err(FileError::of("make", &directory))?;
                 buildrequest::write(
                     &directory,
                     &asked.request,
@@ -98,10 +95,16 @@ pub(super) fn read_upload(parts: &Parts, packaging: &Packaging) -> Result<Change
     text.parse().map_err(|source| Error::Text { path, source })
 }
 
+/// Fields of the upload for its events; none if its files are lost.
+pub(super) fn upload_fields(parts: &Parts, packaging: &Packaging) -> Paragraph {
+    let upload = read_upload(parts, packaging);
+    upload.map(|upload| upload.paragraph).unwrap_or_default()
+}
+
 pub(super) fn reject(
     parts: &Parts,
     mut packaging: Packaging,
-    paragraph: &crate::deb::Paragraph,
+    paragraph: &Paragraph,
     status: u16,
     detail: &str,
 ) -> Result<Packaging, Error> {
@@ -178,6 +181,7 @@ fn requested(asked: &Asked) -> (Architecture, RequestedBuild) {
         optional: asked.optional,
         modes: request.modes(),
         state: BuildState::Requested,
+        refusals: 0,
     };
     (request.architecture.clone(), build)
 }
@@ -319,7 +323,13 @@ fn read_dsc(
     packaging: &Packaging,
     upload: &Changes,
 ) -> Result<(FileName, Dsc), Stop> {
-    let Some(listed) = upload.file_ending_with(".dsc") else {
+    // What is not said to hold a source would lie where its buildrequests are.
+    let is_source = upload
+        .architecture()
+        .split(' ')
+        .any(|word| word == "source");
+    let listed = upload.file_ending_with(".dsc");
+    let Some(listed) = listed.filter(|_| is_source) else {
         return Err(Rejection::NoDsc(packaging.changes.clone()).into());
     };
     let path = directory.join(listed.name.as_str());

@@ -8,13 +8,15 @@ use serde_json::{Map, Value};
 use crate::archive::{Installation, Prepared};
 use crate::deb::{BinaryPackage, Changes, FileName};
 use crate::events::record;
+use crate::home::FileError;
 use crate::message::{self, tarball};
 use crate::model::job::{BuildState, Outcome, Packaging, PackagingState};
+use crate::model::message::request_name;
 use crate::model::{BuildKey, Buildrequest, Buildresult, Diststr, EventType};
 use crate::pgp;
 use crate::store::catalog::Catalog;
 
-use super::examine::{commit, commit_in, read_upload};
+use super::examine::{commit, commit_in, read_upload, upload_fields};
 use super::{Error, Parts, target};
 
 /// A longer .changes of a build is refused.
@@ -39,7 +41,7 @@ fn fail(parts: &Parts, mut packaging: Packaging, reason: &str) -> Result<Packagi
     packaging.state = PackagingState::Failed {
         error: reason.into(),
     };
-    let mut extra = record::with_error(about_upload(parts, &packaging)?, 400, reason);
+    let mut extra = record::with_error(about_upload(parts, &packaging), 400, reason);
     extra.insert("buildresults".into(), about_results(&packaging).into());
     commit(parts, EventType::Failed, &packaging, extra)?;
     tracing::warn!(key = %packaging.key, reason, "packaging failed");
@@ -69,7 +71,7 @@ fn install(parts: &Parts, packaging: &Packaging) -> Result<Packaging, Error> {
 
     let mut installed = packaging.clone();
     installed.state = PackagingState::Installed;
-    let mut extra = about_upload(parts, &installed)?;
+    let mut extra = about_upload(parts, &installed);
     extra.insert("auto_ports".into(), Map::new().into());
     extra.insert("buildresults".into(), about_results(&installed).into());
     let key = &packaging.key;
@@ -81,7 +83,10 @@ fn install(parts: &Parts, packaging: &Packaging) -> Result<Packaging, Error> {
         commit_in(tx, EventType::Installed, &installed, extra)
     })?;
     for (_, result) in packaging.good_results() {
-        remove(&parts.home.unpacked(&result.key()))?;
+        // It is installed whatever is left behind.
+        if let Err(error) = remove(&parts.home.unpacked(&result.key())) {
+            tracing::warn!(%key, error = crate::cause::with_causes(&error), "can't clean up");
+        }
     }
     tracing::info!(%key, %diststr, "installed");
     Ok(installed)
@@ -102,7 +107,7 @@ fn results(packaging: &Packaging) -> impl Iterator<Item = &Buildresult> {
         .values()
         .filter_map(|build| match &build.state {
             BuildState::Done(result) => Some(&**result),
-            BuildState::Requested | BuildState::Sent => None,
+            BuildState::Requested | BuildState::Sent | BuildState::Lost(_) => None,
         })
 }
 
@@ -115,17 +120,13 @@ fn unpack(parts: &Parts, result: &Buildresult) -> Result<Vec<PathBuf>, Error> {
         .join(format!("{}.tar", result.file_name()));
     let into = parts.home.unpacked(&key);
     remove(&into)?;
-    fs::create_dir_all(&into).map_err(|source| Error::File {
-        action: "make",
-        path: into.clone(),
-        source,
-    })?;
+    fs::create_dir_all(&into).map_err(FileError::of("make", &into))?;
     let names = tarball::unpack(&tar, &into, tarball::Names::Flat)?;
     let bad = |fault: String| Error::Result {
         key: Box::new(key.clone()),
         fault,
     };
-    let request = read_request(parts, &key, result)?;
+    let request = read_request(parts, &key)?;
     let changes = read_built_changes(&into, result)?;
     check_changes(&changes, result).map_err(bad)?;
     check_members(&names, &changes, &built_changes(result)).map_err(bad)?;
@@ -145,13 +146,11 @@ fn unpack(parts: &Parts, result: &Buildresult) -> Result<Vec<PathBuf>, Error> {
     Ok(packages)
 }
 
-fn remove(directory: &Path) -> Result<(), Error> {
+fn remove(directory: &Path) -> Result<(), FileError> {
     match fs::remove_dir_all(directory) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::File {
-            action: "delete",
-            path: directory.into(),
-            source,
-        }),
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(FileError::of("delete", directory)(source))
+        }
         _ => Ok(()),
     }
 }
@@ -171,17 +170,9 @@ fn read_built_changes(directory: &Path, result: &Buildresult) -> Result<Changes,
 }
 
 /// What was asked, from our own file.
-fn read_request(
-    parts: &Parts,
-    key: &BuildKey,
-    result: &Buildresult,
-) -> Result<Buildrequest, Error> {
-    let base = key.package.file_base();
-    let name = format!(
-        "{base}_mini-buildd-buildrequest_{}.changes",
-        result.architecture
-    );
-    let path = parts.home.event_directory(key).join(name);
+fn read_request(parts: &Parts, key: &BuildKey) -> Result<Buildrequest, Error> {
+    let name = request_name(key);
+    let path = parts.home.event_directory(key).join(name.as_str());
     let content = message::read_text(&path, CHANGES_LIMIT)?;
     let text = pgp::unauthenticated_text(&content)?;
     text.parse()
@@ -242,14 +233,9 @@ fn check_package(path: &Path, request: &Buildrequest) -> Result<(), String> {
     Ok(())
 }
 
-fn about_upload(parts: &Parts, packaging: &Packaging) -> Result<Map<String, Value>, Error> {
-    let upload = read_upload(parts, packaging)?;
-    let key: BuildKey = packaging.upload();
-    Ok(record::message(
-        &key,
-        Some(&packaging.changes),
-        &upload.paragraph,
-    ))
+fn about_upload(parts: &Parts, packaging: &Packaging) -> Map<String, Value> {
+    let fields = upload_fields(parts, packaging);
+    record::message(&packaging.upload(), Some(&packaging.changes), &fields)
 }
 
 fn about_results(packaging: &Packaging) -> Map<String, Value> {

@@ -83,6 +83,15 @@ impl Keyring {
         self.entries.keys().map(Fingerprint::to_hex).collect()
     }
 
+    /// For programs that read no armor.
+    pub fn to_binary(&self) -> Vec<u8> {
+        let entries = self.entries.values();
+        entries
+            .flat_map(|entry| entry.raw.as_bytes())
+            .copied()
+            .collect()
+    }
+
     pub fn to_armored(&self) -> Result<String, Error> {
         let write = || -> std::io::Result<Vec<u8>> {
             let mut writer = armor::Writer::new(Vec::new(), armor::Kind::PublicKey)?;

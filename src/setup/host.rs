@@ -39,20 +39,24 @@ pub fn host_facts() -> Result<HostFacts, Error> {
     let version = os_release(&release, "VERSION_ID");
     let distro_info = format!("/usr/share/distro-info/{}.csv", origin.to_lowercase());
     let distro_info = read(Path::new(&distro_info)).unwrap_or_default();
-    let architecture = command::run(Command::new("dpkg").arg("--print-architecture"))?;
-    let architecture = String::from_utf8_lossy(&architecture.stdout);
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(HostFacts {
         version: known_version(&distro_info, &codename).or(version),
         origin,
         codename,
-        architecture: architecture.trim().parse()?,
+        architecture: architecture()?,
         hostname: read(Path::new("/proc/sys/kernel/hostname"))?.trim().into(),
         processors: u32::try_from(processors).unwrap_or(1),
         apt_sources: apt_sources(Path::new("/etc/apt"))?,
         check_valid_until: check_valid_until()?,
         keyrings: keyrings(Path::new("/usr/share/keyrings")),
     })
+}
+
+/// What this machine's own packages are built for.
+pub fn architecture() -> Result<Architecture, Error> {
+    let output = command::run(Command::new("dpkg").arg("--print-architecture"))?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().parse()?)
 }
 
 fn read(path: &Path) -> Result<String, Error> {

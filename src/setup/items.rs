@@ -3,7 +3,6 @@ use std::path::PathBuf;
 
 use crate::deb::{Component, sources_list};
 use crate::endpoint::ServerEndpoint;
-use crate::model::build_check::Mode;
 use crate::model::chroot::Backend;
 use crate::model::distribution::{ArchitectureOption, PrioritySource};
 use crate::model::source::{AptKey, codeversion};
@@ -115,7 +114,9 @@ fn identity_of(hostname: &str) -> String {
 /// A suite of the host's apt, if its apt has it.
 fn source(facts: &HostFacts, suite: &str) -> Result<Option<Source>, Error> {
     let carries = |source: &&sources_list::Source| {
-        source.suite == suite && source.types.iter().any(|kind| kind == "deb")
+        source.suite == suite
+            && source.types.iter().any(|kind| kind == "deb")
+            && source.is_for(facts.architecture.as_str())
     };
     let found: Vec<&sources_list::Source> = facts.apt_sources.iter().filter(carries).collect();
     let Some(first) = found.first() else {
@@ -192,29 +193,19 @@ fn distribution(facts: &HostFacts, sources: &[Source]) -> Distribution {
         source: source.name(),
         priority: UPDATES_PRIORITY,
     });
+    let architecture = ArchitectureOption {
+        architecture: facts.architecture.clone(),
+        optional: false,
+        build_architecture_all: true,
+    };
     Distribution {
-        codename: facts.codename.clone(),
-        base_source: sources[0].name(),
         extra_sources: extra.collect(),
-        components: sources[0].components.clone(),
-        architectures: vec![ArchitectureOption {
-            architecture: facts.architecture.clone(),
-            optional: false,
-            build_architecture_all: true,
-        }],
-        lintian_mode: Mode::Disabled,
-        lintian_extra_options: "--info".into(),
-        piuparts_mode: Mode::Disabled,
-        autopkgtest_mode: Mode::Disabled,
-        internal_apt_priority: 1,
-        deb_build_options: String::new(),
-        deb_build_profiles: String::new(),
-        add_depends: String::new(),
-        chroot_setup_script: String::new(),
-        // Read by builders of the stock program.
-        sbuild_config_blocks: "set-default-path ccache".into(),
-        sbuild_setup_blocks: "apt-setup apt-update ccache eatmydata".into(),
-        build_dep_resolver: "apt".into(),
+        ..Distribution::new(
+            facts.codename.clone(),
+            sources[0].name(),
+            sources[0].components.clone(),
+            vec![architecture],
+        )
     }
 }
 
@@ -303,6 +294,16 @@ deb http://other.test/apt stable main
         facts.apt_sources.clear();
         let error = items(&facts, &wishes()).unwrap_err();
         assert!(error.to_string().contains("trixie"), "{error}");
+    }
+
+    #[test]
+    fn sources_of_other_architectures_are_passed_over() {
+        let mut facts = facts();
+        let ports = "deb [arch=arm64,riscv64] http://ports.test/debian trixie main\n";
+        let sources = format!("{ports}{APT_SOURCES}");
+        facts.apt_sources = sources_list::Source::parse_list(&sources).unwrap();
+        let items = items(&facts, &wishes()).unwrap();
+        assert_eq!(items.sources[0].archives, ["http://mirror.test/debian/"]);
     }
 
     #[test]

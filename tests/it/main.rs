@@ -1,5 +1,6 @@
 //! The one integration test program: one file a user-visible matter.
 mod api;
+mod architectures;
 mod base;
 mod build;
 mod buildd;
@@ -8,10 +9,13 @@ mod ftp;
 mod http;
 mod http_apt;
 mod instance;
+mod limbo;
+mod memory;
 mod package;
 mod packager;
 mod program;
 mod proof;
+mod proxies;
 mod restarts;
 mod results;
 mod site;

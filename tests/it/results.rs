@@ -2,8 +2,9 @@
 use std::fs;
 
 use mini_buildd::deb::Changes;
-use mini_buildd::model::{Buildrequest, Buildresult, Event, EventType};
+use mini_buildd::model::{Buildrequest, Buildresult, Event, EventType, Remote, Status};
 use mini_buildd::pgp::{SigningKey, unauthenticated_text};
+use mini_buildd::store::items;
 
 use crate::instance::{TestInstance, facts};
 use crate::package::{Files, Upload, deb, lists};
@@ -18,12 +19,13 @@ pub(crate) fn asked() -> (TestInstance, Buildrequest) {
     let files = Upload::new("hello", VERSION, DIST).signed(&instance.uploader);
     instance.send(&files);
     let event = instance.wait_for(EventType::Packaging, "hello");
-    let request = request(&instance, &event);
+    let request = request(&instance, &event, "amd64");
     (instance, request)
 }
 
-fn request(instance: &TestInstance, event: &Event) -> Buildrequest {
-    let path = event.extra["buildrequests"]["amd64"]["changes"]
+/// What was asked for one architecture, by the event PACKAGING.
+pub(crate) fn request(instance: &TestInstance, event: &Event, architecture: &str) -> Buildrequest {
+    let path = event.extra["buildrequests"][architecture]["changes"]
         .as_str()
         .unwrap();
     let text = fs::read(instance.home.events().join(path)).unwrap();
@@ -44,7 +46,11 @@ pub(crate) fn message(
         .into();
     change(&mut result);
     let base = format!("{}_{}", request.source, request.version);
-    let log = (format!("{base}_amd64.buildlog"), b"built\n".to_vec());
+    let architecture = &request.architecture;
+    let log = (
+        format!("{base}_{architecture}.buildlog"),
+        b"built\n".to_vec(),
+    );
     let tar = (
         format!("{}.tar", result.file_name()),
         tar_of(&built(request, packages)),
@@ -64,15 +70,16 @@ pub(crate) fn message(
 /// The .changes of a build and its files.
 fn built(request: &Buildrequest, packages: &Files) -> Files {
     let (source, version) = (&request.source, &request.version);
+    let architecture = &request.architecture;
     let text = format!(
         "Format: 1.8\nDate: Sun, 22 Nov 2026 05:45:00 +0000\nSource: {source}\nBinary: {source}\n\
-         Architecture: amd64\nVersion: {version}\nDistribution: {DIST}\nMaintainer: Upl <upl@buildd.test>\n\
+         Architecture: {architecture}\nVersion: {version}\nDistribution: {DIST}\nMaintainer: Upl <upl@buildd.test>\n\
          Description:\n {source} - test\nChanges:\n {source} ({version}) {DIST}; urgency=medium\n .\n   * Test.\n{}",
         lists(packages, "misc optional ")
     );
     let mut files = packages.clone();
     files.push((
-        format!("{source}_{version}_amd64.changes"),
+        format!("{source}_{version}_{architecture}.changes"),
         text.into_bytes(),
     ));
     files
@@ -273,4 +280,38 @@ fn result_with_a_package_for_another_machine_fails() {
     instance.send(&message);
     let event = instance.wait_for(EventType::Failed, "hello");
     assert_error(&event, &["Architecture", "arm64"]);
+}
+
+/// A message of a peer's that was meant for somebody else does nothing here.
+#[test]
+fn buildrequest_for_another_builder_is_refused() {
+    let (mut instance, mut request) = asked();
+    let key = SigningKey::generate("Peer", "peer@peer.test").unwrap();
+    let remote = Remote {
+        url: "http://peer.test:8066".into(),
+        key: key.public_armored(),
+    };
+    let store = &instance.running().instance.store;
+    let active = Status::Active {
+        checked: jiff::Timestamp::now(),
+    };
+    store.write(|tx| items::put(tx, &remote, active)).unwrap();
+    request.timecode = "20010101:000000:000000".parse().unwrap();
+    request.builder = "http://third.test:8066".into();
+    let tar = (
+        format!("{}.tar", request.file_name()),
+        tar_of(&Files::new()),
+    );
+    let files = vec![tar];
+    let text = format!(
+        "{}{}",
+        request.to_paragraph(),
+        lists(&files, "mini-buildd extra ")
+    );
+    let mut message = files;
+    let signed = key.clearsign(&text).unwrap();
+    message.push((request.file_name().to_string(), signed.into_bytes()));
+    instance.send(&message);
+    let event = instance.wait_for(EventType::Rejected, "hello");
+    assert_error(&event, &["X-Mini-Buildd-Builder", "http://third.test:8066"]);
 }

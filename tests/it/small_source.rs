@@ -1,4 +1,5 @@
-//! A small source package of ours, Architecture: all, without build-dependencies: it is built in a second or two.
+//! A small source package of ours, by itself without build-dependencies: it is built in a second or two.
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,10 +8,14 @@ use crate::packager::run;
 
 pub(crate) struct SmallSource<'a> {
     pub(crate) name: &'a str,
+    /// Binary packages and their architectures; all of them hold the same program.
+    pub(crate) packages: &'a [(&'a str, &'a str)],
     /// Shell line of the target `build`.
     pub(crate) build: &'a str,
     /// Upstream version; without it the source is native.
     pub(crate) upstream: Option<&'a str>,
+    /// Fields of the source and of the binary package, each ended by a newline.
+    pub(crate) fields: (&'a str, &'a str),
     /// Bytes that don't compress, in source and binary package.
     pub(crate) ballast: usize,
 }
@@ -19,8 +24,10 @@ impl Default for SmallSource<'_> {
     fn default() -> Self {
         SmallSource {
             name: "mbd-small",
+            packages: &[],
             build: "true",
             upstream: None,
+            fields: ("", ""),
             ballast: 0,
         }
     }
@@ -32,8 +39,8 @@ impl SmallSource<'_> {
         let SmallSource { name, build, .. } = self;
         let tree = directory.join(name);
         fs::create_dir_all(tree.join("debian/source")).unwrap();
-        let write = |file: &str, text: String| fs::write(tree.join(file), text).unwrap();
-        write("program", format!("#!/bin/sh\necho {name} works\n"));
+        let put = |file: &str, text: String| fs::write(tree.join(file), text).unwrap();
+        put("program", format!("#!/bin/sh\necho {name} works\n"));
         if self.ballast > 0 {
             run(Command::new("dd")
                 .args([
@@ -57,39 +64,59 @@ impl SmallSource<'_> {
         } else {
             "native"
         };
-        write("debian/source/format", format!("3.0 ({format})\n"));
+        put("debian/source/format", format!("3.0 ({format})\n"));
         let first = self
             .upstream
             .map_or("0".to_owned(), |version| format!("{version}-0"));
-        write(
+        put(
             "debian/changelog",
             format!(
                 "{name} ({first}) unstable; urgency=medium\n\n  * Begin.\n\n \
                  -- Test Packager <packager@example.org>  Sun, 22 Nov 2026 05:46:20 +0000\n"
             ),
         );
-        write(
-            "debian/control",
-            format!(
-                "Source: {name}\nSection: misc\nPriority: optional\n\
-                 Maintainer: Test Packager <packager@example.org>\n\
-                 Standards-Version: 4.6.2\nRules-Requires-Root: no\n\n\
-                 Package: {name}\nArchitecture: all\nDescription: test\n A test.\n"
-            ),
+        let only = [(*name, "all")];
+        let packages = match self.packages {
+            [] => &only,
+            packages => packages,
+        };
+        let mut control = format!(
+            "Source: {name}\nSection: misc\nPriority: optional\n\
+             Maintainer: Test Packager <packager@example.org>\n\
+             Standards-Version: 4.6.2\nRules-Requires-Root: no\n{}",
+            self.fields.0
         );
-        write(
-            "debian/rules",
-            format!(
-                "#!/usr/bin/make -f\nclean:\n\trm -rf debian/tmp debian/files\n\
-                 build build-arch build-indep:\n\t{build}\n\
-                 binary-arch:\nbinary binary-indep: build\n\
-                 \tinstall -D program debian/tmp/usr/bin/{name}\n\
-                 \ttest ! -e ballast || install -D -m 644 ballast debian/tmp/usr/share/{name}/ballast\n\
-                 \tmkdir -p debian/tmp/DEBIAN\n\tdpkg-gencontrol\n\
+        let mut rules = format!(
+            "#!/usr/bin/make -f\nbinary: binary-arch binary-indep\nbinary-arch binary-indep:\n\
+             clean:\n\trm -rf debian/tmp debian/files\nbuild-arch build-indep: build\nbuild:\n\t{build}\n"
+        );
+        for (package, architecture) in packages {
+            write!(
+                control,
+                "\nPackage: {package}\nArchitecture: {architecture}\n{}Description: test\n A test.\n",
+                self.fields.1
+            )
+            .unwrap();
+            let target = match *architecture {
+                "all" => "binary-indep",
+                _ => "binary-arch",
+            };
+            write!(
+                rules,
+                "{target}: {package}.deb\n{package}.deb: build\n\
+                 \trm -rf debian/tmp\n\
+                 \tinstall -D program debian/tmp/usr/bin/{package}\n\
+                 \ttest ! -e ballast || install -D -m 644 ballast debian/tmp/usr/share/{package}/ballast\n\
+                 \tmkdir -p debian/tmp/DEBIAN\n\tdpkg-gencontrol -p{package}\n\
                  \tdpkg-deb --root-owner-group --build debian/tmp ..\n\
-                 .PHONY: clean build build-arch build-indep binary binary-arch binary-indep\n"
-            ),
-        );
+                 .PHONY: {package}.deb\n"
+            )
+            .unwrap();
+        }
+        rules += ".NOTPARALLEL:\n\
+                  .PHONY: clean build build-arch build-indep binary binary-arch binary-indep\n";
+        put("debian/control", control);
+        put("debian/rules", rules);
         run(Command::new("chmod")
             .arg("755")
             .arg(tree.join("debian/rules")));

@@ -188,6 +188,7 @@ fn what(cache: &Path) -> Bootstrap {
         variant: "minbase".to_owned(),
         components: vec!["main".to_owned()],
         options: Vec::new(),
+        environment: Vec::new(),
         cache: cache.to_owned(),
         log: cache.with_extension("log"),
     }

@@ -1,4 +1,4 @@
-use oci_spec::runtime::{LinuxBuilder, MountBuilder, RootBuilder, SpecBuilder};
+use oci_spec::runtime::{LinuxBuilder, LinuxPersonality, MountBuilder, RootBuilder, SpecBuilder};
 
 use super::*;
 use crate::session_spec;
@@ -240,4 +240,30 @@ fn what_is_not_done_is_refused() {
         .unwrap();
     spec.set_linux(Some(linux));
     assert_eq!(plan(&spec), Err(PlanError::Unsupported("linux.sysctl")));
+}
+
+/// The spec's `linux.personality`.
+fn with_personality(personality: LinuxPersonality) -> Spec {
+    let mut spec = spec(&[]);
+    let linux = LinuxBuilder::default().masked_paths([]).readonly_paths([]);
+    spec.set_linux(Some(linux.personality(personality).build().unwrap()));
+    spec
+}
+
+#[test]
+fn personality_is_set_before_the_root_is_entered() {
+    let mut personality = LinuxPersonality::default();
+    personality.set_domain(LinuxPersonalityDomain::PerLinux32);
+    assert_eq!(
+        plan(&with_personality(personality.clone())).unwrap(),
+        [
+            Step::MakePrivate,
+            bind_root(),
+            Step::SetPersonality(Personality::Linux32),
+            Step::EnterRoot
+        ]
+    );
+    personality.set_flags(Some(vec!["ADDR_NO_RANDOMIZE".into()]));
+    let refused = PlanError::Unsupported("linux.personality.flags");
+    assert_eq!(plan(&with_personality(personality)), Err(refused));
 }

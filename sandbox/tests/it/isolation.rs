@@ -2,6 +2,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use oci_spec::runtime::{LinuxPersonality, LinuxPersonalityDomain};
 use sandbox::Exit;
 
 use crate::root::{Root, exit_of, output, process, run, shell};
@@ -14,6 +15,29 @@ fn hostname_is_the_sessions() {
         fs::read_to_string("/proc/sys/kernel/hostname").unwrap(),
         "box\n"
     );
+}
+
+#[test]
+fn machine_is_the_one_of_the_personality() {
+    let root = Root::new();
+    let machine = std::env::consts::ARCH;
+    let machine32 = match machine {
+        "x86_64" => "i686",
+        "aarch64" => "armv8l",
+        other => other,
+    };
+    for (domain, machine) in [
+        (LinuxPersonalityDomain::PerLinux32, machine32),
+        (LinuxPersonalityDomain::PerLinux, machine),
+    ] {
+        let mut personality = LinuxPersonality::default();
+        personality.set_domain(domain);
+        let mut spec = root.spec();
+        let linux = spec.linux_mut().as_mut().unwrap();
+        linux.set_personality(Some(personality));
+        let session = root.launcher.begin(&spec).unwrap();
+        assert_eq!(output(&session, "uname -m").trim(), machine);
+    }
 }
 
 #[test]

@@ -250,7 +250,7 @@ fn packages_are_installed_by_apt_in_a_clean_chroot_and_run() {
     let backend = base.chroots.backend(&base.chroot);
     let session = base
         .chroots
-        .begin(backend.as_ref(), None, Network::Host)
+        .begin(&base.chroot, backend.as_ref(), None, Network::Host)
         .unwrap();
     // A re-versioned package is older than Debian's own.
     let pin = format!(
