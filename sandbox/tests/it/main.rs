@@ -1,4 +1,5 @@
 //! Real sessions over a root file system of busybox, run by root or by a user with subordinate ids.
+mod abuse;
 mod files;
 mod isolation;
 mod lifetime;
