@@ -117,6 +117,47 @@ pub(crate) fn set_loopback_up(socket: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
+/// Gives the process a level of the best-effort class for reading and writing disks
+/// (ioprio_set(2)).
+pub(crate) fn set_io_level(level: u16) -> io::Result<()> {
+    const IOPRIO_WHO_PROCESS: libc::c_int = 1;
+    const BEST_EFFORT: libc::c_int = 2 << 13;
+    const CALLER: libc::c_int = 0;
+    let priority = BEST_EFFORT | libc::c_int::from(level);
+    // SAFETY: takes numbers only.
+    let result =
+        unsafe { libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, CALLER, priority) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Adds a filter of system calls to the process (seccomp(2)).
+pub(crate) fn attach_filter(program: &[u64], flags: u64) -> io::Result<()> {
+    let length = libc::c_ushort::try_from(program.len())
+        .map_err(|_too_long| io::Error::from_raw_os_error(libc::E2BIG))?;
+    let program = libc::sock_fprog {
+        len: length,
+        filter: program.as_ptr().cast_mut().cast(),
+    };
+    // SAFETY: the kernel reads `len` instructions of eight bytes, which live through the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            flags,
+            &raw const program,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 /// Leaves the keys of the caller's session behind (session-keyring(7)).
 pub(crate) fn new_session_keyring() -> io::Result<()> {
     const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
