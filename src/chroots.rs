@@ -1,10 +1,12 @@
 //! Chroots: where each is kept, how it is bootstrapped, and sessions in snapshots of it.
 //!
 //! Reading order: [`Chroots`] finds a chroot's backend and begins a [`Session`]; [`tree`] is how files get into one,
-//! [`process`] who runs in it, [`apt`] how packages get into it, [`debs`] what was downloaded already; `bootstrap`
-//! makes a base, `trial` installs a package in a throw-away session.
+//! [`process`] who runs in it, [`apt`] how packages get into it, [`debs`] what was downloaded already; [`choice`] finds
+//! the kind of storage that works here, `bootstrap` makes a base, `trial` installs a package in a
+//! throw-away session.
 pub mod apt;
 pub mod bootstrap;
+pub mod choice;
 pub mod debs;
 pub mod process;
 mod session;
@@ -22,7 +24,7 @@ use sandbox::{IdMap, Launcher, Limits, Network};
 use crate::fetch::Proxies;
 use crate::home::Home;
 use crate::model::Chroot;
-use crate::model::chroot::Backend as Kind;
+use crate::model::chroot::{Backend as Kind, Compression};
 
 pub use session::Session;
 pub use trial::Trial;
@@ -74,6 +76,11 @@ pub enum Error {
     },
     #[error("can't pass data to or from the session")]
     Pipe(#[source] std::io::Error),
+    #[error("chroots can't be kept as {backend} here")]
+    Unusable {
+        backend: Kind,
+        source: backends::Error,
+    },
     #[error("source {source_name} has no {what}")]
     Incomplete {
         source_name: String,
@@ -159,12 +166,14 @@ impl Chroots {
     }
 
     pub fn backend(&self, chroot: &Chroot) -> Box<dyn Backend> {
-        let kind = match chroot.backend {
-            Kind::Dir => backends::Kind::Dir,
-        };
+        let directory = self.home.chroot(&chroot.codename, &chroot.architecture);
+        self.backend_in(chroot.backend, directory)
+    }
+
+    fn backend_in(&self, kind: Kind, directory: PathBuf) -> Box<dyn Backend> {
         let config = backends::Config {
-            kind,
-            directory: self.home.chroot(&chroot.codename, &chroot.architecture),
+            kind: kind_of(kind),
+            directory,
             sessions: self.home.sessions(),
             trash: self.home.trash(),
         };
@@ -229,6 +238,20 @@ impl Chroots {
         self.limits.ask(&mut spec);
         let session = self.launcher.begin(&spec).map_err(Error::Begin)?;
         Ok(Session::new(session, rootfs))
+    }
+}
+
+fn kind_of(backend: Kind) -> backends::Kind {
+    match backend {
+        Kind::Dir => backends::Kind::Dir,
+        Kind::File { compression } => backends::Kind::File(match compression {
+            Compression::None => backends::Compression::None,
+            Compression::Gzip => backends::Compression::Gzip,
+            Compression::Bzip2 => backends::Compression::Bzip2,
+            Compression::Xz => backends::Compression::Xz,
+            Compression::Zstd => backends::Compression::Zstd,
+        }),
+        Kind::BtrfsSnapshot => backends::Kind::Btrfs,
     }
 }
 
