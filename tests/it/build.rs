@@ -10,6 +10,7 @@ use mini_buildd::chroots::Trial;
 use mini_buildd::deb::Architecture;
 use mini_buildd::model::Buildrequest;
 use mini_buildd::model::build_check::Mode;
+use mini_buildd::model::message::Subject;
 
 use crate::base::Base;
 use crate::program::program;
@@ -173,11 +174,13 @@ impl Package {
 
     fn request(&self, architecture: &Architecture) -> Buildrequest {
         Buildrequest {
-            distribution: "host-test-unstable".to_owned(),
-            source: self.name.parse().unwrap(),
-            version: VERSION.parse().unwrap(),
-            architecture: architecture.clone(),
-            timecode: "20261122:054621:058520".parse().unwrap(),
+            subject: Subject {
+                distribution: "host-test-unstable".to_owned(),
+                source: self.name.parse().unwrap(),
+                version: VERSION.parse().unwrap(),
+                architecture: architecture.clone(),
+                timecode: "20261122:054621:058520".parse().unwrap(),
+            },
             upload_to: "ftp://buildd.example.org:8067".to_owned(),
             packager: "http://buildd.example.org:8066".to_owned(),
             arch_all: true,
