@@ -12,11 +12,12 @@ pub mod tree;
 mod trial;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use backends::{Access, Backend, LayerKey};
 use oci_spec::runtime::{Mount, MountBuilder};
-use sandbox::{IdMap, Launcher, Network};
+use sandbox::{IdMap, Launcher, Limits, Network};
 
 use crate::fetch::Proxies;
 use crate::home::Home;
@@ -107,6 +108,8 @@ pub enum Error {
 pub struct Chroots {
     home: Home,
     launcher: Arc<Launcher>,
+    /// Of every session.
+    limits: Limits,
     proxies: Proxies,
 }
 
@@ -116,6 +119,7 @@ impl Chroots {
         Chroots {
             home,
             launcher,
+            limits: Limits::default(),
             proxies: Proxies::default(),
         }
     }
@@ -134,6 +138,16 @@ impl Chroots {
         };
         let proxies = Proxies::of_host().map_err(Error::Proxies)?;
         Ok(Chroots::new(home, Arc::new(launcher)).with_proxies(proxies))
+    }
+
+    /// The same with these limits for every session.
+    pub fn with_limits(self, limits: Limits) -> Chroots {
+        Chroots { limits, ..self }
+    }
+
+    /// A host program that may look at and change what sessions wrote.
+    pub fn storage_command(&self, program: &str) -> Command {
+        self.launcher.storage_command(program)
     }
 
     pub fn home(&self) -> &Home {
@@ -212,6 +226,7 @@ impl Chroots {
             );
             spec.set_mounts(Some(mounts));
         }
+        self.limits.ask(&mut spec);
         let session = self.launcher.begin(&spec).map_err(Error::Begin)?;
         Ok(Session::new(session, rootfs))
     }

@@ -14,8 +14,6 @@ use crate::model::Buildrequest;
 
 const LONGEST_CHANGES: u64 = 8 << 20;
 const MOST_FILES: usize = 4096;
-/// Of all files together.
-const MOST_BYTES: u64 = 16 << 30;
 /// Until here nobody minds holes.
 const MOST_SPARSE_BYTES: u64 = 64 << 20;
 /// Packages are compressed: on disk they take what they are long, or the part of it that a file system saves.
@@ -43,7 +41,7 @@ pub(super) fn collect(build: &Build, session: &Session) -> Result<Changes, Stop>
     let changes: Changes = text
         .parse()
         .map_err(|error| fault(&name, format!("{error}")))?;
-    check(&changes, request)?;
+    check(&changes, request, build.assignment.limits.output_mib << 20)?;
     let directory = build.assignment.directory.join("result");
     fs::create_dir_all(&directory).map_err(failed(&directory))?;
     check_space(
@@ -95,7 +93,7 @@ fn read_bounded(file: File) -> io::Result<String> {
 }
 
 /// Refuses a .changes that is not about what was asked for: the package wrote it.
-fn check(changes: &Changes, request: &Buildrequest) -> Result<(), Stop> {
+fn check(changes: &Changes, request: &Buildrequest, most_bytes: u64) -> Result<(), Stop> {
     let name = changes_name(request);
     let refuse = |text: String| Err(fault(&name, text));
     if changes.source != request.subject.source {
@@ -121,7 +119,7 @@ fn check(changes: &Changes, request: &Buildrequest) -> Result<(), Stop> {
         return refuse(format!("lists {} files", changes.files.len()));
     }
     let bytes = total(changes);
-    if bytes > MOST_BYTES {
+    if bytes > most_bytes {
         return refuse(format!("lists {bytes} bytes"));
     }
     if let Some(file) = changes.files.iter().find(|file| file.name == name) {
@@ -215,7 +213,7 @@ mod tests {
 
     #[test]
     fn changes_of_what_was_asked_for_is_taken() {
-        assert!(check(&changes("hello", "all amd64"), &request()).is_ok());
+        assert!(check(&changes("hello", "all amd64"), &request(), 1 << 20).is_ok());
     }
 
     #[test]
@@ -225,7 +223,7 @@ mod tests {
             changes("hello", "arm64"),
             changes("hello", "source"),
         ] {
-            let stop = check(&other, &request()).unwrap_err();
+            let stop = check(&other, &request(), 1 << 20).unwrap_err();
             assert_eq!(stop.status(), crate::build::BuildStatus::Attempted);
         }
     }

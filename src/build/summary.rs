@@ -70,9 +70,14 @@ pub(super) fn verdict(
         summary.insert("space".to_owned(), space.to_string());
         summary.insert("build_space".to_owned(), space.to_string());
     }
+    let failure = stop.as_ref().and_then(Stop::failure);
+    if let Some(failure) = failure {
+        summary.insert("failure".to_owned(), failure.to_string());
+    }
     let verdict = Verdict {
         status,
         error: stop.as_ref().map(|stop| in_one_line(stop)),
+        failure,
         changes,
         summary,
         phases: build.phases.done.clone(),
@@ -106,6 +111,11 @@ fn end(
         ("Distribution", request.subject.distribution.clone()),
     ];
     lines.extend(stop.map(|stop| ("Fail-Stage", stop.stage().to_owned())));
+    lines.extend(
+        verdict
+            .failure
+            .map(|failure| ("Failure", failure.to_string())),
+    );
     lines.extend([
         (
             "Host Architecture",
@@ -186,6 +196,7 @@ mod tests {
             home: "/home".into(),
             directory: "/home/build".into(),
             parallel: 1,
+            limits: crate::model::Limits::default(),
         }
     }
 

@@ -246,7 +246,7 @@ fn supervise(directory: &Path) -> Result<(), Error> {
 fn run(assignment: Assignment, cancelled: &Arc<AtomicBool>) -> Result<Verdict, Error> {
     let begin = Timestamp::now();
     let request = assignment.request.clone();
-    let log = Log::create(&log_path(&assignment))?;
+    let log = Log::create(&log_path(&assignment), assignment.limits.log_mib << 20)?;
     let chroots = Chroots::of_caller(Home::new(&assignment.home))?;
     let mut build = Build::new(assignment, chroots, log.clone(), Arc::clone(cancelled));
     let outcome = read_dsc(&build).and_then(|dsc| {
@@ -257,6 +257,7 @@ fn run(assignment: Assignment, cancelled: &Arc<AtomicBool>) -> Result<Verdict, E
     // What ended because it was cancelled is not the package's fault.
     let outcome = match outcome {
         Err(_) if cancelled.load(Ordering::SeqCst) => Err(Stop::Cancelled),
+        Err(stop) => Err(build.explain(stop)),
         outcome => outcome,
     };
     let (verdict, text) = summary::verdict(&build, outcome, begin);
@@ -427,6 +428,7 @@ mod tests {
         let verdict = Verdict {
             status: BuildStatus::Skipped,
             error: None,
+            failure: None,
             changes: None,
             summary: std::collections::BTreeMap::new(),
             phases: Vec::new(),

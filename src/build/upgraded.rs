@@ -177,12 +177,7 @@ fn make(
     let Claim::Make(_making) = build.backend.claim(&made.key).map_err(failed("claim"))? else {
         return Ok(made);
     };
-    let session = build.chroots.begin(
-        &build.assignment.chroot,
-        build.backend.as_ref(),
-        None,
-        Network::Host,
-    )?;
+    let session = build.begin(None, Network::Host)?;
     if is_current(build, &session, foreign, releases) {
         session.close()?;
         build.log.say("The base is current.\n")?;

@@ -9,10 +9,11 @@ use crate::message::{
     self,
     tarball::{self, Names},
 };
-use crate::model::{Buildrequest, Chroot};
+use crate::model::{Buildrequest, Chroot, Daemon};
 use crate::pgp;
 use crate::store::catalog::Catalog;
 use crate::store::jobs::Build;
+use crate::store::{self, items};
 
 use super::result::CHANGES_LIMIT;
 use super::{Error, Parts};
@@ -30,6 +31,9 @@ pub(super) fn make(parts: &Parts, build: &mut Build) -> Result<Assignment, Error
     }
     let request = &build.request;
     let catalog = parts.store.read(Catalog::load)?;
+    let daemon = parts
+        .store
+        .read::<_, store::Error>(|tx| items::get::<Daemon>(tx, "daemon"))?;
     let chroot = chroot(&catalog, request)?.clone();
     let assignment = Assignment {
         request: request.clone(),
@@ -38,6 +42,7 @@ pub(super) fn make(parts: &Parts, build: &mut Build) -> Result<Assignment, Error
         home: parts.home.root().to_owned(),
         directory: parts.home.build_directory(&request.key()),
         parallel: parallel(parts.load.slots()),
+        limits: daemon.map(|(daemon, _)| daemon.limits).unwrap_or_default(),
     };
     let changes = assignment.directory.join(request.file_name().as_str());
     verify(&changes, &build.digest)?;

@@ -150,7 +150,7 @@ pub(super) fn make(home: &Home, wanted: &Wanted, progress: &mut Progress) -> Res
         architectures,
     } = plan(home, wanted)?;
     home.create()?;
-    progress.end("nothing is missing");
+    progress.end("nothing needed is missing");
 
     if let Some(items) = items {
         progress.begin(

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::ServerEndpoint;
-use crate::model::{Invalid, Item, invalid, is_one_line};
+use crate::model::{Invalid, Item, Limits, invalid, is_one_line};
 
 /// The instance itself; there is exactly one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +16,9 @@ pub struct Daemon {
     pub event_queue_size: u32,
     pub expire_events_after_days: u32,
     pub expire_builds_after_days: u32,
+    /// What one build may use here.
+    #[serde(default)]
+    pub limits: Limits,
 }
 
 impl Item for Daemon {
@@ -37,6 +40,9 @@ impl Item for Daemon {
         }
         if self.max_parallel_builds == 0 {
             return Err(invalid(self, "max_parallel_builds", "must be 1 at least"));
+        }
+        if let Some((field, fault)) = self.limits.fault() {
+            return Err(invalid(self, field, fault));
         }
         Ok(())
     }
@@ -87,6 +93,7 @@ mod tests {
             event_queue_size: 500,
             expire_events_after_days: 336,
             expire_builds_after_days: 5,
+            limits: Limits::default(),
         }
     }
 
@@ -113,6 +120,7 @@ mod tests {
             ),
             (|d| d.email_address = "a@b <c".into(), "email_address"),
             (|d| d.max_parallel_builds = 0, "max_parallel_builds"),
+            (|d| d.limits.cpu_weight = 0, "cpu_weight"),
         ] {
             let mut daemon = daemon();
             change(&mut daemon);

@@ -8,9 +8,9 @@ use mini_buildd::build::supervisor::{self, State};
 use mini_buildd::build::{Assignment, BuildStatus, Verdict};
 use mini_buildd::chroots::Trial;
 use mini_buildd::deb::Architecture;
-use mini_buildd::model::Buildrequest;
 use mini_buildd::model::build_check::Mode;
 use mini_buildd::model::message::Subject;
+use mini_buildd::model::{Buildrequest, Failure, Limits};
 
 use crate::base::Base;
 use crate::program::program;
@@ -46,6 +46,7 @@ impl Base {
             home: self.chroots.home().root().to_owned(),
             directory: directory.to_owned(),
             parallel: 2,
+            limits: package.limits.clone(),
         };
         let request = assignment.request_directory();
         let configuration = request.join(".config");
@@ -109,6 +110,7 @@ pub(crate) struct Package {
     pub(crate) profiles: &'static str,
     /// Shell lines of the target `build`.
     pub(crate) build: &'static str,
+    pub(crate) limits: Limits,
 }
 
 impl Default for Package {
@@ -119,6 +121,7 @@ impl Default for Package {
             build_depends: "debhelper-compat (= 13)",
             profiles: "",
             build: "true",
+            limits: Limits::default(),
         }
     }
 }
@@ -247,7 +250,9 @@ fn status_is_not_read_from_the_log() {
     let built = Base::get().build(&package);
     built.assert(BuildStatus::Attempted);
     assert!(
-        built.log.contains("\nFail-Stage: build\nHost"),
+        built
+            .log
+            .contains("\nFail-Stage: build\nFailure: exit-code-2\nHost"),
         "{}",
         built.log
     );
@@ -395,4 +400,102 @@ fn package_is_installed_and_tried_in_a_throw_away_session() {
         .try_package(&base.chroot, &trial, &mut |_| {})
         .unwrap();
     assert_eq!(said, "Hello, world!\n");
+}
+
+/// A package whose build does this under these limits, and how it ends.
+fn failure(name: &'static str, build: &'static str, limits: Limits) -> (Verdict, String) {
+    let package = Package {
+        name,
+        build,
+        limits,
+        ..Package::default()
+    };
+    let ended = Base::get().build(&package);
+    let (verdict, log) = (ended.verdict, ended.log);
+    assert_ne!(verdict.status, BuildStatus::Successful, "{log}");
+    if let Some(failure) = verdict.failure {
+        assert_eq!(verdict.summary["failure"], failure.to_string());
+        assert!(log.contains(&format!("\nFailure: {failure}\n")), "{log}");
+    }
+    (verdict, log)
+}
+
+#[test]
+fn failure_names_its_exit_code() {
+    let (verdict, log) = failure("mbd-test-exit", "exit 3", Limits::default());
+    // make ends with 2, debian/rules' status is dpkg-buildpackage's.
+    assert_eq!(verdict.failure, Some(Failure::ExitCode(2)), "{log}");
+}
+
+#[test]
+fn failure_for_want_of_memory_is_told() {
+    let limits = Limits {
+        memory_mib: 300,
+        ..Limits::default()
+    };
+    let hog = "perl -e '$$x = \"x\" x (1 << 30); sleep 1000000'";
+    let (verdict, log) = failure("mbd-test-memory", hog, limits);
+    assert_eq!(verdict.failure, Some(Failure::Memory), "{log}");
+    assert_eq!(
+        verdict.error.as_deref(),
+        Some("the build used more than 300 MiB of memory")
+    );
+}
+
+#[test]
+fn failure_for_want_of_processes_is_told() {
+    let limits = Limits {
+        processes: 200,
+        ..Limits::default()
+    };
+    let bomb = "while :; do sleep 1000000 & done; wait";
+    let (verdict, log) = failure("mbd-test-processes", bomb, limits);
+    assert_eq!(verdict.failure, Some(Failure::Processes), "{log}");
+}
+
+#[test]
+fn failure_for_want_of_disk_is_told() {
+    let limits = Limits {
+        disk_mib: 200,
+        ..Limits::default()
+    };
+    let filler = "while :; do head -c 10000000 /dev/urandom >>filler; done";
+    let (verdict, log) = failure("mbd-test-disk", filler, limits);
+    assert_eq!(verdict.failure, Some(Failure::Disk), "{log}");
+    assert_eq!(verdict.status, BuildStatus::Failed);
+}
+
+#[test]
+fn silence_and_wall_time_are_told_apart() {
+    let silent = Limits {
+        silence_seconds: 20,
+        ..Limits::default()
+    };
+    let (verdict, log) = failure("mbd-test-silence", "sleep 1000000", silent);
+    assert_eq!(verdict.failure, Some(Failure::Silence), "{log}");
+    let short = Limits {
+        wall_seconds: 60,
+        ..Limits::default()
+    };
+    let talking = "while :; do echo still there; sleep 1; done";
+    let (verdict, log) = failure("mbd-test-talking", talking, short);
+    assert_eq!(verdict.failure, Some(Failure::WallTime), "{log}");
+    assert_eq!(
+        verdict.error.as_deref(),
+        Some("the build took more than 60 s")
+    );
+}
+
+#[test]
+fn failure_after_an_attempt_to_reach_the_network_is_told() {
+    let by_name = "perl -MSocket -e 'gethostbyname(\"www.example.org\") or exit 7'";
+    let (verdict, log) = failure("mbd-test-network", by_name, Limits::default());
+    assert_eq!(verdict.failure, Some(Failure::Network), "{log}");
+    assert_eq!(verdict.status, BuildStatus::Attempted);
+    assert!(
+        verdict
+            .error
+            .unwrap()
+            .contains("tried to reach the network")
+    );
 }

@@ -5,6 +5,7 @@ mod base;
 mod build;
 mod buildd;
 mod daemon;
+mod doctor;
 mod ftp;
 mod http;
 mod http_apt;

@@ -184,7 +184,7 @@ fn failed_build_ends_failed() {
     assert!(page.contains("mandatory architecture(s) missing"), "{page}");
     let link = page
         .split("href=\"")
-        .find(|link| link.contains(">log amd64<"));
+        .find(|link| link.contains(">amd64: attempted<"));
     let path = link.unwrap().split('"').next().unwrap();
     assert_eq!(ask(path).text(), "built\n");
     assert_eq!(
