@@ -110,15 +110,18 @@ impl BuildStatus {
 pub(crate) mod tests {
     use super::*;
     use crate::model::build_check::Mode;
+    use crate::model::message::Subject;
 
     /// For hello 2.10-3 on amd64.
     pub(crate) fn request() -> Buildrequest {
         Buildrequest {
-            distribution: "trixie-test-unstable".to_owned(),
-            source: "hello".parse().unwrap(),
-            version: "2.10-3".parse().unwrap(),
-            architecture: "amd64".parse().unwrap(),
-            timecode: "20261122:054621:058520".parse().unwrap(),
+            subject: Subject {
+                distribution: "trixie-test-unstable".to_owned(),
+                source: "hello".parse().unwrap(),
+                version: "2.10-3".parse().unwrap(),
+                architecture: "amd64".parse().unwrap(),
+                timecode: "20261122:054621:058520".parse().unwrap(),
+            },
             upload_to: "ftp://buildd.example.org:8067".to_owned(),
             packager: "http://buildd.example.org:8066".to_owned(),
             arch_all: true,

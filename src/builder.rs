@@ -334,7 +334,7 @@ fn begin(parts: &Parts, mut build: Build) -> Result<Assignment, Error> {
             let extra = record::message(&key, Some(&request.file_name()), &request.to_paragraph());
             let now = Timestamp::now();
             let kind = EventType::Building;
-            let event = Event::new(kind, &request.distribution, &key, now, extra);
+            let event = Event::new(kind, &request.subject.distribution, &key, now, extra);
             event_log::add(tx, &event, &key.to_string())?;
         }
         Ok(())
@@ -356,7 +356,13 @@ fn finish(parts: &Parts, row: &Build, verdict: Result<Verdict, String>) -> Resul
     build.state = BuilderState::Built;
     let extra = record::message(&key, Some(&result.file_name()), &result.to_paragraph());
     let kind = EventType::Built;
-    let event = Event::new(kind, &result.distribution, &key, Timestamp::now(), extra);
+    let event = Event::new(
+        kind,
+        &result.subject.distribution,
+        &key,
+        Timestamp::now(),
+        extra,
+    );
     parts.store.write::<_, Error>(|tx| {
         jobs::put_build(tx, &build)?;
         event_log::add(tx, &event, &key.to_string())?;

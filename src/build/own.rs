@@ -61,7 +61,7 @@ struct Stanza {
 impl Own {
     /// Fetches what the packager publishes now.
     pub(super) fn fetch(build: &Build) -> Result<Own, Stop> {
-        let architecture = &build.assignment.request.architecture;
+        let architecture = &build.assignment.request.subject.architecture;
         let all = read_sources(build)?.own;
         let urls: Vec<String> = all.iter().map(Source::release_url).collect();
         let releases: Vec<String> = fetch_releases(build, &urls)?
@@ -120,7 +120,7 @@ impl Own {
 
     /// Tells whether apt in this session read the same indices.
     pub(super) fn is_what_apt_read(&self, build: &Build, session: &Session) -> bool {
-        let architecture = &build.assignment.request.architecture;
+        let architecture = &build.assignment.request.subject.architecture;
         let read = self
             .all
             .iter()

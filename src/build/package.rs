@@ -112,7 +112,10 @@ pub(super) fn build(
         ("DEB_BUILD_OPTIONS", options.as_str()),
         ("DEB_BUILD_PROFILES", request.deb_build_profiles.as_str()),
     ];
-    let distribution = format!("--changes-option=-DDistribution={}", request.distribution);
+    let distribution = format!(
+        "--changes-option=-DDistribution={}",
+        request.subject.distribution
+    );
     let line = [
         "dpkg-buildpackage",
         "-us",

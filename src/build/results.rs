@@ -21,7 +21,7 @@ const LEAST_PART_ON_DISK: u64 = 8;
 
 /// Name of the .changes in `result/`, whatever dpkg called it.
 pub(super) fn changes_name(request: &Buildrequest) -> FileName {
-    named(request, request.architecture.as_str())
+    named(request, request.subject.architecture.as_str())
 }
 
 fn named(request: &Buildrequest, architecture: &str) -> FileName {
@@ -96,22 +96,22 @@ fn read_bounded(file: File) -> io::Result<String> {
 fn check(changes: &Changes, request: &Buildrequest, most_bytes: u64) -> Result<(), Stop> {
     let name = changes_name(request);
     let refuse = |text: String| Err(fault(&name, text));
-    if changes.source != request.source {
+    if changes.source != request.subject.source {
         return refuse(format!(
             "Source is {}, expected {}",
-            changes.source, request.source
+            changes.source, request.subject.source
         ));
     }
-    if changes.version != request.version {
+    if changes.version != request.subject.version {
         return refuse(format!(
             "Version is {}, expected {}",
-            changes.version, request.version
+            changes.version, request.subject.version
         ));
     }
     let architecture = changes
         .architectures
         .iter()
-        .find(|word| word.as_str() != "all" && **word != request.architecture);
+        .find(|word| word.as_str() != "all" && **word != request.subject.architecture);
     if let Some(architecture) = architecture {
         return refuse(format!("Architecture has {architecture}"));
     }

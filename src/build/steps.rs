@@ -64,8 +64,10 @@ impl Build {
     /// Runs all steps; the name of the .changes in `result/`.
     pub(super) fn run(&mut self, dsc: &Dsc) -> Result<FileName, Stop> {
         let request = &self.assignment.request;
-        let Some(kind) = Kind::of(dsc, &request.architecture, request.arch_all) else {
-            return Err(Stop::NothingToBuild(request.architecture.to_string()));
+        let Some(kind) = Kind::of(dsc, &request.subject.architecture, request.arch_all) else {
+            return Err(Stop::NothingToBuild(
+                request.subject.architecture.to_string(),
+            ));
         };
         if !self.backend.exists() {
             return Err(Stop::NoChroot(Box::new(self.assignment.chroot.clone())));

@@ -250,7 +250,7 @@ fn run(assignment: Assignment, cancelled: &Arc<AtomicBool>) -> Result<Verdict, E
     let chroots = Chroots::of_caller(Home::new(&assignment.home))?;
     let mut build = Build::new(assignment, chroots, log.clone(), Arc::clone(cancelled));
     let outcome = read_dsc(&build).and_then(|dsc| {
-        let kind = Kind::of(&dsc, &request.architecture, request.arch_all);
+        let kind = Kind::of(&dsc, &request.subject.architecture, request.arch_all);
         log.say(&summary::head(&build.assignment, kind, begin))?;
         build.run(&dsc)
     });
@@ -292,7 +292,7 @@ fn log_path(assignment: &Assignment) -> PathBuf {
     let base = request.key().package.file_base();
     assignment
         .directory
-        .join(format!("{base}_{}.buildlog", request.architecture))
+        .join(format!("{base}_{}.buildlog", request.subject.architecture))
 }
 
 fn lock(directory: &Path) -> Result<File, Error> {

@@ -127,7 +127,7 @@ fn releases(build: &Build, foreign: &[Source]) -> Result<Vec<String>, Stop> {
         build.remember(RELEASE, &digest(&[&url]), &text)?;
         texts.insert(url, text);
     }
-    let architecture = &build.assignment.request.architecture;
+    let architecture = &build.assignment.request.subject.architecture;
     let digests = foreign.iter().map(|source| {
         let text = &texts[&source.release_url()];
         sources::index_digest(source, text, architecture)
@@ -217,7 +217,7 @@ fn is_current(build: &Build, session: &Session, foreign: &[Source], releases: &[
         file.read_to_string(&mut text).ok()?;
         Some(text)
     };
-    let architecture = &build.assignment.request.architecture;
+    let architecture = &build.assignment.request.subject.architecture;
     let mut sources = foreign.iter().zip(releases);
     read(PREPARED).is_some_and(|text| text == apt::CONFIGURATION)
         && sources.all(|(source, digest)| {

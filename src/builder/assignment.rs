@@ -92,8 +92,8 @@ fn empty(directory: &Path) -> io::Result<()> {
 }
 
 fn chroot<'a>(catalog: &'a Catalog, request: &Buildrequest) -> Result<&'a Chroot, Error> {
-    let codename = catalog.resolve(&request.distribution)?.codename;
-    let architecture = &request.architecture;
+    let codename = catalog.resolve(&request.subject.distribution)?.codename;
+    let architecture = &request.subject.architecture;
     let fits =
         |chroot: &&Chroot| chroot.codename == codename && chroot.architecture == *architecture;
     let found = catalog.chroots().find(fits);

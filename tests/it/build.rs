@@ -9,6 +9,7 @@ use mini_buildd::build::{Assignment, BuildStatus, Verdict};
 use mini_buildd::chroots::Trial;
 use mini_buildd::deb::Architecture;
 use mini_buildd::model::build_check::Mode;
+use mini_buildd::model::message::Subject;
 use mini_buildd::model::{Buildrequest, Failure, Limits};
 
 use crate::base::Base;
@@ -176,11 +177,13 @@ impl Package {
 
     fn request(&self, architecture: &Architecture) -> Buildrequest {
         Buildrequest {
-            distribution: "host-test-unstable".to_owned(),
-            source: self.name.parse().unwrap(),
-            version: VERSION.parse().unwrap(),
-            architecture: architecture.clone(),
-            timecode: "20261122:054621:058520".parse().unwrap(),
+            subject: Subject {
+                distribution: "host-test-unstable".to_owned(),
+                source: self.name.parse().unwrap(),
+                version: VERSION.parse().unwrap(),
+                architecture: architecture.clone(),
+                timecode: "20261122:054621:058520".parse().unwrap(),
+            },
             upload_to: "ftp://buildd.example.org:8067".to_owned(),
             packager: "http://buildd.example.org:8066".to_owned(),
             arch_all: true,

@@ -46,8 +46,8 @@ pub(crate) fn message(
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
     change(&mut result);
-    let base = format!("{}_{}", request.source, request.version);
-    let architecture = &request.architecture;
+    let base = format!("{}_{}", request.subject.source, request.subject.version);
+    let architecture = &request.subject.architecture;
     let log = (
         format!("{base}_{architecture}.buildlog"),
         b"built\n".to_vec(),
@@ -70,8 +70,8 @@ pub(crate) fn message(
 
 /// The .changes of a build and its files.
 fn built(request: &Buildrequest, packages: &Files) -> Files {
-    let (source, version) = (&request.source, &request.version);
-    let architecture = &request.architecture;
+    let (source, version) = (&request.subject.source, &request.subject.version);
+    let architecture = &request.subject.architecture;
     let text = format!(
         "Format: 1.8\nDate: Sun, 22 Nov 2026 05:45:00 +0000\nSource: {source}\nBinary: {source}\n\
          Architecture: {architecture}\nVersion: {version}\nDistribution: {DIST}\nMaintainer: Upl <upl@buildd.test>\n\
@@ -221,7 +221,7 @@ fn result_of_another_key_is_refused_and_the_job_goes_on() {
 fn result_for_another_architecture_is_refused() {
     let (mut instance, request) = asked();
     let message = message(&request, &Files::new(), &instance.key(), |result| {
-        result.architecture = "i386".parse().unwrap();
+        result.subject.architecture = "i386".parse().unwrap();
     });
     // The log's name has to fit, or that would be the fault.
     let message: Files = renamed(
@@ -275,7 +275,7 @@ fn repeated_result_does_nothing_and_another_one_is_refused() {
 #[test]
 fn result_for_nothing_is_stray() {
     let (mut instance, mut request) = asked();
-    request.timecode = "20010101:000000:000000".parse().unwrap();
+    request.subject.timecode = "20010101:000000:000000".parse().unwrap();
     let message = message(&request, &Files::new(), &instance.key(), |_| {});
     instance.send(&message);
     let event = instance.wait_for(EventType::Rejected, "hello");
@@ -321,7 +321,7 @@ fn buildrequest_for_another_builder_is_refused() {
         checked: jiff::Timestamp::now(),
     };
     store.write(|tx| items::put(tx, &remote, active)).unwrap();
-    request.timecode = "20010101:000000:000000".parse().unwrap();
+    request.subject.timecode = "20010101:000000:000000".parse().unwrap();
     request.builder = "http://third.test:8066".into();
     let tar = (
         format!("{}.tar", request.file_name()),
