@@ -12,11 +12,11 @@ pub mod tree;
 mod trial;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use backends::{Access, Backend, LayerKey};
 use oci_spec::runtime::{Mount, MountBuilder};
-use sandbox::{IdMap, Launcher, Network};
+use sandbox::{IdMap, Launcher, Network, Prepared};
 
 use crate::home::Home;
 use crate::model::Chroot;
@@ -104,11 +104,16 @@ pub enum Error {
 pub struct Chroots {
     home: Home,
     launcher: Arc<Launcher>,
+    prepared: Arc<Mutex<Option<Prepared>>>,
 }
 
 impl Chroots {
     pub fn new(home: Home, launcher: Arc<Launcher>) -> Chroots {
-        Chroots { home, launcher }
+        Chroots {
+            home,
+            launcher,
+            prepared: Arc::default(),
+        }
     }
 
     /// For this program and user: its own sandbox helper and subordinate ids.
@@ -155,6 +160,17 @@ impl Chroots {
             .map_err(failed("clean", chroot))
     }
 
+    /// Does what is the same for every session, so that the next one begins sooner.
+    ///
+    /// What hinders it is told where a session begins.
+    pub fn prepare(&self) {
+        *self.prepared() = self.launcher.prepare().ok();
+    }
+
+    fn prepared(&self) -> MutexGuard<'_, Option<Prepared>> {
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Begins a session in a copy of the base with `layer` on it.
     ///
     /// With the host's network, its resolver's configuration is there too.
@@ -192,7 +208,12 @@ impl Chroots {
             );
             spec.set_mounts(Some(mounts));
         }
-        let session = self.launcher.begin(&spec).map_err(Error::Begin)?;
+        let prepared = self.prepared().take();
+        let session = match prepared {
+            Some(prepared) => prepared.begin(&spec),
+            None => self.launcher.begin(&spec),
+        }
+        .map_err(Error::Begin)?;
         Ok(Session::new(session, rootfs))
     }
 }

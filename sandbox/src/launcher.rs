@@ -32,11 +32,11 @@ impl Launcher {
     /// Closing the last descriptor of the session, as the death of the calling process does,
     /// ends the session.
     pub fn begin(&self, spec: &Spec) -> Result<Session, Error> {
-        let begin = Begin {
-            ids: self.ids.clone(),
-            steps: plan(spec)?,
-            capabilities: capabilities::names(spec),
-        };
+        self.prepare()?.begin(spec)
+    }
+
+    /// Starts the holder of a session to come, which makes its user namespace meanwhile.
+    pub fn prepare(&self) -> Result<Prepared, Error> {
         let (control, theirs) = Channel::pair().map_err(Error::Channel)?;
         let mut command = helper_command(&self.helper, "hold");
         let holder = command
@@ -52,14 +52,11 @@ impl Launcher {
         // The command holds the helper's end of the channel, whose close tells of the helper's end.
         drop(command);
         let session = Session::new(control, holder);
-        session.send(&begin, &[])?;
-        match session.receive()? {
-            Some(Begun::Ready) => Ok(session),
-            Some(Begun::Refused(refusal)) => Err(refusal.into()),
-            None => Err(Error::HelperDied {
-                path: self.helper.clone(),
-            }),
-        }
+        session.send(&self.ids, &[])?;
+        Ok(Prepared {
+            session,
+            helper: self.helper.clone(),
+        })
     }
 
     /// A host program that will run as root of a user namespace, in the host's file system view,
@@ -71,6 +68,30 @@ impl Launcher {
         let mut command = helper_command(&self.helper, "storage");
         command.args(storage::arguments(&self.ids)).arg(program);
         command
+    }
+}
+
+/// A holder that waits to be told what its session is to be; dropped, it ends.
+#[derive(Debug)]
+pub struct Prepared {
+    session: Session,
+    helper: PathBuf,
+}
+
+impl Prepared {
+    /// As [`Launcher::begin`], with what is left to do.
+    pub fn begin(self, spec: &Spec) -> Result<Session, Error> {
+        let begin = Begin {
+            steps: plan(spec)?,
+            capabilities: capabilities::names(spec),
+        };
+        let Prepared { session, helper } = self;
+        session.send(&begin, &[])?;
+        match session.receive()? {
+            Some(Begun::Ready) => Ok(session),
+            Some(Begun::Refused(refusal)) => Err(refusal.into()),
+            None => Err(Error::HelperDied { path: helper }),
+        }
     }
 }
 

@@ -41,7 +41,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use idmap::{IdMap, IdRange, NoIds};
-pub use launcher::{Launcher, helper_main};
+pub use launcher::{Launcher, Prepared, helper_main};
 pub use mount_options::OptionError;
 pub use plan::PlanError;
 pub use preflight::{Finding, Problem, preflight};

@@ -198,6 +198,7 @@ fn run(assignment: Assignment, cancelled: &Arc<AtomicBool>) -> Result<Verdict, E
     let request = assignment.request.clone();
     let log = Log::create(&log_path(&assignment))?;
     let chroots = Chroots::of_caller(Home::new(&assignment.home))?;
+    chroots.prepare();
     let mut build = Build::new(assignment, chroots, log.clone(), Arc::clone(cancelled));
     let outcome = read_dsc(&build).and_then(|dsc| {
         let kind = Kind::of(&dsc, &request.architecture, request.arch_all);

@@ -179,6 +179,7 @@ fn make(
         None,
         Network::Host,
     )?;
+    build.chroots.prepare();
     if is_current(build, &session, foreign, releases) {
         session.close()?;
         build.log.say("The base is current.\n")?;
