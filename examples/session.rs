@@ -42,14 +42,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let process = process::of_root(&line, Network::None);
     let mut lines = stdin().lines();
     loop {
-        let used = cpu()?;
         if is_prepared {
             chroots.prepare();
         }
         if lines.next().is_none() {
             return Ok(());
         }
-        let start = Instant::now();
+        // Of what was prepared by another process, all counts: it is added when that ends.
+        let (start, used) = (Instant::now(), cpu()?);
         let session = chroots.begin(chroot, backend.as_ref(), None, Network::None)?;
         let ready = Instant::now();
         let exit = session.run(&process, Stdio::default())?;

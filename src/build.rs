@@ -29,8 +29,8 @@ use serde::{Deserialize, Serialize};
 use crate::deb::{Architecture, FileName};
 use crate::model::{Buildrequest, Chroot};
 
-/// What a supervisor is told. The build directory already holds the unpacked buildrequest: `.config/*`, the .dsc and
-/// its files; it gets the log, `result/` with the .changes and its files, and the verdict.
+/// What a supervisor is told. The build directory already holds the unpacked buildrequest in `request/`: `.config/*`,
+/// the .dsc and its files; it gets the log, `result/` with the .changes and its files, and the verdict.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Assignment {
     pub request: Buildrequest,
@@ -42,6 +42,13 @@ pub struct Assignment {
     pub directory: PathBuf,
     /// Number for DEB_BUILD_OPTIONS=parallel=.
     pub parallel: u32,
+}
+
+impl Assignment {
+    /// Where the buildrequest is unpacked: no name in it meets one of ours.
+    pub fn request_directory(&self) -> PathBuf {
+        self.directory.join("request")
+    }
 }
 
 /// How a build ended.

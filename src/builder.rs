@@ -7,7 +7,6 @@ pub mod assignment;
 pub mod result;
 
 use std::collections::HashSet;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +24,7 @@ use crate::cause::with_causes;
 use crate::chroots::{self, Chroots};
 use crate::deb::Architecture;
 use crate::events::{Events, record};
-use crate::home::Home;
+use crate::home::{FileError, Home};
 use crate::model::{Address, BuildKey, Buildrequest, Buildresult, Event, EventType};
 use crate::pgp::SigningKey;
 use crate::remotes::Load;
@@ -75,12 +74,8 @@ pub enum Error {
     Distribution(#[from] crate::model::diststr::Malformed),
     #[error("no active chroot for {0}")]
     NoChroot(String),
-    #[error("can't {action} {path}")]
-    File {
-        action: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("{0} supervisors ended without a verdict")]
     Abandoned(u32),
     #[error("build {0} is unknown")]
@@ -101,7 +96,7 @@ impl Error {
             Error::Store(_)
             | Error::Events(_)
             | Error::Chroots(_)
-            | Error::File { .. }
+            | Error::File(_)
             | Error::Unknown(_)
             | Error::Ended(_) => false,
         }
@@ -233,13 +228,15 @@ async fn build(parts: &Arc<Parts>, slots: &Semaphore, key: &BuildKey) -> Result<
             return Ok(());
         }
         let verdict = supervise(parts, &row).await;
-        let (row, verdict) = match verdict {
+        let verdict = match verdict {
             // The row counts the attempts.
             Ok(None) => continue,
-            Ok(Some(verdict)) => (row, Ok(verdict)),
-            Err(error) if error.is_final() => (row, Err(with_causes(&error))),
+            Ok(Some(verdict)) => Ok(verdict),
+            Err(error) if error.is_final() => Err(with_causes(&error)),
             Err(error) => return Err(error),
         };
+        // Its beginning may have changed it.
+        let row = read(parts, key).await?;
         return blocking(parts, move |parts| finish(parts, &row, verdict)).await;
     }
 }
@@ -302,11 +299,8 @@ async fn supervise(parts: &Arc<Parts>, row: &Build) -> Result<Option<Verdict>, E
     let program = parts.supervisor.clone();
     wait(move || {
         let mut child = supervisor::start_program(&program, &assignment)?;
-        child.wait().map_err(|source| Error::File {
-            action: "wait for the supervisor in",
-            path: directory.clone(),
-            source,
-        })?;
+        let ended = child.wait();
+        ended.map_err(FileError::of("wait for the supervisor in", &directory))?;
         Ok(supervisor::wait(&directory)?)
     })
     .await
@@ -328,7 +322,7 @@ async fn wait(
 
 /// Unpacks the request, notes that a supervisor is started, tells BUILDING the first time.
 fn begin(parts: &Parts, mut build: Build) -> Result<Assignment, Error> {
-    let assignment = assignment::make(parts, &build.request)?;
+    let assignment = assignment::make(parts, &mut build)?;
     let is_first = build.attempts == 0;
     build.state = BuilderState::Building;
     build.attempts += 1;

@@ -18,6 +18,7 @@ use backends::{Access, Backend, LayerKey};
 use oci_spec::runtime::{Mount, MountBuilder};
 use sandbox::{IdMap, Launcher, Network, Prepared};
 
+use crate::fetch::Proxies;
 use crate::home::Home;
 use crate::model::Chroot;
 use crate::model::chroot::Backend as Kind;
@@ -41,6 +42,8 @@ pub enum Error {
         chroot: String,
         source: backends::Error,
     },
+    #[error("can't tell the proxies of this host's apt")]
+    Proxies(#[source] crate::command::Error),
     #[error("can't begin a session")]
     Begin(#[source] sandbox::Error),
     #[error("can't run {command} in the session")]
@@ -105,28 +108,42 @@ pub struct Chroots {
     home: Home,
     launcher: Arc<Launcher>,
     prepared: Arc<Mutex<Option<Prepared>>>,
+    proxies: Proxies,
 }
 
 impl Chroots {
+    /// Without proxies.
     pub fn new(home: Home, launcher: Arc<Launcher>) -> Chroots {
         Chroots {
             home,
             launcher,
             prepared: Arc::default(),
+            proxies: Proxies::default(),
         }
     }
 
-    /// For this program and user: its own sandbox helper and subordinate ids.
+    /// What debootstrap and apt fetch through.
+    #[must_use]
+    pub fn with_proxies(self, proxies: Proxies) -> Chroots {
+        Chroots { proxies, ..self }
+    }
+
+    /// For this program, user and host: its own sandbox helper and subordinate ids, the proxies of the host's apt.
     pub fn of_caller(home: Home) -> Result<Chroots, Error> {
         let launcher = Launcher {
             helper: std::env::current_exe().map_err(Error::Program)?,
             ids: IdMap::of_caller().map_err(Error::Ids)?,
         };
-        Ok(Chroots::new(home, Arc::new(launcher)))
+        let proxies = Proxies::of_host().map_err(Error::Proxies)?;
+        Ok(Chroots::new(home, Arc::new(launcher)).with_proxies(proxies))
     }
 
     pub fn home(&self) -> &Home {
         &self.home
+    }
+
+    pub fn proxies(&self) -> &Proxies {
+        &self.proxies
     }
 
     pub fn backend(&self, chroot: &Chroot) -> Box<dyn Backend> {

@@ -1,4 +1,7 @@
-//! HTTP client, bounded in size and time.
+//! HTTP client, bounded in size and time; straight, or through the [`Proxies`] that this host's apt uses.
+mod connector;
+mod proxies;
+
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -7,9 +10,12 @@ use http_body_util::{BodyExt, Empty};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode, Uri, body::Incoming};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::{Client as Connections, connect::HttpConnector};
+use hyper_util::client::legacy::Client as Connections;
 use hyper_util::rt::TokioExecutor;
 use rustls::{ClientConfig, RootCertStore};
+
+use connector::Connector;
+pub use proxies::Proxies;
 
 const REDIRECTS: usize = 5;
 
@@ -20,6 +26,9 @@ pub enum Error {
     Url { url: String },
     #[error("{url}: {fault}")]
     Failed { url: String, fault: String },
+    /// Nobody listens there.
+    #[error("{url}: {fault}")]
+    Unconnected { url: String, fault: String },
     #[error("{url}: answered {status}")]
     Status {
         url: String,
@@ -33,10 +42,11 @@ pub enum Error {
     TimedOut { url: String, seconds: u64 },
 }
 
-type Https = Connections<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+type Https = Connections<HttpsConnector<Connector>, Empty<Bytes>>;
 
 #[derive(Clone, Default)]
 pub struct Client {
+    proxies: Arc<Proxies>,
     /// Made at the first use: reading the certificates of the system takes time and memory.
     connections: Arc<OnceLock<Https>>,
 }
@@ -49,8 +59,17 @@ pub struct Validators {
 }
 
 impl Client {
+    /// Asks servers themselves.
     pub fn new() -> Client {
         Client::default()
+    }
+
+    /// Asks servers elsewhere through proxies.
+    pub fn through(proxies: Proxies) -> Client {
+        Client {
+            proxies: Arc::new(proxies),
+            ..Client::default()
+        }
     }
 
     /// Body of a GET, redirects followed five deep.
@@ -109,12 +128,21 @@ impl Client {
         };
         let mut uri = parse(url).ok_or_else(malformed)?;
         for _ in 0..=REDIRECTS {
-            let request = request(&uri, seen).map_err(|_| malformed())?;
-            let connections = self.connections.get_or_init(connections);
-            let response = connections
-                .request(request)
-                .await
-                .map_err(|fault| failed(causes(&fault)))?;
+            let mut request = request(&uri, seen).map_err(|_| malformed())?;
+            if let Some(authorization) = connector::authorization(&self.proxies, &uri) {
+                let headers = request.headers_mut();
+                headers.insert(header::PROXY_AUTHORIZATION, authorization);
+            }
+            let connections = self
+                .connections
+                .get_or_init(|| connections(Arc::clone(&self.proxies)));
+            let response = connections.request(request).await.map_err(|fault| {
+                if fault.is_connect() {
+                    let (url, fault) = (url.into(), causes(&fault));
+                    return Error::Unconnected { url, fault };
+                }
+                failed(causes(&fault))
+            })?;
             if !is_redirect(response.status()) {
                 return Ok(response);
             }
@@ -138,7 +166,7 @@ impl Validators {
     }
 }
 
-fn connections() -> Https {
+fn connections(proxies: Arc<Proxies>) -> Https {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = || ClientConfig::builder_with_provider(provider.clone());
     let versions = "ring speaks TLS 1.2 and 1.3";
@@ -158,7 +186,7 @@ fn connections() -> Https {
         .with_tls_config(config.with_no_client_auth())
         .https_or_http()
         .enable_http1()
-        .build();
+        .wrap_connector(Connector::new(proxies));
     Connections::builder(TokioExecutor::new()).build(connector)
 }
 
@@ -305,6 +333,30 @@ mod tests {
         let url = server(vec![redirect("file:///etc/passwd")]).await;
         let fault = Client::new().get(&url, 100, TIME).await.unwrap_err();
         assert!(fault.to_string().contains("redirects to"), "{fault}");
+    }
+
+    #[tokio::test]
+    async fn proxy_is_asked_for_the_whole_url_and_told_who_asks() {
+        let proxy = server(vec![ok("REQUEST")]).await;
+        let proxies = Proxies::parse(&format!("Acquire::http::Proxy {proxy}\n"), |_| None);
+        let client = Client::through(proxies);
+        let body = client.get("http://deb.test/debian/x", 100, TIME).await;
+        assert_eq!(body.unwrap(), b"GET http://deb.test/debian/x HTTP/1.1");
+        let line = "Acquire::http::Proxy http://Aladdin:opensesame@h:1\n";
+        let uri = "http://deb.test/".parse().unwrap();
+        let header = connector::authorization(&Proxies::parse(line, |_| None), &uri);
+        assert_eq!(header.unwrap(), "Basic QWxhZGRpbjpvcGVuc2VzYW1l");
+    }
+
+    #[tokio::test]
+    async fn proxy_is_asked_for_a_tunnel_to_servers_that_speak_tls() {
+        let refused = "HTTP/1.1 403 REQUEST\r\nContent-Length: 0\r\n\r\n".to_owned();
+        let proxy = server(vec![refused]).await;
+        let proxies = Proxies::parse(&format!("Acquire::https::Proxy {proxy}\n"), |_| None);
+        let client = Client::through(proxies);
+        let fault = client.get("https://deb.test/x", 100, TIME).await;
+        let fault = fault.unwrap_err().to_string();
+        assert!(fault.contains("tunnel"), "{fault}");
     }
 
     #[tokio::test]

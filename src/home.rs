@@ -51,6 +51,27 @@ pub enum Error {
     Stock { path: PathBuf },
 }
 
+/// What could not be done with a file or directory.
+#[derive(Debug, thiserror::Error)]
+#[error("can't {action} {path}")]
+pub struct FileError {
+    pub action: &'static str,
+    pub path: PathBuf,
+    pub source: io::Error,
+}
+
+impl FileError {
+    /// Names the file that an `io::Error` is about.
+    pub fn of(action: &'static str, path: &Path) -> impl Fn(io::Error) -> FileError + use<> {
+        let path = path.to_owned();
+        move |source| FileError {
+            action,
+            path: path.clone(),
+            source,
+        }
+    }
+}
+
 impl Home {
     pub fn new(root: impl Into<PathBuf>) -> Home {
         Home { root: root.into() }
@@ -180,6 +201,23 @@ impl Home {
     }
     pub fn builds(&self) -> PathBuf {
         self.root.join("var/builds")
+    }
+    /// Directories of all builds that there are.
+    pub fn build_directories(&self) -> io::Result<Vec<PathBuf>> {
+        let mut directories = vec![self.builds()];
+        for _level in ["SOURCE", "VERSION", "TIMECODE", "ARCHITECTURE"] {
+            let mut below = Vec::new();
+            for directory in directories {
+                for entry in fs::read_dir(directory)? {
+                    let entry = entry?;
+                    if entry.file_type()?.is_dir() {
+                        below.push(entry.path());
+                    }
+                }
+            }
+            directories = below;
+        }
+        Ok(directories)
     }
     pub fn build_directory(&self, key: &BuildKey) -> PathBuf {
         self.builds().join(key.to_string())

@@ -2,9 +2,12 @@
 //!
 //! A message is a row from the moment its .changes is complete, so it survives everything. [`door`] takes it in the
 //! order names, signature ([`authority`]), text, sums ([`listing`]), and only then links its files to their place
-//! ([`directory`]) and turns the row into a job. What fails here ([`fault`]) goes to [`quarantine`] and ends REJECTED
-//! ([`refusal`]).
+//! ([`directory`]) and turns the row into a job; what differs by kind is in `admission` and in `upload`, `buildrequest`
+//! and `buildresult`. What fails here ([`fault`]) goes to [`quarantine`] and ends REJECTED ([`refusal`]).
+mod admission;
 pub mod authority;
+mod buildrequest;
+mod buildresult;
 pub mod claim;
 pub mod directory;
 pub mod door;
@@ -12,6 +15,7 @@ pub mod fault;
 pub mod listing;
 pub mod quarantine;
 pub mod refusal;
+mod upload;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::DirBuilderExt;
@@ -23,7 +27,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc;
 
 use crate::deb::FileName;
-use crate::home::Home;
+use crate::home::{FileError, Home};
 use crate::model::{BuildKey, PackageKey, Timecode};
 use crate::store::jobs::{self, Received};
 use crate::store::{self, Store};
@@ -52,12 +56,8 @@ pub enum Arrival {
 pub enum Error {
     #[error(transparent)]
     Store(#[from] store::Error),
-    #[error("can't {action} {path}")]
-    File {
-        action: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error(transparent)]
     Key(#[from] crate::pgp::Error),
 }
@@ -99,14 +99,10 @@ impl Incoming {
     /// Hands over all that was left by an earlier run: staging directories with a row and without, rows without one.
     pub fn recover(&self) -> Result<(), Error> {
         let path = self.home.incoming();
-        let failed = |source| Error::File {
-            action: "read",
-            path: path.clone(),
-            source,
-        };
+        let failed = FileError::of("read", &path);
         let mut left = BTreeSet::new();
-        for entry in fs::read_dir(&path).map_err(failed)? {
-            left.insert(entry.map_err(failed)?.path());
+        for entry in fs::read_dir(&path).map_err(&failed)? {
+            left.insert(entry.map_err(&failed)?.path());
         }
         let rows = self.store.read(jobs::received)?;
         left.extend(rows.iter().map(|row| path.join(&row.staging)));

@@ -9,13 +9,12 @@ pub mod install;
 pub mod rejection;
 pub mod target;
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{error, info, warn};
@@ -24,7 +23,7 @@ use crate::archive::ArchiveDir;
 use crate::cause::with_causes;
 use crate::deb;
 use crate::events::Events;
-use crate::home::Home;
+use crate::home::{FileError, Home};
 use crate::incoming::Arrival;
 use crate::model::job::{BuildState, Packaging, PackagingState, RequestedBuild};
 use crate::model::message::request_name;
@@ -72,12 +71,8 @@ pub enum Error {
     NoArchive(#[from] crate::model::source::NoArchive),
     #[error("{path}")]
     Text { path: PathBuf, source: deb::Error },
-    #[error("can't {action} {path}")]
-    File {
-        action: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("buildresult {key}: {fault}")]
     Result { key: Box<BuildKey>, fault: String },
     #[error(transparent)]
@@ -114,9 +109,10 @@ impl Parts {
     }
 }
 
-/// Follows arrivals until `shutdown`; begins with what an earlier run left.
+/// Follows arrivals until `shutdown`; begins with what an earlier run left, and says when its dists are `published`.
 pub async fn run(
     parts: Arc<Parts>,
+    published: oneshot::Sender<()>,
     mut arrivals: mpsc::UnboundedReceiver<Arrival>,
     again: mpsc::UnboundedSender<Arrival>,
     mut shutdown: watch::Receiver<bool>,
@@ -129,6 +125,8 @@ pub async fn run(
         publish_pause: FIRST_PAUSE,
     };
     packager.publish().await;
+    // Without a receiver nobody waits any more.
+    let _ = published.send(());
     packager.recover().await;
     loop {
         let publish_at = packager.publish_at;

@@ -51,6 +51,8 @@ pub struct Bootstrap {
     pub components: Vec<String>,
     /// Extra options for debootstrap.
     pub options: Vec<String>,
+    /// Variables for debootstrap besides those that it always gets, like `http_proxy`.
+    pub environment: Vec<(String, String)>,
     /// Where downloaded .debs are kept for the next time.
     pub cache: PathBuf,
     /// Where debootstrap's output goes.
@@ -168,7 +170,9 @@ fn process(what: &Bootstrap) -> Process {
         ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
     ];
     let args = script.into_iter().chain(debootstrap(what)).collect();
-    host::process(args, &env, Network::Host)
+    let mut process = host::process(args, &env, Network::Host);
+    process.env.extend(what.environment.iter().cloned());
+    process
 }
 
 /// debootstrap's command line (debootstrap(8)).
@@ -211,6 +215,7 @@ mod tests {
             variant: "buildd".to_owned(),
             components: vec!["main".to_owned(), "contrib".to_owned()],
             options: vec!["--no-merged-usr".to_owned()],
+            environment: vec![("http_proxy".to_owned(), "http://proxy.test:3128".to_owned())],
             cache: PathBuf::from("/home/cache"),
             log: PathBuf::from("/home/log"),
         }
@@ -224,6 +229,18 @@ mod tests {
              --components=main,contrib --cache-dir=/cache --no-merged-usr \
              bookworm /target file:///srv/mirror"
         );
+    }
+
+    #[test]
+    fn variables_are_added_to_those_of_debootstrap() {
+        let env = process(&what()).env;
+        let value = |name: &str| {
+            env.iter()
+                .find(|(known, _)| known == name)
+                .map(|(_, value)| value.as_str())
+        };
+        assert_eq!(value("container"), Some("lxc"));
+        assert_eq!(value("http_proxy"), Some("http://proxy.test:3128"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 mod subordinate;
 
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use nix::unistd::{User, getegid, geteuid};
@@ -56,6 +57,15 @@ impl Subordinate {
     }
 
     pub(crate) fn of_caller(self) -> Result<Vec<IdRange>, Error> {
+        self.choose().map(|(range, _)| inside(range))
+    }
+
+    /// Another user who has some of the same ids.
+    pub(crate) fn shared_with(self) -> Result<Option<Overlap>, Error> {
+        self.choose().map(|(_, overlap)| overlap)
+    }
+
+    fn choose(self) -> Result<(Range, Option<Overlap>), Error> {
         let user = caller()?;
         let file = self.file();
         let entries = match fs::read_to_string(file) {
@@ -66,6 +76,7 @@ impl Subordinate {
         let outer_file = self.outer_map();
         let outer =
             fs::read_to_string(outer_file).map_err(|source| read_error(outer_file, source))?;
+        let outer = subordinate::parse_outer(&outer);
         let wanted = Wanted {
             name: &user.name,
             id: user.uid.as_raw(),
@@ -75,14 +86,33 @@ impl Subordinate {
             },
             is_root: user.uid.is_root(),
         };
-        subordinate::choose(&wanted, &entries, &subordinate::parse_outer(&outer))
-            .map(inside)
-            .map_err(|source| Error::SubordinateIds {
+        let range = subordinate::choose(&wanted, &entries, &outer).map_err(|source| {
+            Error::SubordinateIds {
                 file: file.to_path_buf(),
                 user: user.name.clone(),
                 source,
-            })
+            }
+        })?;
+        let other = subordinate::shared_with(&wanted, range, &entries);
+        let overlap = other.map(|other| Overlap {
+            other: other.to_owned(),
+            user: user.name.clone(),
+            ids: range.first..=range.last(),
+            free: subordinate::unowned(&entries, &outer),
+        });
+        Ok((range, overlap))
     }
+}
+
+/// Ids that are in the entries of two users.
+#[derive(Debug)]
+pub(crate) struct Overlap {
+    pub(crate) user: String,
+    pub(crate) other: String,
+    /// The user's.
+    pub(crate) ids: RangeInclusive<u32>,
+    /// Ids in nobody's entry.
+    pub(crate) free: Option<RangeInclusive<u32>>,
 }
 
 impl IdMap {

@@ -3,7 +3,7 @@
 //! Reading order: [`Launcher`] begins a [`Session`]; a session runs [`Process`]es.
 //! `plan` turns an OCI runtime spec into steps; the helper, a process with one thread, becomes
 //! `holder` and `init` of the session; `init` has `step` carry the steps out and `start` start
-//! processes.
+//! processes. [`subvolume`] is beside all that: calls of btrfs that no other crate offers safely.
 //!
 //! What is promised: a session's processes have user, mount, pid, ipc, uts and cgroup namespaces of
 //! their own, and a network namespace where asked for; root inside is a subordinate id outside, and
@@ -15,6 +15,7 @@
 //! time beyond rlimits; filtered system calls. Needs Linux 5.12 or newer.
 mod capabilities;
 mod channel;
+mod engine;
 mod holder;
 mod idmap;
 mod init;
@@ -34,6 +35,7 @@ mod session_spec;
 mod start;
 mod step;
 mod storage;
+pub mod subvolume;
 mod syscall;
 mod userns;
 
@@ -44,7 +46,7 @@ pub use idmap::{IdMap, IdRange, NoIds};
 pub use launcher::{Launcher, Prepared, helper_main};
 pub use mount_options::OptionError;
 pub use plan::PlanError;
-pub use preflight::{Finding, Problem, preflight};
+pub use preflight::{Finding, Problem, Weight, preflight};
 pub use process::{Exit, Network, Process, Rlimit, Stdio, User};
 pub use refusal::Attempt;
 pub use session::{Running, Session};

@@ -1,20 +1,28 @@
 //! What this host lets sessions do, found by doing it.
+//!
+//! Reading order: [`preflight`] asks about ids and about what newuidmap needs (`mapper`), has the
+//! helper try the rest in new namespaces (`probe`), and ends with what sessions can do without
+//! (`cgroup`, `pasta`).
+mod cgroup;
+mod mapper;
+mod pasta;
 mod probe;
 
 use std::error::Error as _;
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Error;
 use crate::channel::Channel;
 use crate::idmap::{IdMap, Subordinate};
 use crate::launcher::helper_command;
 use crate::refusal::Refusal;
-use crate::{Error, userns};
+use crate::remedy;
 
 pub(crate) use probe::run as run_probe;
 
@@ -27,8 +35,25 @@ pub struct Finding {
 
 #[derive(Clone, Debug)]
 pub struct Problem {
+    pub weight: Weight,
     pub what: String,
     pub remedy: Option<String>,
+}
+
+/// How much a problem matters, as with dependencies of packages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// Nothing works until it is mended.
+    Needed,
+    /// All works, some of it less well.
+    Recommended,
+}
+
+impl Finding {
+    pub fn is_in_the_way(&self) -> bool {
+        let weight = self.problem.as_ref().map(|problem| problem.weight);
+        weight == Some(Weight::Needed)
+    }
 }
 
 /// The lower directory of the overlay that is tried.
@@ -37,6 +62,7 @@ const LOWER: &str = "lower";
 /// Library to helper.
 #[derive(Debug, Serialize, Deserialize)]
 struct Probe {
+    /// `None`: the caller's own alone.
     ids: Option<IdMap>,
     /// Writable for all, with [`LOWER`] in it, which is so too.
     directory: PathBuf,
@@ -53,6 +79,8 @@ struct Tried {
 enum Check {
     Namespaces,
     Map,
+    Mounts,
+    Hostname,
     Proc,
     Devices,
     Overlay,
@@ -63,9 +91,24 @@ impl Check {
         match self {
             Check::Namespaces => "user namespaces",
             Check::Map => "map of ids",
+            Check::Mounts => "mounts",
+            Check::Hostname => "host name",
             Check::Proc => "fresh /proc",
             Check::Devices => "devices",
             Check::Overlay => "overlay",
+        }
+    }
+
+    /// Sessions without a name of their own have the container's.
+    fn weight(self) -> Weight {
+        match self {
+            Check::Hostname => Weight::Recommended,
+            Check::Namespaces
+            | Check::Map
+            | Check::Mounts
+            | Check::Proc
+            | Check::Devices
+            | Check::Overlay => Weight::Needed,
         }
     }
 }
@@ -75,29 +118,49 @@ impl Check {
 /// What depends on something that failed is not tried and not listed.
 pub fn preflight(helper: &Path, directory: &Path) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for subordinate in [Subordinate::Uid, Subordinate::Gid] {
-        let result = subordinate.of_caller();
-        findings.push(finding(subordinate.name(), result.err().as_ref()));
+    for kind in [Subordinate::Uid, Subordinate::Gid] {
+        findings.push(ids(kind));
     }
     if !rustix::process::geteuid().is_root() {
-        findings.extend(["newuidmap", "newgidmap"].map(|program| Finding {
-            name: program,
-            problem: program_problem(program),
-        }));
+        findings.extend(mapper::findings());
     }
-    let ids_work = findings.iter().all(|finding| finding.problem.is_none());
+    let ids_work = !findings.iter().any(Finding::is_in_the_way);
     let ids = IdMap::of_caller().ok().filter(|_| ids_work);
-    match probe(helper, ids, directory) {
+    match probe_all(helper, ids, directory) {
         Ok(tried) => findings.extend(tried),
         Err(error) => findings.push(finding("sandbox helper", Some(&error))),
     }
+    findings.push(cgroup::finding());
+    findings.extend(pasta::findings());
     findings
+}
+
+fn ids(kind: Subordinate) -> Finding {
+    let overlap = match kind.shared_with() {
+        Ok(overlap) => overlap,
+        Err(error) => return finding(kind.name(), Some(&error)),
+    };
+    let problem = overlap.map(|overlap| Problem {
+        weight: Weight::Recommended,
+        what: format!(
+            "{} gives ids of {} to {} too, who may then change all chroots",
+            kind.file().display(),
+            overlap.user,
+            overlap.other
+        ),
+        remedy: remedy::for_overlap(kind, &overlap),
+    });
+    Finding {
+        name: kind.name(),
+        problem,
+    }
 }
 
 fn finding(name: &'static str, error: Option<&Error>) -> Finding {
     Finding {
         name,
         problem: error.map(|error| Problem {
+            weight: Weight::Needed,
             what: with_causes(error),
             remedy: error.remedy(),
         }),
@@ -115,27 +178,15 @@ fn with_causes(error: &Error) -> String {
     text
 }
 
-fn program_problem(program: &str) -> Option<Problem> {
-    let Some(path) = userns::find(program) else {
-        return Some(Problem {
-            what: format!("{program} is not installed"),
-            remedy: Some("apt install uidmap".to_owned()),
-        });
-    };
-    let privileged = fs::metadata(&path).is_ok_and(|metadata| {
-        const SETUID: u32 = 0o4000;
-        metadata.uid() == 0 && metadata.mode() & SETUID != 0
-    });
-    let mut value = [0_u8; 64];
-    let mut has_capabilities =
-        || rustix::fs::getxattr(&path, "security.capability", &mut value).is_ok();
-    if privileged || has_capabilities() {
-        return None;
+/// Without ids, or where they can't be mapped, the rest is tried with the caller's own.
+fn probe_all(helper: &Path, ids: Option<IdMap>, directory: &Path) -> Result<Vec<Finding>, Error> {
+    let mut findings = probe(helper, ids, directory)?;
+    let is_last = |finding: &Finding| finding.name == Check::Map.name();
+    if findings.last().is_some_and(is_last) {
+        let alone = probe(helper, None, directory)?;
+        findings.extend(alone.into_iter().skip(1));
     }
-    Some(Problem {
-        what: format!("{} is not setuid root", path.display()),
-        remedy: Some(format!("chmod u+s {}", path.display())),
-    })
+    Ok(findings)
 }
 
 fn probe(helper: &Path, ids: Option<IdMap>, directory: &Path) -> Result<Vec<Finding>, Error> {
@@ -164,7 +215,11 @@ fn probe(helper: &Path, ids: Option<IdMap>, directory: &Path) -> Result<Vec<Find
     let mut findings = Vec::new();
     while let Some((tried, _)) = channel.receive::<Tried>().map_err(Error::Channel)? {
         let error = tried.refusal.map(Error::from);
-        findings.push(finding(tried.check.name(), error.as_ref()));
+        let mut finding = finding(tried.check.name(), error.as_ref());
+        if let Some(problem) = &mut finding.problem {
+            problem.weight = tried.check.weight();
+        }
+        findings.push(finding);
     }
     child.wait().map_err(Error::Wait)?;
     if findings.is_empty() {

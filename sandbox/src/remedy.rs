@@ -1,10 +1,12 @@
 //! What an administrator can do about a refusal.
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use nix::errno::Errno;
 
-use crate::idmap::{NoIds, Subordinate};
+use crate::engine::{Engine, Wish};
+use crate::idmap::{NoIds, Overlap, Subordinate};
 use crate::refusal::Attempt;
 use crate::{Error, userns};
 
@@ -12,7 +14,9 @@ impl Error {
     /// Tells what would help, where that is known; may look at this host's settings.
     pub fn remedy(&self) -> Option<String> {
         match self {
-            Error::SubordinateIds { file, user, source } => Some(for_ids(file, user, *source)),
+            Error::SubordinateIds { file, user, source } => {
+                Some(for_ids(file, user, source, Engine::of_this_process()))
+            }
             Error::Refused { attempt, source } => {
                 let errno = source.raw_os_error().map(Errno::from_raw);
                 for_attempt(attempt, errno, &Host)
@@ -27,6 +31,9 @@ trait Settings {
     fn sysctl(&self, name: &str) -> Option<String>;
     fn has_program(&self, name: &str) -> bool;
     fn forbids_new_privileges(&self) -> bool;
+    /// Tells whether seccomp(2) may refuse system calls.
+    fn filters_system_calls(&self) -> bool;
+    fn engine(&self) -> Option<Engine>;
 }
 
 struct Host;
@@ -44,27 +51,61 @@ impl Settings for Host {
     fn forbids_new_privileges(&self) -> bool {
         rustix::thread::no_new_privs().unwrap_or(false)
     }
+
+    fn filters_system_calls(&self) -> bool {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let mode = status
+            .lines()
+            .find_map(|line| line.strip_prefix("Seccomp:"));
+        mode.is_some_and(|mode| mode.trim() != "0")
+    }
+
+    fn engine(&self) -> Option<Engine> {
+        Engine::of_this_process()
+    }
 }
 
-fn for_ids(file: &Path, user: &str, reason: NoIds) -> String {
-    let option = if file == Subordinate::Uid.file() {
-        "--add-subuids"
+/// Options of usermod(8): to add a range, to delete one.
+fn usermod_options(file: &Path) -> (&'static str, &'static str) {
+    if file == Subordinate::Uid.file() {
+        ("--add-subuids", "--del-subuids")
     } else {
-        "--add-subgids"
-    };
-    match reason {
-        NoIds::NoEntry { free } | NoIds::TooFew { free, .. } => {
-            format!(
-                "usermod {option} {free}-{} {user}",
-                free.saturating_add(65535)
-            )
-        }
-        NoIds::NotInOuterMap { .. } | NoIds::NoRoom => format!(
-            "give the container more ids (systemd-nspawn: --private-users=524288:262144), \
-             or put ids that exist in it into {}, like {user}:10000:40000",
-            file.display()
-        ),
+        ("--add-subgids", "--del-subgids")
     }
+}
+
+fn for_ids(file: &Path, user: &str, reason: &NoIds, engine: Option<Engine>) -> String {
+    let (add, _) = usermod_options(file);
+    match reason {
+        NoIds::NoEntry { free: Some(free) }
+        | NoIds::TooFew {
+            free: Some(free), ..
+        }
+        | NoIds::NotInOuterMap {
+            free: Some(free), ..
+        } => format!("usermod {add} {} {user}", written(free)),
+        NoIds::NoEntry { free: None }
+        | NoIds::TooFew { free: None, .. }
+        | NoIds::NotInOuterMap { free: None, .. }
+        | NoIds::NoRoom => Wish::MoreIds.remedy(engine),
+    }
+}
+
+/// As usermod(8) takes ranges.
+fn written(ids: &RangeInclusive<u32>) -> String {
+    format!("{}-{}", ids.start(), ids.end())
+}
+
+/// For ids that another user has too; chroots that were made with them have to be made anew.
+pub(crate) fn for_overlap(kind: Subordinate, overlap: &Overlap) -> Option<String> {
+    let (add, delete) = usermod_options(kind.file());
+    let free = overlap.free.as_ref()?;
+    Some(format!(
+        "mini-buildd remove, if chroots were made; then usermod {delete} {} {add} {} {}",
+        written(&overlap.ids),
+        written(free),
+        overlap.user
+    ))
 }
 
 fn for_attempt(
@@ -82,13 +123,16 @@ fn for_attempt(
         ) => for_forbidden_namespaces(settings),
         (Attempt::MapIds { program }, _) => return for_map(program, settings),
         (Attempt::Mount { kind, .. }, Some(Errno::EPERM)) if kind == "proc" => {
-            "an outer container masks parts of /proc; \
-             start it with --security-opt unmask=ALL (podman) or \
-             --security-opt systempaths=unconfined (docker)"
-                .to_owned()
+            Wish::WholeProc.remedy(settings.engine())
         }
         (Attempt::Mount { kind, .. }, Some(Errno::EPERM)) if kind == "sysfs" => {
             "bind the host's /sys read-only instead".to_owned()
+        }
+        (Attempt::Mount { kind, .. }, Some(Errno::EPERM)) if kind == "tmpfs" => {
+            Wish::SystemCalls.remedy(settings.engine())
+        }
+        (Attempt::SetHostname(_), Some(Errno::EPERM)) => {
+            "none is needed: sessions then have the container's name".to_owned()
         }
         (Attempt::Mount { kind, .. }, Some(Errno::ENODEV)) if kind == "overlay" => {
             "modprobe overlay".to_owned()
@@ -97,9 +141,11 @@ fn for_attempt(
             "overlay in user namespaces needs Linux 5.11 or newer".to_owned()
         }
         (Attempt::Mount { kind, .. }, Some(Errno::EINVAL)) if kind == "overlay" => {
-            "the upper directory must be on a file system that overlay can write to, \
-             like ext4, xfs, btrfs or tmpfs, not overlay or a network file system"
-                .to_owned()
+            for_upper_directory(settings)
+        }
+        // Engines refuse what they do not know with ENOSYS, so that programs fall back.
+        (_, Some(Errno::ENOSYS)) if settings.filters_system_calls() => {
+            Wish::SystemCalls.remedy(settings.engine())
         }
         (_, Some(Errno::ENOSYS)) => "a kernel from Linux 5.12 on is needed".to_owned(),
         _ => return None,
@@ -120,7 +166,20 @@ fn for_forbidden_namespaces(settings: &impl Settings) -> String {
     if is("user.max_user_namespaces", "0") {
         return "sysctl -w user.max_user_namespaces=10000".to_owned();
     }
-    "let an outer container's seccomp filter pass unshare(2) and mount(2)".to_owned()
+    if settings.filters_system_calls() {
+        return Wish::SystemCalls.remedy(settings.engine());
+    }
+    // What is left of the reasons for EPERM in unshare(2).
+    "run it outside of the chroot: in one, the kernel makes no user namespaces".to_owned()
+}
+
+fn for_upper_directory(settings: &impl Settings) -> String {
+    match settings.engine() {
+        Some(engine) => Wish::FileSystem.remedy(Some(engine)),
+        None => "choose a directory on ext4, xfs, btrfs or tmpfs with --home; \
+                 overlay writes to no overlay and to no network file system"
+            .to_owned(),
+    }
 }
 
 fn for_map(program: &str, settings: &impl Settings) -> Option<String> {
@@ -131,17 +190,25 @@ fn for_map(program: &str, settings: &impl Settings) -> Option<String> {
         return Some("apt install uidmap".to_owned());
     }
     if settings.forbids_new_privileges() {
-        return Some(format!(
-            "no_new_privs keeps {program} from its privileges; start without it"
-        ));
+        return Some(for_no_new_privileges(settings.engine()));
     }
     Some("dpkg-reconfigure uidmap, and compare /etc/subuid and /etc/subgid".to_owned())
+}
+
+pub(crate) fn for_no_new_privileges(engine: Option<Engine>) -> String {
+    match engine {
+        Some(engine) => Wish::NewPrivileges.remedy(Some(engine)),
+        None => "start it without no_new_privs: not under setpriv --no-new-privs, \
+                 and in a systemd unit with NoNewPrivileges=no"
+            .to_owned(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// A sysctl and its value, and nothing else.
     struct Set(&'static str, &'static str);
 
     impl Settings for Set {
@@ -154,6 +221,12 @@ mod tests {
         fn forbids_new_privileges(&self) -> bool {
             false
         }
+        fn filters_system_calls(&self) -> bool {
+            false
+        }
+        fn engine(&self) -> Option<Engine> {
+            None
+        }
     }
 
     fn remedy(attempt: &Attempt, errno: Errno, settings: &Set) -> String {
@@ -165,9 +238,26 @@ mod tests {
         let text = for_ids(
             Subordinate::Gid.file(),
             "me",
-            NoIds::NoEntry { free: 165_536 },
+            &NoIds::NoEntry {
+                free: Some(165_536..=231_071),
+            },
+            None,
         );
         assert_eq!(text, "usermod --add-subgids 165536-231071 me");
+    }
+
+    #[test]
+    fn container_without_room_has_to_get_more_ids() {
+        let text = for_ids(
+            Subordinate::Uid.file(),
+            "me",
+            &NoIds::NotInOuterMap {
+                usable: 0,
+                free: None,
+            },
+            Some(Engine::Nspawn),
+        );
+        assert!(text.contains("--private-users=pick"), "{text}");
     }
 
     #[test]

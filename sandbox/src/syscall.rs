@@ -3,6 +3,7 @@
     unsafe_code,
     reason = "the one place for it; each block says why it is sound"
 )]
+use std::ffi::CStr;
 use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -131,4 +132,46 @@ pub(crate) fn new_session_keyring() -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// What to do with a subvolume of btrfs.
+#[derive(Clone, Copy)]
+pub(crate) enum Subvolume {
+    Create,
+    /// Of the one that has this descriptor.
+    Copy(RawFd),
+    Delete,
+}
+
+/// Makes, copies or deletes the subvolume `name` in `directory` (ioctl(2), linux/btrfs.h).
+pub(crate) fn subvolume(directory: BorrowedFd<'_>, what: Subvolume, name: &CStr) -> io::Result<()> {
+    /// struct btrfs_ioctl_vol_args
+    #[repr(C)]
+    struct Arguments {
+        descriptor: i64,
+        name: [u8; 4088],
+    }
+    const MAGIC: u32 = 0x94;
+    let (number, descriptor) = match what {
+        Subvolume::Create => (14, 0),
+        Subvolume::Copy(of) => (1, of),
+        Subvolume::Delete => (15, 0),
+    };
+    let mut arguments = Arguments {
+        descriptor: i64::from(descriptor),
+        name: [0; 4088],
+    };
+    let name = name.to_bytes_with_nul();
+    let Some(place) = arguments.name.get_mut(..name.len()) else {
+        return Err(io::Error::from(io::ErrorKind::InvalidFilename));
+    };
+    place.copy_from_slice(name);
+    let request = libc::_IOW::<Arguments>(MAGIC, number);
+    // SAFETY: these calls read the structure, which lives through the call; its name ends with a zero.
+    let result = unsafe { libc::ioctl(directory.as_raw_fd(), request, &raw const arguments) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }

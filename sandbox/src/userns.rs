@@ -42,6 +42,25 @@ pub(crate) fn make(ids: &IdMap, others: CloneFlags) -> Result<Unmapped, Refusal>
     Ok(Unmapped { mappers })
 }
 
+/// Makes the user namespace and `others`, with the caller's own id as root and no other id, which
+/// takes no privileges (user_namespaces(7)): enough for finding out what else works.
+pub(crate) fn enter_alone(others: CloneFlags) -> Result<(), Refusal> {
+    let (uid, gid) = (Uid::effective(), Gid::effective());
+    unshare(CloneFlags::CLONE_NEWUSER | others)
+        .map_err(|errno| Attempt::MakeNamespaces.refused(errno))?;
+    let files = [
+        ("setgroups", "deny".to_owned()),
+        ("uid_map", format!("0 {uid} 1\n")),
+        ("gid_map", format!("0 {gid} 1\n")),
+    ];
+    files.into_iter().try_for_each(|(name, text)| {
+        let attempt = Attempt::MapIds {
+            program: name.to_owned(),
+        };
+        fs::write(format!("/proc/self/{name}"), text).map_err(|error| attempt.refused(error))
+    })
+}
+
 /// A user namespace without ids; those who map them are waiting.
 pub(crate) struct Unmapped {
     mappers: Vec<Mapper>,

@@ -1,4 +1,5 @@
 //! JSON as Python writes it: ASCII only, a blank after commas and colons. Stock's clients compare texts.
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use serde::Serialize;
@@ -7,14 +8,14 @@ use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
 /// One line: `{"a": [1, 2]}`.
 pub fn compact(value: &Value) -> String {
-    write(value, Compact)
+    write(value, OneLine)
 }
 
 /// A string verbatim, anything else indented by two blanks.
 pub fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
-        value => write(value, Indented(PrettyFormatter::new())),
+        value => write(value, PrettyFormatter::new()),
     }
 }
 
@@ -23,12 +24,12 @@ fn write(value: &Value, formatter: impl Formatter) -> String {
     value
         .serialize(&mut Serializer::with_formatter(&mut text, formatter))
         .expect("values have string keys, and memory takes every write");
-    String::from_utf8(text).expect("only ASCII was written")
+    ascii(&String::from_utf8(text).expect("strings are UTF-8"))
 }
 
-struct Compact;
+struct OneLine;
 
-impl Formatter for Compact {
+impl Formatter for OneLine {
     fn begin_array_value<W: ?Sized + Write>(&mut self, to: &mut W, first: bool) -> io::Result<()> {
         separator(to, first)
     }
@@ -38,70 +39,25 @@ impl Formatter for Compact {
     fn begin_object_value<W: ?Sized + Write>(&mut self, to: &mut W) -> io::Result<()> {
         to.write_all(b": ")
     }
-    fn write_string_fragment<W: ?Sized + Write>(
-        &mut self,
-        to: &mut W,
-        fragment: &str,
-    ) -> io::Result<()> {
-        ascii(to, fragment)
-    }
-}
-
-struct Indented(PrettyFormatter<'static>);
-
-impl Formatter for Indented {
-    fn begin_array<W: ?Sized + Write>(&mut self, to: &mut W) -> io::Result<()> {
-        self.0.begin_array(to)
-    }
-    fn end_array<W: ?Sized + Write>(&mut self, to: &mut W) -> io::Result<()> {
-        self.0.end_array(to)
-    }
-    fn begin_array_value<W: ?Sized + Write>(&mut self, to: &mut W, first: bool) -> io::Result<()> {
-        self.0.begin_array_value(to, first)
-    }
-    fn end_array_value<W: ?Sized + Write>(&mut self, to: &mut W) -> io::Result<()> {
-        self.0.end_array_value(to)
-    }
-    fn begin_object<W: ?Sized + Write>(&mut self, to: &mut W) -> io::Result<()> {
-        self.0.begin_object(to)
-    }
-    fn end_object<W: ?Sized + Write>(&mut self, to: &mut W) -> io::Result<()> {
-        self.0.end_object(to)
-    }
-    fn begin_object_key<W: ?Sized + Write>(&mut self, to: &mut W, first: bool) -> io::Result<()> {
-        self.0.begin_object_key(to, first)
-    }
-    fn begin_object_value<W: ?Sized + Write>(&mut self, to: &mut W) -> io::Result<()> {
-        self.0.begin_object_value(to)
-    }
-    fn end_object_value<W: ?Sized + Write>(&mut self, to: &mut W) -> io::Result<()> {
-        self.0.end_object_value(to)
-    }
-    fn write_string_fragment<W: ?Sized + Write>(
-        &mut self,
-        to: &mut W,
-        fragment: &str,
-    ) -> io::Result<()> {
-        ascii(to, fragment)
-    }
 }
 
 fn separator<W: ?Sized + Write>(to: &mut W, first: bool) -> io::Result<()> {
     if first { Ok(()) } else { to.write_all(b", ") }
 }
 
-/// Writes what is not printable ASCII as UTF-16 escapes.
-fn ascii<W: ?Sized + Write>(to: &mut W, fragment: &str) -> io::Result<()> {
-    for character in fragment.chars() {
-        if matches!(character, ' '..='~') {
-            write!(to, "{character}")?;
+/// The same JSON with UTF-16 escapes for what is above ASCII's printable characters; that stands in strings only.
+fn ascii(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character <= '~' {
+            text.push(character);
         } else {
             for unit in character.encode_utf16(&mut [0; 2]) {
-                write!(to, "\\u{unit:04x}")?;
+                let _ = write!(text, "\\u{unit:04x}");
             }
         }
     }
-    Ok(())
+    text
 }
 
 #[cfg(test)]

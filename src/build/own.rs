@@ -2,6 +2,7 @@
 //! some of its packages matter to a build.
 use std::collections::BTreeSet;
 use std::io::Read as _;
+use std::time::Duration;
 
 use flate2::read::MultiGzDecoder;
 use liblzma::read::XzDecoder;
@@ -15,7 +16,11 @@ use crate::chroots::Session;
 use crate::chroots::debs::hexadecimal;
 use crate::deb::sources_list::Source;
 use crate::deb::{Paragraph, relation};
+use crate::fetch::{self, Client};
 
+/// How often, and how long between, a packager is asked whose port is closed.
+const MOST_TRIES: u32 = 60;
+const PAUSE: Duration = Duration::from_secs(1);
 /// Of an index, compressed or not.
 const LONGEST_INDEX: usize = 256 << 20;
 /// Fields of a Release file that apt's policy looks at (apt_preferences(5)).
@@ -59,7 +64,7 @@ impl Own {
         let architecture = &build.assignment.request.architecture;
         let all = read_sources(build)?.own;
         let urls: Vec<String> = all.iter().map(Source::release_url).collect();
-        let releases: Vec<String> = fetch_all(&urls, LONGEST_RELEASE)?
+        let releases: Vec<String> = fetch_releases(build, &urls)?
             .iter()
             .map(|text| String::from_utf8_lossy(text).into_owned())
             .collect();
@@ -136,10 +141,28 @@ impl Own {
     }
 }
 
+/// Fetches from the packager, whose daemon may be between an end and a start.
+fn fetch_releases(build: &Build, urls: &[String]) -> Result<Vec<Vec<u8>>, Stop> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match fetch_all(&Client::new(), urls, LONGEST_RELEASE) {
+            Err(Stop::Unreachable {
+                source: fetch::Error::Unconnected { .. },
+                ..
+            }) if tries < MOST_TRIES => {
+                build.check_cancelled()?;
+                std::thread::sleep(PAUSE);
+            }
+            fetched => return fetched,
+        }
+    }
+}
+
 /// Reads all of them; `None` where one is not to be had or not what its Release file says.
 fn stanzas(files: &[IndexFile]) -> Option<Vec<Stanza>> {
     let urls: Vec<String> = files.iter().map(|file| file.url.clone()).collect();
-    let contents = fetch_all(&urls, LONGEST_INDEX).ok()?;
+    let contents = fetch_all(&Client::new(), &urls, LONGEST_INDEX).ok()?;
     let mut stanzas = Vec::new();
     for (file, content) in files.iter().zip(contents) {
         if hexadecimal(&Sha256::digest(&content)) != file.sha256 {

@@ -1,8 +1,10 @@
 //! How packages get into a session of a build: apt's set-up by the request, its steps, and the downloads kept outside.
 use sandbox::Network;
 
+use super::sources::Sources;
 use super::steps::Build;
 use super::stop::{Step, Stop};
+use super::upgraded::read_sources;
 use crate::chroots::apt::{self, Plan};
 use crate::chroots::debs::Debs;
 use crate::chroots::tree::Tree;
@@ -11,10 +13,11 @@ use crate::chroots::{self, process};
 /// Files that belong to one request and never into a layer; apt's binary caches are of its sources.list, and as large as
 /// many a set of build dependencies.
 const REQUESTED: &str = "rm -f /etc/apt/preferences /etc/apt/trusted.gpg.d/mini-buildd-buildrequest-* \
+                         /etc/apt/apt.conf.d/00mini-buildd-proxies \
                          /var/cache/apt/*.bin; \
                          rm -rf /var/cache/apt/archives/*.deb /etc/apt/mini-buildd-own.list";
 
-/// Configuration that every apt of a build needs: keys and pins of the request.
+/// Configuration that every apt of a build needs: keys and pins of the request, proxies of this host.
 pub(super) fn setup(build: &Build) -> Result<Tree, Stop> {
     let mut tree = Tree::default();
     tree.text(apt::CONFIGURATION_FILE, apt::CONFIGURATION);
@@ -30,6 +33,9 @@ pub(super) fn setup(build: &Build) -> Result<Tree, Stop> {
     if !preferences.trim().is_empty() {
         tree.text("/etc/apt/preferences", preferences);
     }
+    let Sources { foreign, own } = read_sources(build)?;
+    let proxies = build.chroots.proxies();
+    tree.secret(apt::PROXIES_FILE, proxies.apt_configuration(&foreign, &own));
     Ok(tree)
 }
 

@@ -162,15 +162,17 @@ impl Build {
 
     /// A file of the unpacked buildrequest; empty where it has none.
     pub(super) fn configuration(&self, name: &str) -> Result<String, Stop> {
-        let path = self.assignment.directory.join(".config").join(name);
+        let path = self.assignment.request_directory();
+        let path = path.join(".config").join(name);
         match std::fs::read_to_string(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
             read => read.map_err(|source| Stop::Read { path, source }),
         }
     }
 
+    /// A file of the source package.
     pub(super) fn path(&self, name: &FileName) -> PathBuf {
-        self.assignment.directory.join(name.as_str())
+        self.assignment.request_directory().join(name.as_str())
     }
 
     pub(super) fn remember(&self, kind: &str, digest: &str, answer: &str) -> Result<(), Stop> {

@@ -1,9 +1,11 @@
 //! The process that owns a running build: started in a session of its own (setsid), it outlives the daemon and ends
 //! with the build. It holds a lock in the build's directory; the kernel frees it when the process ends.
 //!
-//! Its death ends the sandbox session at once: the kernel closes its end of the session's socket. SIGTERM cancels.
+//! Its death ends the sandbox session at once: the kernel closes its end of the session's socket. SIGTERM cancels;
+//! [`cancel`] also gets at one that is stopped or hangs.
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -11,9 +13,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::{Errno, retry_on_intr};
-use rustix::process::{Pid, Signal, kill_process, setsid};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal, setsid,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::log::Log;
@@ -23,7 +28,7 @@ use super::stop::{Stop, in_one_line};
 use super::{Assignment, BuildStatus, Verdict, summary};
 use crate::chroots::Chroots;
 use crate::deb::Dsc;
-use crate::home::Home;
+use crate::home::{FileError, Home};
 use crate::{chroots, pgp};
 
 const ASSIGNMENT: &str = "assignment.json";
@@ -37,12 +42,8 @@ const AGAIN: Duration = Duration::from_millis(100);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    #[error("can't {action} {path}")]
-    File {
-        action: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("can't understand {path}")]
     Json {
         path: PathBuf,
@@ -91,7 +92,7 @@ pub fn start_program(program: &Path, assignment: &Assignment) -> Result<Child, E
     let text = serde_json::to_vec_pretty(assignment).expect("an assignment has string keys only");
     write_durably(&directory.join(ASSIGNMENT), &text)?;
     let messages = directory.join(MESSAGES);
-    let stderr = File::create(&messages).map_err(file("make", &messages))?;
+    let stderr = File::create(&messages).map_err(FileError::of("make", &messages))?;
     let failed = |source| Error::Start {
         directory: directory.clone(),
         source,
@@ -135,9 +136,58 @@ pub fn wait(directory: &Path) -> Result<Option<Verdict>, Error> {
     let path = directory.join(LOCK);
     if let Some(lock) = open_if_any(&path)? {
         retry_on_intr(|| flock(&lock, FlockOperation::LockShared))
-            .map_err(|errno| file("lock", &path)(errno.into()))?;
+            .map_err(|errno| FileError::of("lock", &path)(errno.into()))?;
     }
     read_verdict(directory)
+}
+
+/// Ends a running build, which has no verdict if its supervisor doesn't end by itself within `grace`. Synchronous.
+pub fn cancel(directory: &Path, grace: Duration) -> Result<(), Error> {
+    let path = directory.join(LOCK);
+    let Some(mut lock) = open_if_any(&path)? else {
+        return Ok(());
+    };
+    let mut pid = String::new();
+    let failed = FileError::of("signal the supervisor that holds", &path);
+    lock.read_to_string(&mut pid).map_err(&failed)?;
+    let Some(pid) = pid.trim().parse().ok().and_then(Pid::from_raw) else {
+        return Ok(());
+    };
+    let supervisor = match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(supervisor) => supervisor,
+        Err(Errno::SRCH) => return Ok(()),
+        Err(errno) => return Err(failed(errno.into()).into()),
+    };
+    // The number may be another process's by now, which holds no lock here.
+    if !is_locked(directory)? {
+        return Ok(());
+    }
+    // A stopped process takes no other signal before it goes on (signal(7)).
+    for signal in [Signal::TERM, Signal::CONT] {
+        send(&supervisor, signal).map_err(&failed)?;
+    }
+    if !has_ended(&supervisor, Some(grace)).map_err(&failed)? {
+        send(&supervisor, Signal::KILL).map_err(&failed)?;
+        has_ended(&supervisor, None).map_err(&failed)?;
+    }
+    Ok(())
+}
+
+fn send(process: &OwnedFd, signal: Signal) -> io::Result<()> {
+    match pidfd_send_signal(process, signal) {
+        Ok(()) | Err(Errno::SRCH) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Waits for the end of a process, for ever without a `limit`.
+fn has_ended(process: &OwnedFd, limit: Option<Duration>) -> io::Result<bool> {
+    let limit = limit.map(|limit| Timespec {
+        tv_sec: limit.as_secs().try_into().unwrap_or(i64::MAX),
+        tv_nsec: limit.subsec_nanos().into(),
+    });
+    let mut ended = [PollFd::new(process, PollFlags::IN)];
+    Ok(retry_on_intr(|| poll(&mut ended, limit.as_ref()))? > 0)
 }
 
 fn is_locked(directory: &Path) -> Result<bool, Error> {
@@ -148,7 +198,7 @@ fn is_locked(directory: &Path) -> Result<bool, Error> {
     match retry_on_intr(|| flock(&lock, FlockOperation::NonBlockingLockShared)) {
         Ok(()) => Ok(false),
         Err(Errno::WOULDBLOCK) => Ok(true),
-        Err(errno) => Err(file("lock", &path)(errno.into())),
+        Err(errno) => Err(FileError::of("lock", &path)(errno.into()).into()),
     }
 }
 
@@ -160,7 +210,7 @@ fn read_verdict(directory: &Path) -> Result<Option<Verdict>, Error> {
     let mut text = String::new();
     found
         .read_to_string(&mut text)
-        .map_err(file("read", &path))?;
+        .map_err(FileError::of("read", &path))?;
     let verdict = serde_json::from_str(&text).map_err(|source| Error::Json { path, source })?;
     Ok(Some(verdict))
 }
@@ -182,14 +232,14 @@ fn supervise(directory: &Path) -> Result<(), Error> {
     let _lock = lock(directory)?;
     let cancelled = watch_for_cancel()?;
     let path = directory.join(ASSIGNMENT);
-    let text = fs::read(&path).map_err(file("read", &path))?;
+    let text = fs::read(&path).map_err(FileError::of("read", &path))?;
     let assignment: Assignment =
         serde_json::from_slice(&text).map_err(|source| Error::Json { path, source })?;
     // Whoever started it waits for this line and may be gone by now.
     let _ = writeln!(io::stdout(), "running");
     let verdict = run(assignment, &cancelled)?;
     let text = serde_json::to_vec_pretty(&verdict).expect("a verdict has string keys only");
-    write_durably(&directory.join(VERDICT), &text)
+    Ok(write_durably(&directory.join(VERDICT), &text)?)
 }
 
 /// Runs the build; only what hinders even a log is an error.
@@ -247,18 +297,23 @@ fn log_path(assignment: &Assignment) -> PathBuf {
 
 fn lock(directory: &Path) -> Result<File, Error> {
     let path = directory.join(LOCK);
-    let lock = File::options()
+    let mut lock = File::options()
         .create(true)
         .truncate(false)
         .write(true)
         .open(&path)
-        .map_err(file("make", &path))?;
+        .map_err(FileError::of("make", &path))?;
     // One that looks at the state holds a shared lock for an instant.
     for _ in 0..20 {
         match retry_on_intr(|| flock(&lock, FlockOperation::NonBlockingLockExclusive)) {
-            Ok(()) => return Ok(lock),
+            Ok(()) => {
+                lock.set_len(0)
+                    .and_then(|()| writeln!(lock, "{}", std::process::id()))
+                    .map_err(FileError::of("write", &path))?;
+                return Ok(lock);
+            }
             Err(Errno::WOULDBLOCK) => std::thread::sleep(Duration::from_millis(20)),
-            Err(errno) => return Err(file("lock", &path)(errno.into())),
+            Err(errno) => return Err(FileError::of("lock", &path)(errno.into()).into()),
         }
     }
     Err(Error::Running {
@@ -313,39 +368,32 @@ fn open_if_any(path: &Path) -> Result<Option<File>, Error> {
     match File::open(path) {
         Ok(found) => Ok(Some(found)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(file("open", path)(error)),
+        Err(error) => Err(FileError::of("open", path)(error).into()),
     }
 }
 
 fn remove_if_any(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(file("remove", path)(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(FileError::of("remove", path)(error).into())
+        }
         _ => Ok(()),
     }
 }
 
 /// Writes a file that is there whole or not at all, also after the power went.
-fn write_durably(path: &Path, text: &[u8]) -> Result<(), Error> {
+fn write_durably(path: &Path, text: &[u8]) -> Result<(), FileError> {
     let new = path.with_extension("new");
     let written = File::create(&new).and_then(|mut to| {
         to.write_all(text)?;
         to.sync_all()
     });
-    written.map_err(file("write", &new))?;
-    fs::rename(&new, path).map_err(file("write", path))?;
+    written.map_err(FileError::of("write", &new))?;
+    fs::rename(&new, path).map_err(FileError::of("write", path))?;
     let directory = path.parent().unwrap_or(Path::new("/"));
     File::open(directory)
         .and_then(|directory| directory.sync_all())
-        .map_err(file("sync", directory))
-}
-
-fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
-    let path = path.to_owned();
-    move |source| Error::File {
-        action,
-        path,
-        source,
-    }
+        .map_err(FileError::of("sync", directory))
 }
 
 #[cfg(test)]

@@ -120,7 +120,8 @@ fn releases(build: &Build, foreign: &[Source]) -> Result<Vec<String>, Stop> {
             None => missing.push(url),
         }
     }
-    let fetched = fetch_all(&missing, LONGEST_RELEASE)?;
+    let client = fetch::Client::through(build.chroots.proxies().clone());
+    let fetched = fetch_all(&client, &missing, LONGEST_RELEASE)?;
     for (url, text) in missing.into_iter().zip(fetched) {
         let text = String::from_utf8_lossy(&text).into_owned();
         build.remember(RELEASE, &digest(&[&url]), &text)?;
@@ -135,7 +136,11 @@ fn releases(build: &Build, foreign: &[Source]) -> Result<Vec<String>, Stop> {
 }
 
 /// Fetches all at once.
-pub(super) fn fetch_all(urls: &[String], limit: usize) -> Result<Vec<Vec<u8>>, Stop> {
+pub(super) fn fetch_all(
+    client: &fetch::Client,
+    urls: &[String],
+    limit: usize,
+) -> Result<Vec<Vec<u8>>, Stop> {
     if urls.is_empty() {
         return Ok(Vec::new());
     }
@@ -144,7 +149,6 @@ pub(super) fn fetch_all(urls: &[String], limit: usize) -> Result<Vec<Vec<u8>>, S
         .build()
         .map_err(Stop::Client)?;
     let answers = runtime.block_on(async {
-        let client = fetch::Client::new();
         join_all(urls.iter().map(|url| {
             let client = client.clone();
             async move { client.get(url, limit, FETCH_TIME).await }

@@ -1,26 +1,89 @@
 //! What a build's supervisor is told.
-use crate::build::Assignment;
-use crate::message::tarball::{self, Names};
-use crate::model::{Buildrequest, Chroot};
-use crate::store::catalog::Catalog;
+use std::path::Path;
+use std::{fs, io};
 
+use crate::build::Assignment;
+use crate::deb::{self, Changes};
+use crate::home::FileError;
+use crate::message::{
+    self,
+    tarball::{self, Names},
+};
+use crate::model::{Buildrequest, Chroot};
+use crate::pgp;
+use crate::store::catalog::Catalog;
+use crate::store::jobs::Build;
+
+use super::result::CHANGES_LIMIT;
 use super::{Error, Parts};
 
 /// Unpacks the buildrequest into its directory and names the chroot; may be repeated.
-pub(super) fn make(parts: &Parts, request: &Buildrequest) -> Result<Assignment, Error> {
+///
+/// What we ask ourselves is brought to our present URLs.
+pub(super) fn make(parts: &Parts, build: &mut Build) -> Result<Assignment, Error> {
+    let former_url = build.request.packager.clone();
+    if build.requester == parts.key.fingerprint() {
+        let (request, address) = (&mut build.request, &parts.address);
+        request.packager.clone_from(&address.http_url);
+        request.builder.clone_from(&address.http_url);
+        request.upload_to.clone_from(&address.incoming_url);
+    }
+    let request = &build.request;
     let catalog = parts.store.read(Catalog::load)?;
     let chroot = chroot(&catalog, request)?.clone();
-    let directory = parts.home.build_directory(&request.key());
-    let tar = directory.join(format!("{}.tar", request.file_name()));
-    tarball::unpack(&tar, &directory, Names::WithConfig)?;
-    Ok(Assignment {
+    let assignment = Assignment {
         request: request.clone(),
         chroot,
         machine: parts.machine.clone(),
         home: parts.home.root().to_owned(),
-        directory,
+        directory: parts.home.build_directory(&request.key()),
         parallel: parallel(parts.load.slots()),
-    })
+    };
+    let changes = assignment.directory.join(request.file_name().as_str());
+    verify(&changes, &build.digest)?;
+    let tar = changes.with_extension("changes.tar");
+    let directory = assignment.request_directory();
+    empty(&directory).map_err(FileError::of("empty", &directory))?;
+    tarball::unpack(&tar, &directory, Names::WithConfig)?;
+    if request.packager != former_url {
+        let list = directory.join(tarball::CONFIG).join("apt_sources.list");
+        let text = fs::read_to_string(&list).map_err(FileError::of("read", &list))?;
+        let (former, present) = (format!("{former_url}/"), format!("{}/", request.packager));
+        fs::write(&list, text.replace(&former, &present)).map_err(FileError::of("write", &list))?;
+    }
+    Ok(assignment)
+}
+
+/// Holds the files of a buildrequest against what came through the door: it may have waited for long.
+fn verify(changes: &Path, digest: &str) -> Result<(), message::Error> {
+    let other = |fault: String| message::Error::Read {
+        path: changes.into(),
+        source: io::Error::other(fault),
+    };
+    if message::checksums(changes)?.sha256 != digest {
+        return Err(other("it is another than it was".into()));
+    }
+    let text = message::read_text(changes, CHANGES_LIMIT)?;
+    let text = pgp::unauthenticated_text(&text).map_err(|error| other(error.to_string()))?;
+    let parsed: Changes = text
+        .parse()
+        .map_err(|error: deb::Error| other(error.to_string()))?;
+    for listed in &parsed.files {
+        let path = changes.with_file_name(listed.name.as_str());
+        let actual = message::checksums(&path)?;
+        listed
+            .compare(&actual)
+            .map_err(|fault| other(format!("{}: {fault}", listed.name)))?;
+    }
+    Ok(())
+}
+
+fn empty(directory: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    fs::create_dir(directory)
 }
 
 fn chroot<'a>(catalog: &'a Catalog, request: &Buildrequest) -> Result<&'a Chroot, Error> {

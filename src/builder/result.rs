@@ -4,7 +4,7 @@ use std::{fs, io};
 
 use crate::build::{BuildStatus, Verdict};
 use crate::deb::{Changes, FileName};
-use crate::home;
+use crate::home::{self, FileError};
 use crate::message;
 use crate::message::tarball::{self, Content, Member};
 use crate::model::{Buildrequest, Buildresult};
@@ -13,7 +13,7 @@ use crate::pgp;
 use super::{Error, Parts};
 
 /// A longer .changes of a build is not believed.
-const CHANGES_LIMIT: u64 = 4 << 20;
+pub(super) const CHANGES_LIMIT: u64 = 4 << 20;
 
 /// Fields of the answer to `request`; without a verdict the fault is the builder's.
 pub(super) fn of(request: &Buildrequest, verdict: Result<&Verdict, &str>) -> Buildresult {
@@ -54,11 +54,7 @@ pub(super) fn write(
     verdict: Option<&Verdict>,
 ) -> Result<(), Error> {
     let directory = parts.home.build_directory(&result.key());
-    fs::create_dir_all(&directory).map_err(|source| Error::File {
-        action: "make",
-        path: directory.clone(),
-        source,
-    })?;
+    fs::create_dir_all(&directory).map_err(FileError::of("make", &directory))?;
     let log = beside(&directory, &result.buildlog());
     if !log.is_file() {
         write_log(&log, result)?;
@@ -87,23 +83,17 @@ fn beside(directory: &Path, buildlog: &str) -> PathBuf {
 }
 
 /// A build that never began still has a log: it is where people look first.
-fn write_log(log: &Path, result: &Buildresult) -> Result<(), Error> {
+fn write_log(log: &Path, result: &Buildresult) -> Result<(), FileError> {
     let error = result.internal_error.as_deref().unwrap_or("no log");
-    home::replace(log, format!("E: {error}\n").as_bytes()).map_err(|source| Error::File {
-        action: "write",
-        path: log.into(),
-        source,
-    })
+    home::replace(log, format!("E: {error}\n").as_bytes()).map_err(FileError::of("write", log))
 }
 
 /// A tar of an earlier try.
-fn remove_if_there(tar: &Path) -> Result<(), Error> {
+fn remove_if_there(tar: &Path) -> Result<(), FileError> {
     match fs::remove_file(tar) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::File {
-            action: "delete",
-            path: tar.into(),
-            source,
-        }),
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(FileError::of("delete", tar)(source))
+        }
         _ => Ok(()),
     }
 }
@@ -158,11 +148,7 @@ pub(super) fn files(
 }
 
 /// Leaves stock's mark beside a .changes that has arrived.
-pub(super) fn note_upload(changes: &Path, url: &str) -> Result<(), Error> {
+pub(super) fn note_upload(changes: &Path, url: &str) -> Result<(), FileError> {
     let path = changes.with_extension("upload");
-    home::replace(&path, format!("{url}\n").as_bytes()).map_err(|source| Error::File {
-        action: "write",
-        path,
-        source,
-    })
+    home::replace(&path, format!("{url}\n").as_bytes()).map_err(FileError::of("write", &path))
 }

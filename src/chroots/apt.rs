@@ -23,6 +23,12 @@ Dpkg::Use-Pty "false";
 Dpkg::Options { "--force-confdef"; "--force-confnew"; };
 "#;
 
+/// Path of the sources that a base, or a build, has.
+pub const SOURCES_FILE: &str = "/etc/apt/sources.list";
+
+/// Path of what tells apt of proxies; it may hold a password, and never gets into a base or a layer.
+pub const PROXIES_FILE: &str = "/etc/apt/apt.conf.d/00mini-buildd-proxies";
+
 /// Times that an update of the indices may take, one try each.
 pub const UPDATE_TRIES: [Duration; 5] = [
     Duration::from_secs(10),

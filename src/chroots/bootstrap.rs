@@ -8,6 +8,7 @@ use sandbox::Network;
 
 use super::tree::Tree;
 use super::{Chroots, Error, apt, failed, process};
+use crate::deb::sources_list;
 use crate::model::source::AptKey;
 use crate::model::{Chroot, Item, Source};
 use crate::pgp::{self, Keyring};
@@ -93,6 +94,7 @@ impl Chroots {
             variant: "buildd".to_owned(),
             components: source.components.iter().map(ToString::to_string).collect(),
             options,
+            environment: self.proxies.environment(mirror),
             cache: directory.join("cache"),
             log: directory.join("debootstrap.log"),
         })
@@ -123,16 +125,19 @@ impl Chroots {
         extra: &[(Source, i32)],
     ) -> Result<(), Error> {
         let session = self.begin_in(chroot, backend, (Access::Source, None), Network::Host)?;
-        let sources = || {
+        let all = || {
             [source]
                 .into_iter()
                 .chain(extra.iter().map(|(extra, _)| extra))
         };
+        let sources = apt_sources(all())?;
         let mut tree = Tree::default();
         tree.text(apt::CONFIGURATION_FILE, apt::CONFIGURATION)
-            .text("/etc/apt/sources.list", sources_list(sources())?)
+            .text(apt::SOURCES_FILE, sources_list(&sources))
             .text(PREFERENCES, preferences(extra));
-        for (number, key) in keys(sources()).enumerate() {
+        let proxies = self.proxies.apt_configuration(&sources, &[]);
+        tree.secret(apt::PROXIES_FILE, proxies);
+        for (number, key) in keys(all()).enumerate() {
             let trusted = format!("/etc/apt/trusted.gpg.d/mini-buildd-source-{number}");
             match key {
                 AptKey::Armored(text) => tree.text(&format!("{trusted}.asc"), text.as_str()),
@@ -154,7 +159,8 @@ impl Chroots {
         session.succeed(&apt::get(&[&["dist-upgrade"], &PACKAGES[..]].concat()))?;
         session.succeed(&apt::get(&["clean"]))?;
         // Each build brings its own.
-        session.succeed(&process::of_root(&["rm", PREFERENCES], Network::None))?;
+        let rm = ["rm", "-f", PREFERENCES, apt::PROXIES_FILE];
+        session.succeed(&process::of_root(&rm, Network::None))?;
         let mut mark = Tree::default();
         mark.text(PREPARED, apt::CONFIGURATION);
         session.unpack(&mark)?;
@@ -174,16 +180,22 @@ fn keyring(source: &Source) -> Result<Keyring, pgp::Error> {
     Ok(keyring)
 }
 
-fn sources_list<'a>(sources: impl Iterator<Item = &'a Source>) -> Result<String, Error> {
-    let lines = sources.map(|source| {
-        let line = source.apt_source(&source.components);
-        let line = line.map_err(|_no_archive| Error::Incomplete {
+fn apt_sources<'a>(
+    sources: impl Iterator<Item = &'a Source>,
+) -> Result<Vec<sources_list::Source>, Error> {
+    let sources = sources.map(|source| {
+        let found = source.apt_source(&source.components);
+        found.map_err(|_no_archive| Error::Incomplete {
             source_name: source.name(),
             what: "archive",
-        })?;
-        Ok(format!("{}\n", line.to_string().trim_end()))
+        })
     });
-    lines.collect()
+    sources.collect()
+}
+
+fn sources_list(sources: &[sources_list::Source]) -> String {
+    let lines = sources.iter().map(|source| format!("{source}\n"));
+    lines.collect::<Vec<_>>().concat()
 }
 
 fn preferences(extra: &[(Source, i32)]) -> String {
@@ -227,7 +239,7 @@ mod tests {
         let mut security = source("Debian", "trixie-security");
         security.components.truncate(2);
         assert_eq!(
-            sources_list([&base, &security].into_iter()).unwrap(),
+            sources_list(&apt_sources([&base, &security].into_iter()).unwrap()),
             "deb [check-valid-until=yes] http://buildd.test:9999/debian/ trixie main non-free-firmware\n\
              deb [check-valid-until=yes] http://buildd.test:9999/debian/ trixie-security main non-free-firmware\n"
         );

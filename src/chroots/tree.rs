@@ -55,6 +55,15 @@ impl Tree {
         self.add(path, Owner::Root, 0o644, Content::Text(text.into()))
     }
 
+    /// What root alone may read; none where there is nothing to keep.
+    pub fn secret(&mut self, path: &str, text: impl Into<Vec<u8>>) -> &mut Tree {
+        let text = text.into();
+        if text.is_empty() {
+            return self;
+        }
+        self.add(path, Owner::Root, 0o600, Content::Text(text))
+    }
+
     pub fn file(&mut self, path: &str, owner: Owner, source: &Path) -> &mut Tree {
         self.add(path, owner, 0o644, Content::File(source.to_owned()))
     }

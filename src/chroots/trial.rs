@@ -1,9 +1,13 @@
 //! A package is installed in a throw-away session and tried.
+use std::io::Read as _;
+use std::path::Path;
+
 use sandbox::Network;
 
 use super::tree::Tree;
 use super::{Chroots, Error, Session, apt, process};
 use crate::deb::PackageName;
+use crate::deb::sources_list::Source;
 use crate::model::Chroot;
 
 /// Most of a command's output that is kept.
@@ -41,6 +45,9 @@ impl Chroots {
         tree.text(apt::CONFIGURATION_FILE, apt::CONFIGURATION)
             .text("/etc/apt/sources.list.d/mini-buildd.sources", trial.sources)
             .text(Trial::KEY, trial.key);
+        let own = Source::parse_deb822(trial.sources).unwrap_or_default();
+        let proxies = self.proxies.apt_configuration(&sources(&session)?, &own);
+        tree.secret(apt::PROXIES_FILE, proxies);
         session.unpack(&tree)?;
         progress("apt-get update");
         session.succeed(&apt::get(&["update", "--error-on=any"]))?;
@@ -51,6 +58,16 @@ impl Chroots {
         session.close()?;
         Ok(output)
     }
+}
+
+/// What the base was bootstrapped from.
+fn sources(session: &Session) -> Result<Vec<Source>, Error> {
+    let mut text = String::new();
+    let file = session.open(Path::new(apt::SOURCES_FILE))?;
+    file.take(OUTPUT)
+        .read_to_string(&mut text)
+        .map_err(Error::Pipe)?;
+    Ok(Source::parse_list(&text).unwrap_or_default())
 }
 
 fn run(session: &Session, command: &[&str]) -> Result<String, Error> {

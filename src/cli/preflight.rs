@@ -2,6 +2,8 @@
 use std::io::{self, IsTerminal, Write, stderr, stdin};
 use std::process::{Command, Stdio};
 
+use sandbox::Finding;
+
 use super::doctor;
 use crate::deb::Architecture;
 use crate::home::Home;
@@ -26,16 +28,19 @@ fn list(problems: &[String]) -> String {
     lines.collect::<Vec<_>>().concat()
 }
 
-/// Examines the host, also for chroots of other architectures; as root it installs missing packages, after asking unless
-/// `yes`.
-pub(super) fn pass(home: &Home, architectures: &[Architecture], yes: bool) -> Result<(), Error> {
+/// Examines the host, also for chroots of other architectures; as root it installs missing packages, after asking unless `yes`. What is only recommended is left
+/// to the user: the answer tells whether there is nothing of that kind.
+pub(super) fn pass(home: &Home, architectures: &[Architecture], yes: bool) -> Result<bool, Error> {
     let mut findings = doctor::examine(home, architectures).map_err(Error::Examine)?;
-    let packages = doctor::missing_packages(&findings);
+    let needed = findings.iter().filter(|finding| finding.is_in_the_way());
+    let packages = doctor::missing_packages(needed);
     if !packages.is_empty() && rustix::process::geteuid().is_root() && install(&packages, yes)? {
         findings = doctor::examine(home, architectures).map_err(Error::Examine)?;
     }
+    let is_perfect = findings.iter().all(|finding| finding.problem.is_none());
     let problems: Vec<String> = findings
         .into_iter()
+        .filter(Finding::is_in_the_way)
         .filter_map(|finding| {
             let problem = finding.problem?;
             let remedy = problem
@@ -50,7 +55,7 @@ pub(super) fn pass(home: &Home, architectures: &[Architecture], yes: bool) -> Re
         })
         .collect();
     if problems.is_empty() {
-        Ok(())
+        Ok(is_perfect)
     } else {
         Err(Error::Problems { problems })
     }

@@ -2,15 +2,23 @@
 use std::io::{self, IsTerminal, Write, stderr, stdin};
 use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
+use std::time::Duration;
 
 use clap::Args;
 use sandbox::{IdMap, Launcher};
 
 use super::Failure;
+use crate::build::supervisor;
+use crate::chroots::Chroots;
 use crate::command;
 use crate::home::Home;
+use crate::model::{Chroot, Item as _};
+use crate::store::{Store, items};
 
-/// Removes an instance: repositories, keys, logs and chroots, all of its directory.
+/// How long a running build has to end.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// Removes an instance: repositories, keys, logs and chroots, all of its directory; or one chroot of it.
 ///
 /// Files of chroots belong to subordinate ids, which rm alone can't delete for an ordinary user.
 #[derive(Args, Debug)]
@@ -18,6 +26,9 @@ pub(super) struct Options {
     /// Directory of the instance.
     #[arg(short = 'H', long, value_name = "DIR")]
     home: PathBuf,
+    /// Remove this chroot alone, base and layers; `mini-buildd up` makes it anew.
+    #[arg(long, value_name = "CODENAME:ARCHITECTURE")]
+    chroot: Option<String>,
     /// Don't ask.
     #[arg(short, long)]
     yes: bool,
@@ -27,6 +38,12 @@ pub(super) struct Options {
 enum Error {
     #[error("{path} holds no instance; nothing was removed", path = .0.display())]
     NoInstance(PathBuf),
+    #[error("{path} has no chroot {name}; it has: {known}", path = path.display())]
+    NoChroot {
+        path: PathBuf,
+        name: String,
+        known: String,
+    },
     #[error("nothing was removed; to remove {path} without being asked, add --yes", path = .0.display())]
     Unconfirmed(PathBuf),
     #[error("can't delete {path}", path = path.display())]
@@ -42,8 +59,15 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     }
     // A running daemon keeps its home.
     let lock = home.lock()?;
+    if let Some(name) = &options.chroot {
+        return remove_chroot(&home, name);
+    }
     if !(options.yes || is_confirmed(&home)) {
         return Err(Error::Unconfirmed(directory).into());
+    }
+    // Builds go on without a daemon.
+    for build in home.build_directories().unwrap_or_default() {
+        supervisor::cancel(&build, GRACE)?;
     }
     let launcher = Launcher {
         helper: std::env::current_exe()?,
@@ -62,6 +86,25 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
         .into()),
         _ => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Nothing is lost that can't be made again, so nobody is asked.
+fn remove_chroot(home: &Home, name: &str) -> Result<ExitCode, Failure> {
+    let items = Store::open(&home.database())?.read(|tx| items::all::<Chroot>(tx))?;
+    let chroots: Vec<Chroot> = items.into_iter().map(|(chroot, _)| chroot).collect();
+    let Some(chroot) = chroots.iter().find(|chroot| chroot.name() == name) else {
+        let known: Vec<String> = chroots.iter().map(Chroot::name).collect();
+        return Err(Error::NoChroot {
+            path: home.root().to_owned(),
+            name: name.to_owned(),
+            known: known.join(", "),
+        }
+        .into());
+    };
+    let backend = Chroots::of_caller(home.clone())?.backend(chroot);
+    backend.remove()?;
+    backend.clean()?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn is_confirmed(home: &Home) -> bool {

@@ -13,7 +13,9 @@ use super::{Failure, daemon, preflight};
 use crate::chroots::Chroots;
 use crate::deb::Architecture;
 use crate::endpoint::ServerEndpoint;
+use crate::fetch::{Client, Proxies};
 use crate::home::Home;
+use crate::model::daemon::check_identity;
 use crate::model::{Chroot, Daemon, Diststr, Item as _, Source, version_scheme};
 use crate::pgp::{self, Keyring};
 use crate::setup::{self, Items};
@@ -32,7 +34,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "ENDPOINT")]
     ftp_endpoint: Option<ServerEndpoint>,
     /// Name of a new instance in keys and configuration of others [default: the short host name].
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = identity)]
     identity: Option<String>,
     /// File with an armored public key that may upload; may be repeated.
     ///
@@ -107,6 +109,10 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn identity(text: &str) -> Result<String, &'static str> {
+    check_identity(text).map(|()| text.to_owned())
+}
+
 /// Where stock's FTP server is: the port after HTTP's.
 fn beside(http: &ServerEndpoint) -> Result<ServerEndpoint, Failure> {
     let port = match http.port {
@@ -140,11 +146,16 @@ pub(super) fn make(home: &Home, wanted: &Wanted, progress: &mut Progress) -> Res
     home.refuse_stock()?;
     progress.begin("preflight", "Looking at this machine");
     let Plan {
+        is_perfect,
         items,
         architectures,
     } = plan(home, wanted)?;
     home.create()?;
-    progress.end("nothing is missing");
+    progress.end(if is_perfect {
+        "nothing is missing"
+    } else {
+        "nothing needed is missing; mini-buildd doctor has advice"
+    });
 
     if let Some(items) = items {
         progress.begin(
@@ -180,6 +191,8 @@ pub(super) fn make(home: &Home, wanted: &Wanted, progress: &mut Progress) -> Res
 
 /// What is to be made; nothing is, until all of it can be.
 struct Plan {
+    /// Nothing is even recommended.
+    is_perfect: bool,
     /// `None`: there is an instance.
     items: Option<Items>,
     /// To be added.
@@ -202,7 +215,7 @@ fn plan(home: &Home, wanted: &Wanted) -> Result<Plan, Failure> {
             architectures.push(architecture.clone());
         }
     }
-    preflight::pass(home, &architectures, wanted.yes)?;
+    let is_perfect = preflight::pass(home, &architectures, wanted.yes)?;
     let items = match there {
         Some(_) => None,
         None => Some(setup::items(&setup::host_facts()?, &wanted.setup)?),
@@ -216,10 +229,14 @@ fn plan(home: &Home, wanted: &Wanted) -> Result<Plan, Failure> {
         (None, ..) => None,
     };
     let source = source.ok_or_else(|| incomplete(home, "source of its chroot"))?;
-    for architecture in &architectures {
-        setup::architectures::check_archive(source, architecture)?;
+    if !architectures.is_empty() {
+        let client = Client::through(Proxies::of_host()?);
+        for architecture in &architectures {
+            setup::architectures::check_archive(&client, source, architecture)?;
+        }
     }
     Ok(Plan {
+        is_perfect,
         items,
         architectures,
     })

@@ -7,9 +7,11 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
 use maud::{Markup, html};
+use serde_json::{Map, Value};
 use tracing::error;
 
 use crate::instance::Instance;
+use crate::model::Event;
 use crate::store;
 use crate::store::event_log::{self, Logged};
 
@@ -17,6 +19,15 @@ use super::path::{RelativePath, escape};
 use super::{page, redirect};
 
 const LIMIT: u32 = 100;
+const COLUMNS: [&str; 7] = [
+    "Time",
+    "Type",
+    "Distribution",
+    "Source",
+    "Version",
+    "Reason",
+    "",
+];
 
 pub(super) fn router(instance: Arc<Instance>) -> Router {
     Router::new()
@@ -66,7 +77,7 @@ async fn below(Path(path): Path<String>) -> Response {
 fn table(events: &[Logged]) -> Markup {
     html! {
         table {
-            tr { th { "Time" } th { "Type" } th { "Distribution" } th { "Source" } th { "Version" } th {} }
+            tr { @for name in COLUMNS { th { (name) } } }
             @for Logged { event, directory, .. } in events {
                 @let directory = link(directory);
                 tr {
@@ -75,11 +86,38 @@ fn table(events: &[Logged]) -> Markup {
                     td { (event.distribution) }
                     td { (event.source) }
                     td { (event.version) }
-                    td { a href=(directory) { "files" } }
+                    td { (reason(event)) }
+                    td {
+                        a href=(directory) { "files" }
+                        @for (name, log) in logs(event) { " " a href=(log) { (name) } }
+                    }
                 }
             }
         }
     }
+}
+
+/// Why something was rejected or failed.
+fn reason(event: &Event) -> &str {
+    let error = event.extra.get("error");
+    let detail = error.and_then(|error| error.get("detail")?.as_str());
+    detail.unwrap_or_default()
+}
+
+/// Build logs that an event is about: those of a packager in its events, that of a builder in its builds.
+fn logs(event: &Event) -> Vec<(String, String)> {
+    let below = |root: &str, about: &Map<String, Value>| {
+        let path = about.get("buildlog")?.as_str()?;
+        let names: Vec<_> = path.split('/').map(|name| escape(name.as_ref())).collect();
+        Some(format!("/mini_buildd/{root}/{}", names.join("/")))
+    };
+    let results = event.extra.get("buildresults").and_then(Value::as_object);
+    let installed = results.into_iter().flatten().filter_map(|(name, about)| {
+        let log = below("events-dir", about.as_object()?)?;
+        Some((format!("log {name}"), log))
+    });
+    let own = below("builds-dir", &event.extra).map(|log| ("log".to_owned(), log));
+    installed.chain(own).collect()
 }
 
 fn link(directory: &str) -> String {

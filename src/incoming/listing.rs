@@ -8,7 +8,7 @@ use super::Error;
 use super::directory::Directory;
 use super::fault::{Fault, Stop};
 use crate::deb::{Changes, Checksums, Dsc, FileName, ListedFile};
-use crate::model::message::is_reserved;
+use crate::home::FileError;
 use crate::pgp;
 
 /// A longer .dsc is refused.
@@ -36,7 +36,7 @@ pub fn verify(
         if verified.contains_key(&file.name) {
             return Err(Fault::Twice(file.name.clone()).into());
         }
-        let actual = checksums(directory, &file.name)?;
+        let actual = checksums(directory, file)?;
         file.compare(&actual).map_err(|fault| Fault::File {
             name: file.name.clone(),
             fault,
@@ -46,23 +46,27 @@ pub fn verify(
     Ok(verified)
 }
 
-fn checksums(directory: &Directory, name: &FileName) -> Result<Checksums, Stop> {
+fn checksums(directory: &Directory, listed: &ListedFile) -> Result<Checksums, Stop> {
+    let name = &listed.name;
     let mut file = match directory.file(name) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(Fault::Missing(name.clone()).into());
         }
-        Err(source) => return Err(failed(directory, name, source).into()),
+        Err(source) => return Err(failed(directory, name)(source).into()),
     };
-    Ok(Checksums::of(&mut file).map_err(|source| failed(directory, name, source))?)
+    let failed = failed(directory, name);
+    let size = file.metadata().map_err(&failed)?.len();
+    listed.compare_size(size).map_err(|fault| Fault::File {
+        name: name.clone(),
+        fault,
+    })?;
+    Ok(Checksums::of(&mut file).map_err(failed)?)
 }
 
-fn failed(directory: &Directory, name: &FileName, source: io::Error) -> Error {
-    Error::File {
-        action: "read",
-        path: directory.path().join(name.as_str()),
-        source,
-    }
+fn failed(directory: &Directory, name: &FileName) -> impl Fn(io::Error) -> Error + use<> {
+    let failed = FileError::of("read", &directory.path().join(name.as_str()));
+    move |source| failed(source).into()
 }
 
 /// Holds the .dsc of an upload, whose own sums are verified, against the .changes and the files.
@@ -80,7 +84,7 @@ pub fn verify_dsc(
     };
     let Some(text) = directory
         .read(name, DSC_LIMIT)
-        .map_err(|source| failed(directory, name, source))?
+        .map_err(failed(directory, name))?
     else {
         return Err(dsc_fault(name, format!("longer than {DSC_LIMIT} bytes")).into());
     };
@@ -135,7 +139,7 @@ fn compare_dsc(
         {
             return Err(format!("Files: {} is listed twice", file.name));
         }
-        if !file.name.as_str().starts_with(&format!("{}_", dsc.source)) || is_reserved(&file.name) {
+        if !file.name.as_str().starts_with(&format!("{}_", dsc.source)) {
             return Err(format!(
                 "Files: {} is no name for a file of {}",
                 file.name, dsc.source

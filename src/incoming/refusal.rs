@@ -5,10 +5,11 @@ use jiff::Timestamp;
 use tracing::{error, warn};
 
 use super::directory::Directory;
-use super::door::{CHANGES_LIMIT, Door, failed};
+use super::door::{CHANGES_LIMIT, Door};
 use super::fault::{Fault, Stop};
 use super::{Arrival, Error, claim, quarantine};
 use crate::cause::with_causes;
+use crate::home::FileError;
 use crate::model::BuildKey;
 use crate::model::job::Packaging;
 use crate::model::message::{self, MessageKind};
@@ -64,7 +65,7 @@ impl Door {
             &claim.files,
             &reason,
         )
-        .map_err(|source| failed("quarantine", staging.path(), source))?;
+        .map_err(FileError::of("quarantine", staging.path()))?;
 
         let event = claim.rejected(&reason, Timestamp::now());
         let lost = self.store.write::<_, Error>(|tx| {

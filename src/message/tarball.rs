@@ -9,7 +9,6 @@ use tar::{Archive, Builder, EntryType, Header};
 
 use super::Error;
 use crate::deb::FileName;
-use crate::model::message::is_reserved;
 
 /// Files of a message's tar may stand in this directory.
 pub const CONFIG: &str = ".config";
@@ -122,11 +121,10 @@ fn check_name(name: &str, names: Names) -> Result<(), String> {
         Some((CONFIG, plain)) if names == Names::WithConfig => plain,
         Some(_) | None => name,
     };
-    let plain = FileName::from_str(plain).map_err(|error| error.to_string())?;
-    if names == Names::WithConfig && is_reserved(&plain) {
-        return Err("not a name for a file of a source package".into());
+    match FileName::from_str(plain) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.to_string()),
     }
-    Ok(())
 }
 
 fn write_member(content: &mut dyn Read, path: &Path) -> io::Result<()> {

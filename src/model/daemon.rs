@@ -24,13 +24,8 @@ impl Item for Daemon {
         "daemon".into()
     }
     fn validate(&self) -> Result<(), Invalid> {
-        let is_identity = !self.identity.is_empty()
-            && self
-                .identity
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        if !is_identity {
-            return Err(invalid(self, "identity", "must match [a-zA-Z0-9-]+"));
+        if let Err(fault) = check_identity(&self.identity) {
+            return Err(invalid(self, "identity", fault));
         }
         let origin = &self.custom_archive_origin;
         if !is_one_line(origin) || origin.contains(',') {
@@ -45,6 +40,14 @@ impl Item for Daemon {
         }
         Ok(())
     }
+}
+
+pub fn check_identity(identity: &str) -> Result<(), &'static str> {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    if !identity.is_empty() && identity.bytes().all(fits) {
+        return Ok(());
+    }
+    Err("must match [a-zA-Z0-9-]+")
 }
 
 fn is_address(text: &str) -> bool {

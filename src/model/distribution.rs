@@ -51,6 +51,37 @@ pub struct Distribution {
     pub build_dep_resolver: String,
 }
 
+impl Distribution {
+    /// Stock's defaults, without checks.
+    pub fn new(
+        codename: Codename,
+        base_source: String,
+        components: Vec<Component>,
+        architectures: Vec<ArchitectureOption>,
+    ) -> Distribution {
+        Distribution {
+            codename,
+            base_source,
+            extra_sources: Vec::new(),
+            components,
+            architectures,
+            lintian_mode: Mode::Disabled,
+            lintian_extra_options: "--info".into(),
+            piuparts_mode: Mode::Disabled,
+            autopkgtest_mode: Mode::Disabled,
+            internal_apt_priority: 1,
+            deb_build_options: String::new(),
+            deb_build_profiles: String::new(),
+            add_depends: String::new(),
+            chroot_setup_script: String::new(),
+            // Read by builders of the stock program.
+            sbuild_config_blocks: "set-default-path ccache".into(),
+            sbuild_setup_blocks: "apt-setup apt-update ccache eatmydata".into(),
+            build_dep_resolver: "apt".into(),
+        }
+    }
+}
+
 /// An additional source and its pin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PrioritySource {
@@ -179,26 +210,17 @@ pub(crate) mod tests {
             optional: false,
             build_architecture_all: all,
         };
+        let components = ["main", "contrib", "non-free", "non-free-firmware"];
+        let distribution = Distribution::new(
+            "trixie".parse().unwrap(),
+            "Debian:trixie".into(),
+            components.map(|name| name.parse().unwrap()).into(),
+            vec![option("amd64", true), option("i386", false)],
+        );
         Distribution {
-            codename: "trixie".parse().unwrap(),
-            base_source: "Debian:trixie".into(),
-            extra_sources: Vec::new(),
-            components: ["main", "contrib", "non-free", "non-free-firmware"]
-                .map(|name| name.parse().unwrap())
-                .into(),
-            architectures: vec![option("amd64", true), option("i386", false)],
             lintian_mode: Mode::Errfail,
-            lintian_extra_options: "--info".into(),
-            piuparts_mode: Mode::Disabled,
-            autopkgtest_mode: Mode::Disabled,
-            internal_apt_priority: 1,
-            deb_build_options: String::new(),
-            deb_build_profiles: String::new(),
-            add_depends: String::new(),
-            chroot_setup_script: String::new(),
-            sbuild_config_blocks: "set-default-path ccache".into(),
-            sbuild_setup_blocks: "apt-setup apt-update ccache eatmydata".into(),
             build_dep_resolver: "aptitude".into(),
+            ..distribution
         }
     }
 

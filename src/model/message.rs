@@ -160,34 +160,9 @@ fn fault(field: &str, fault: &str) -> Error {
     }
 }
 
-/// Tells whether a file in a build's directory has this name for us: no source package may bring one.
-pub fn is_reserved(name: &FileName) -> bool {
-    let name = name.as_str();
-    let own = ["assignment.json", "result", "verdict.json"];
-    own.contains(&name)
-        || name.starts_with("supervisor.")
-        || name.contains("_mini-buildd-build")
-        || [".buildlog", ".changes", ".upload"]
-            .iter()
-            .any(|ending| name.ends_with(ending))
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-
-    #[test]
-    fn names_of_messages_logs_and_the_supervisors_files_are_reserved() {
-        for name in [
-            "a_1_mini-buildd-buildrequest_amd64.changes.tar",
-            "verdict.json",
-            "supervisor.lock",
-            "a_1_amd64.buildlog",
-        ] {
-            assert!(is_reserved(&name.parse().unwrap()), "{name}");
-        }
-        assert!(!is_reserved(&"hello_2.10.orig.tar.gz".parse().unwrap()));
-    }
 
     pub(in crate::model) fn sums(text: &str) -> Vec<(FileName, Checksums)> {
         let changes: Changes = text.parse().unwrap();

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::archive::ArchiveDir;
 use crate::deb::{Architecture, Changes, Dsc, FileName, Paragraph, changelog};
 use crate::events::record;
+use crate::home::FileError;
 use crate::incoming::listing::parse_dsc;
 use crate::message;
 use crate::model::build_sources::BuildSources;
@@ -63,11 +64,7 @@ pub(super) fn examine(parts: &Parts, mut packaging: Packaging) -> Result<Packagi
             packaging.experimental = experimental;
             for asked in &asked {
                 let directory = parts.home.event_directory(&asked.request.key());
-                fs::create_dir_all(&directory).map_err(|source| Error::File {
-                    action: "make",
-                    path: directory.clone(),
-                    source,
-                })?;
+                fs::create_dir_all(&directory).map_err(FileError::of("make", &directory))?;
                 buildrequest::write(
                     &directory,
                     &asked.request,
@@ -326,7 +323,13 @@ fn read_dsc(
     packaging: &Packaging,
     upload: &Changes,
 ) -> Result<(FileName, Dsc), Stop> {
-    let Some(listed) = upload.file_ending_with(".dsc") else {
+    // What is not said to hold a source would lie where its buildrequests are.
+    let is_source = upload
+        .architecture()
+        .split(' ')
+        .any(|word| word == "source");
+    let listed = upload.file_ending_with(".dsc");
+    let Some(listed) = listed.filter(|_| is_source) else {
         return Err(Rejection::NoDsc(packaging.changes.clone()).into());
     };
     let path = directory.join(listed.name.as_str());

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::archive::{Installation, Prepared};
 use crate::deb::{BinaryPackage, Changes, FileName};
 use crate::events::record;
+use crate::home::FileError;
 use crate::message::{self, tarball};
 use crate::model::job::{BuildState, Outcome, Packaging, PackagingState};
 use crate::model::message::request_name;
@@ -119,11 +120,7 @@ fn unpack(parts: &Parts, result: &Buildresult) -> Result<Vec<PathBuf>, Error> {
         .join(format!("{}.tar", result.file_name()));
     let into = parts.home.unpacked(&key);
     remove(&into)?;
-    fs::create_dir_all(&into).map_err(|source| Error::File {
-        action: "make",
-        path: into.clone(),
-        source,
-    })?;
+    fs::create_dir_all(&into).map_err(FileError::of("make", &into))?;
     let names = tarball::unpack(&tar, &into, tarball::Names::Flat)?;
     let bad = |fault: String| Error::Result {
         key: Box::new(key.clone()),
@@ -149,13 +146,11 @@ fn unpack(parts: &Parts, result: &Buildresult) -> Result<Vec<PathBuf>, Error> {
     Ok(packages)
 }
 
-fn remove(directory: &Path) -> Result<(), Error> {
+fn remove(directory: &Path) -> Result<(), FileError> {
     match fs::remove_dir_all(directory) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::File {
-            action: "delete",
-            path: directory.into(),
-            source,
-        }),
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(FileError::of("delete", directory)(source))
+        }
         _ => Ok(()),
     }
 }

@@ -22,7 +22,11 @@ const RELEASE_TIME: Duration = Duration::from_secs(20);
 /// Refuses an architecture that the best archive of a source has no packages for.
 ///
 /// The Release file is not verified: it tells only whether to go on. debootstrap and apt verify.
-pub fn check_archive(source: &Source, architecture: &Architecture) -> Result<(), Error> {
+pub fn check_archive(
+    client: &fetch::Client,
+    source: &Source,
+    architecture: &Architecture,
+) -> Result<(), Error> {
     let url = source.apt_source(&source.components)?.release_url();
     let unreadable = |fault: String| Error::Release {
         url: url.clone(),
@@ -32,7 +36,6 @@ pub fn check_archive(source: &Source, architecture: &Architecture) -> Result<(),
         .enable_all()
         .build()
         .map_err(|error| unreadable(error.to_string()))?;
-    let client = fetch::Client::new();
     let release = runtime
         .block_on(client.get(&url, LONGEST_RELEASE, RELEASE_TIME))
         .map_err(|error| unreadable(error.to_string()))?;

@@ -3,7 +3,6 @@ use std::path::PathBuf;
 
 use crate::deb::{Component, sources_list};
 use crate::endpoint::ServerEndpoint;
-use crate::model::build_check::Mode;
 use crate::model::chroot::Backend;
 use crate::model::distribution::{ArchitectureOption, PrioritySource};
 use crate::model::source::{AptKey, codeversion};
@@ -193,29 +192,19 @@ fn distribution(facts: &HostFacts, sources: &[Source]) -> Distribution {
         source: source.name(),
         priority: UPDATES_PRIORITY,
     });
+    let architecture = ArchitectureOption {
+        architecture: facts.architecture.clone(),
+        optional: false,
+        build_architecture_all: true,
+    };
     Distribution {
-        codename: facts.codename.clone(),
-        base_source: sources[0].name(),
         extra_sources: extra.collect(),
-        components: sources[0].components.clone(),
-        architectures: vec![ArchitectureOption {
-            architecture: facts.architecture.clone(),
-            optional: false,
-            build_architecture_all: true,
-        }],
-        lintian_mode: Mode::Disabled,
-        lintian_extra_options: "--info".into(),
-        piuparts_mode: Mode::Disabled,
-        autopkgtest_mode: Mode::Disabled,
-        internal_apt_priority: 1,
-        deb_build_options: String::new(),
-        deb_build_profiles: String::new(),
-        add_depends: String::new(),
-        chroot_setup_script: String::new(),
-        // Read by builders of the stock program.
-        sbuild_config_blocks: "set-default-path ccache".into(),
-        sbuild_setup_blocks: "apt-setup apt-update ccache eatmydata".into(),
-        build_dep_resolver: "apt".into(),
+        ..Distribution::new(
+            facts.codename.clone(),
+            sources[0].name(),
+            sources[0].components.clone(),
+            vec![architecture],
+        )
     }
 }
 

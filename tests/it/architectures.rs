@@ -1,7 +1,10 @@
 //! Uploads that are built for several architectures; what builders send is the test's.
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::sync::Arc;
 
-use mini_buildd::model::{Distribution, Event, EventType};
+use mini_buildd::fetch::Client;
+use mini_buildd::model::{Distribution, Event, EventType, Source};
 use mini_buildd::setup;
 use mini_buildd::store::{self, Store, items};
 
@@ -157,6 +160,50 @@ fn optional_architecture_may_fail() {
     instance.wait_for(EventType::Installed, "hello");
     assert!(packages(&instance, "amd64").contains("Package: hello\n"));
     assert_eq!(packages(&instance, "i386"), "");
+}
+
+/// Serves this Release file once, at any path; the archive's URL.
+fn archive(release: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/debian/", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        let head = lines.map(Result::unwrap);
+        assert!(head.take_while(|line| !line.is_empty()).count() > 0);
+        let length = release.len();
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{release}"
+        )
+        .unwrap();
+    });
+    url
+}
+
+#[test]
+fn architecture_that_the_archive_lacks_is_refused() {
+    let instance = instance();
+    let store = Store::open(&instance.home.database()).unwrap();
+    let source = store.read(|tx| items::get::<Source>(tx, "Debian:trixie"));
+    let (mut source, _) = source.unwrap().unwrap();
+    let check = |source: &Source, architecture: &str| {
+        setup::architectures::check_archive(&Client::new(), source, &architecture.parse().unwrap())
+    };
+    let release = "Origin: Debian\nArchitectures: all amd64 i386\n";
+    source.archives = vec![archive(release)];
+    check(&source, "i386").unwrap();
+    source.archives = vec![archive(release)];
+    let error = check(&source, "armhf").unwrap_err().to_string();
+    let url = format!("{}dists/trixie/InRelease", source.archives[0]);
+    let expected = format!("{url} has no packages for armhf, only for all amd64 i386");
+    assert_eq!(error, expected);
+    // Nobody answers any more.
+    let error = check(&source, "i386").unwrap_err().to_string();
+    assert!(
+        error.contains("which architectures the archive has"),
+        "{error}"
+    );
 }
 
 #[test]

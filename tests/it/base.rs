@@ -21,6 +21,7 @@ use crate::program::program;
 pub(crate) struct Base {
     /// Homes and files of this run.
     directory: PathBuf,
+    launcher: Arc<Launcher>,
     pub(crate) chroots: Chroots,
     pub(crate) chroot: Chroot,
     pub(crate) source: Source,
@@ -75,13 +76,19 @@ impl Base {
             .read(Catalog::load)
             .unwrap();
         let chroot = catalog.chroots().next().unwrap().clone();
+        let launcher = Arc::new(launcher);
         Base {
             directory,
+            launcher: Arc::clone(&launcher),
             source: catalog.source(&chroot.source).unwrap().clone(),
             chroot,
-            chroots: Chroots::new(home, Arc::new(launcher)),
+            chroots: Chroots::new(home, launcher),
             _keeper: keeper,
         }
+    }
+
+    pub(crate) fn launcher(&self) -> Arc<Launcher> {
+        Arc::clone(&self.launcher)
     }
 
     /// Where files of this run are.

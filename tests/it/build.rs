@@ -2,6 +2,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use mini_buildd::build::supervisor::{self, State};
 use mini_buildd::build::{Assignment, BuildStatus, Verdict};
@@ -36,19 +37,21 @@ impl Base {
     }
 
     /// A directory as the builder unpacks a buildrequest.
-    fn assignment(&self, directory: &Path, package: &Package) -> Assignment {
-        let configuration = directory.join(".config");
-        fs::create_dir_all(&configuration).unwrap();
-        fs::write(configuration.join("apt_sources.list"), self.sources_list()).unwrap();
-        package.write(directory);
-        Assignment {
+    pub(crate) fn assignment(&self, directory: &Path, package: &Package) -> Assignment {
+        let assignment = Assignment {
             request: package.request(&self.chroot.architecture),
             chroot: self.chroot.clone(),
             machine: self.chroot.architecture.clone(),
             home: self.chroots.home().root().to_owned(),
             directory: directory.to_owned(),
             parallel: 2,
-        }
+        };
+        let request = assignment.request_directory();
+        let configuration = request.join(".config");
+        fs::create_dir_all(&configuration).unwrap();
+        fs::write(configuration.join("apt_sources.list"), self.sources_list()).unwrap();
+        package.write(&request);
+        assignment
     }
 
     fn build(&self, package: &Package) -> Built {
@@ -79,6 +82,11 @@ struct Built {
 }
 
 impl Built {
+    #[track_caller]
+    fn assert(&self, status: BuildStatus) {
+        assert_eq!(self.verdict.status, status, "{}", self.log);
+    }
+
     fn results(&self) -> Vec<String> {
         let mut names: Vec<String> = fs::read_dir(self.directory.path().join("result"))
             .unwrap()
@@ -92,14 +100,14 @@ impl Built {
 const VERSION: &str = "1.0";
 
 /// A native source package as text.
-struct Package {
-    name: &'static str,
-    architecture: &'static str,
+pub(crate) struct Package {
+    pub(crate) name: &'static str,
+    pub(crate) architecture: &'static str,
     /// Rest of the field Build-Depends, with fields after it.
-    build_depends: &'static str,
-    profiles: &'static str,
+    pub(crate) build_depends: &'static str,
+    pub(crate) profiles: &'static str,
     /// Shell lines of the target `build`.
-    build: &'static str,
+    pub(crate) build: &'static str,
 }
 
 impl Default for Package {
@@ -195,12 +203,7 @@ fn package_is_built_as_an_ordinary_user_without_network() {
         ..Package::default()
     };
     let built = Base::get().build(&package);
-    assert_eq!(
-        built.verdict.status,
-        BuildStatus::Successful,
-        "{}",
-        built.log
-    );
+    built.assert(BuildStatus::Successful);
     let architecture = architecture();
     let expected = [
         "all.buildinfo",
@@ -228,7 +231,7 @@ fn second_build_resolves_and_installs_nothing() {
         "{}",
         again.log
     );
-    assert_eq!(again.verdict.status, BuildStatus::Successful);
+    again.assert(BuildStatus::Successful);
 }
 
 #[test]
@@ -239,12 +242,7 @@ fn status_is_not_read_from_the_log() {
         ..Package::default()
     };
     let built = Base::get().build(&package);
-    assert_eq!(
-        built.verdict.status,
-        BuildStatus::Attempted,
-        "{}",
-        built.log
-    );
+    built.assert(BuildStatus::Attempted);
     assert!(
         built.log.contains("\nFail-Stage: build\nHost"),
         "{}",
@@ -261,13 +259,21 @@ fn missing_build_dependency_gives_the_package_back_with_apts_words() {
         ..Package::default()
     };
     let built = Base::get().build(&package);
-    assert_eq!(
-        built.verdict.status,
-        BuildStatus::GivenBack,
-        "{}",
-        built.log
-    );
+    built.assert(BuildStatus::GivenBack);
     assert!(built.log.contains("mbd-there-is-no-such-package"));
+}
+
+#[test]
+fn sparse_package_is_not_taken() {
+    let package = Package {
+        name: "mbd-test-sparse",
+        build: "true\noverride_dh_builddeb:\n\tdh_builddeb\n\ttruncate -s 300M ../mbd-test-sparse_1.0_all.deb",
+        ..Package::default()
+    };
+    let built = Base::get().build(&package);
+    built.assert(BuildStatus::Attempted);
+    let error = built.verdict.error.as_deref().unwrap();
+    assert!(error.contains("sparse"), "{error}");
 }
 
 #[test]
@@ -281,12 +287,7 @@ fn build_profiles_conflicts_and_indep_dependencies_are_honoured() {
         ..Package::default()
     };
     let built = Base::get().build(&package);
-    assert_eq!(
-        built.verdict.status,
-        BuildStatus::Successful,
-        "{}",
-        built.log
-    );
+    built.assert(BuildStatus::Successful);
 }
 
 #[test]
@@ -296,10 +297,7 @@ fn package_for_another_architecture_is_skipped() {
         architecture: "hurd-i386",
         ..Package::default()
     };
-    assert_eq!(
-        Base::get().build(&package).verdict.status,
-        BuildStatus::Skipped
-    );
+    Base::get().build(&package).assert(BuildStatus::Skipped);
 }
 
 /// Starts a build that goes on for ever and waits until it does.
@@ -323,7 +321,7 @@ fn start_endless(directory: &Path) -> std::process::Child {
             "{}",
             fs::read_to_string(&log).unwrap()
         );
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(50));
     }
     assert!(matches!(
         supervisor::state(directory).unwrap(),
@@ -341,6 +339,29 @@ fn sigterm_cancels_a_build() {
     child.wait().unwrap();
     assert_eq!(verdict.status, BuildStatus::Failed);
     assert_eq!(verdict.error.as_deref(), Some("cancelled"));
+}
+
+#[test]
+fn stopped_supervisor_is_cancelled_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = start_endless(directory.path());
+    let pid = child.id().to_string();
+    output(Command::new("kill").args(["-STOP", &pid]));
+    supervisor::cancel(directory.path(), Duration::from_secs(60)).unwrap();
+    child.wait().unwrap();
+    let verdict = supervisor::wait(directory.path()).unwrap().unwrap();
+    assert_eq!(verdict.error.as_deref(), Some("cancelled"));
+    // Nothing is there to be ended any more.
+    supervisor::cancel(directory.path(), Duration::ZERO).unwrap();
+}
+
+#[test]
+fn supervisor_that_does_not_end_is_killed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = start_endless(directory.path());
+    supervisor::cancel(directory.path(), Duration::ZERO).unwrap();
+    child.wait().unwrap();
+    assert!(supervisor::wait(directory.path()).unwrap().is_none());
 }
 
 #[test]

@@ -159,7 +159,7 @@ impl TestInstance {
     }
 
     /// The newest staging directory.
-    fn staged(&self) -> PathBuf {
+    pub(crate) fn staged(&self) -> PathBuf {
         let staged = fs::read_dir(self.home.incoming()).unwrap();
         staged.map(|entry| entry.unwrap().path()).max().unwrap()
     }

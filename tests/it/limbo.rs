@@ -281,3 +281,27 @@ fn build_whose_buildrequest_is_deleted_before_it_begins_ends_failed() {
     let error = &event.extra["buildresults"]["amd64"]["internal_error"];
     assert!(error.as_str().unwrap().len() > 10, "{error}");
 }
+
+#[test]
+fn buildrequest_that_changed_after_it_came_is_not_built() {
+    let (mut instance, request) = asked();
+    instance.send(&request_files(&instance, &request));
+    instance.wait_for(EventType::Built, "hello");
+    instance.crash();
+    with_jobs(&instance, |tx| {
+        let mut build = jobs::build(tx, &request.key())?.unwrap();
+        build.state = BuilderState::Queued;
+        jobs::put_build(tx, &build)
+    });
+    let tar = format!("{}.tar", request.file_name());
+    let directory = instance.home.build_directory(&request.key());
+    let path = directory.join(&tar);
+    let mut content = fs::read(&path).unwrap();
+    content[700] ^= 1;
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, content).unwrap();
+    instance.start();
+    let event = instance.wait_for(EventType::Failed, "hello");
+    let error = &event.extra["buildresults"]["amd64"]["internal_error"];
+    assert!(error.as_str().unwrap().contains(&tar), "{error}");
+}

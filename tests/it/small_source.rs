@@ -1,4 +1,5 @@
 //! A small source package of ours, by itself without build-dependencies: it is built in a second or two.
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -38,8 +39,8 @@ impl SmallSource<'_> {
         let SmallSource { name, build, .. } = self;
         let tree = directory.join(name);
         fs::create_dir_all(tree.join("debian/source")).unwrap();
-        let write = |file: &str, text: String| fs::write(tree.join(file), text).unwrap();
-        write("program", format!("#!/bin/sh\necho {name} works\n"));
+        let put = |file: &str, text: String| fs::write(tree.join(file), text).unwrap();
+        put("program", format!("#!/bin/sh\necho {name} works\n"));
         if self.ballast > 0 {
             run(Command::new("dd")
                 .args([
@@ -63,11 +64,11 @@ impl SmallSource<'_> {
         } else {
             "native"
         };
-        write("debian/source/format", format!("3.0 ({format})\n"));
+        put("debian/source/format", format!("3.0 ({format})\n"));
         let first = self
             .upstream
             .map_or("0".to_owned(), |version| format!("{version}-0"));
-        write(
+        put(
             "debian/changelog",
             format!(
                 "{name} ({first}) unstable; urgency=medium\n\n  * Begin.\n\n \
@@ -90,15 +91,18 @@ impl SmallSource<'_> {
              clean:\n\trm -rf debian/tmp debian/files\nbuild-arch build-indep: build\nbuild:\n\t{build}\n"
         );
         for (package, architecture) in packages {
-            control += &format!(
+            write!(
+                control,
                 "\nPackage: {package}\nArchitecture: {architecture}\n{}Description: test\n A test.\n",
                 self.fields.1
-            );
+            )
+            .unwrap();
             let target = match *architecture {
                 "all" => "binary-indep",
                 _ => "binary-arch",
             };
-            rules += &format!(
+            write!(
+                rules,
                 "{target}: {package}.deb\n{package}.deb: build\n\
                  \trm -rf debian/tmp\n\
                  \tinstall -D program debian/tmp/usr/bin/{package}\n\
@@ -106,12 +110,13 @@ impl SmallSource<'_> {
                  \tmkdir -p debian/tmp/DEBIAN\n\tdpkg-gencontrol -p{package}\n\
                  \tdpkg-deb --root-owner-group --build debian/tmp ..\n\
                  .PHONY: {package}.deb\n"
-            );
+            )
+            .unwrap();
         }
         rules += ".NOTPARALLEL:\n\
                   .PHONY: clean build build-arch build-indep binary binary-arch binary-indep\n";
-        write("debian/control", control);
-        write("debian/rules", rules);
+        put("debian/control", control);
+        put("debian/rules", rules);
         run(Command::new("chmod")
             .arg("755")
             .arg(tree.join("debian/rules")));

@@ -248,6 +248,53 @@ fn upload_without_dsc_is_rejected() {
 }
 
 #[test]
+fn upload_that_says_it_has_no_source_is_rejected() {
+    let fault = fault(|key| {
+        let mut upload = good();
+        upload.changes = upload
+            .changes
+            .replace("Architecture: source", "Architecture: amd64");
+        upload.signed(key)
+    });
+    assert_names(&fault, &["Missing DSC"]);
+}
+
+/// Nothing of a source package gets to where messages, logs and verdicts are.
+#[test]
+fn files_of_a_source_package_may_be_named_as_ours_are() {
+    let mut instance = TestInstance::started();
+    let base = format!("hello_{VERSION}");
+    let names = [
+        format!("{base}_amd64.buildlog"),
+        format!("{base}_mini-buildd-buildrequest_amd64.changes"),
+        format!("{base}_mini-buildd-buildrequest_amd64.changes.tar"),
+        format!("{base}_mini-buildd-buildresult_amd64.changes"),
+        format!("{base}_amd64.changes"),
+    ];
+    let mut files: Files = names.map(|name| (name, b"forged".to_vec())).into();
+    files.push((format!("{base}.tar.xz"), b"tree".to_vec()));
+    let lists = crate::package::lists(&files, "");
+    let upload = Upload::with_dsc("hello", VERSION, DIST, |dsc| {
+        let end = dsc.find("Checksums-Sha1").unwrap();
+        format!("{}{lists}", &dsc[..end])
+    });
+    let dsc = upload.files[0].clone();
+    files.insert(0, dsc);
+    let signed = Upload::of("hello", VERSION, DIST, files).signed(&instance.uploader);
+    instance.send(&signed);
+    let event = instance.wait_for(EventType::Failed, "hello");
+    let result = &event.extra["buildresults"]["amd64"];
+    let error = result["internal_error"].as_str().unwrap();
+    assert!(error.contains("chroot"), "{error}");
+    let log = instance
+        .home
+        .events()
+        .join(result["buildlog"].as_str().unwrap());
+    let log = fs::read_to_string(log).unwrap();
+    assert!(!log.contains("forged"), "{log}");
+}
+
+#[test]
 fn unknown_upload_option_is_rejected() {
     let fault = fault(|key| {
         let mut upload = good();
@@ -408,4 +455,35 @@ fn accepted_upload_becomes_a_buildrequest_in_stocks_form() {
             "hello_1.0~test13+1.tar.xz",
         ]
     );
+}
+
+#[test]
+fn large_upload_holds_up_no_other() {
+    const LENGTH: u64 = 64 << 20;
+    let mut instance = TestInstance::started();
+    let large = Upload::new("large", VERSION, DIST);
+    let tar = format!("large_{VERSION}.tar.xz");
+    let content = large.files.iter().find(|(name, _)| *name == tar);
+    let size = format!(" {} ", content.unwrap().1.len());
+    let lines = large.changes.split_inclusive('\n').map(|line| {
+        if line.ends_with(&format!("{tar}\n")) {
+            line.replace(&size, &format!(" {LENGTH} "))
+        } else {
+            line.to_owned()
+        }
+    });
+    let changes: String = lines.collect();
+    let signed = instance.uploader.clearsign(&changes).unwrap();
+    instance.leave(&large.with_changes(signed));
+    let staging = instance.staged();
+    let file = fs::File::options().write(true).open(staging.join(&tar));
+    file.unwrap().set_len(LENGTH).unwrap();
+    instance.running().instance.incoming.closed(staging);
+
+    let small = good().signed(&instance.uploader);
+    instance.send(&small);
+    instance.wait_for(EventType::Packaging, "hello");
+    assert_eq!(instance.log("large"), []);
+    let event = instance.wait_for(EventType::Rejected, "large");
+    assert_names(&detail(&event), &[&tar, "Checksums"]);
 }

@@ -1,4 +1,6 @@
 //! Chooses one range of host ids from subuid(5) or subgid(5) and the map that the caller lives in.
+use std::ops::RangeInclusive;
+
 /// Most ids that a session gets.
 const MOST: u32 = 65536;
 /// Debian's system users end at 999; the build user and nobody come on top.
@@ -16,7 +18,7 @@ pub(super) struct Range {
 }
 
 impl Range {
-    fn last(self) -> u32 {
+    pub(super) fn last(self) -> u32 {
         self.first + (self.count - 1)
     }
 
@@ -51,6 +53,10 @@ impl Range {
             count: self.count.min(MOST),
         }
     }
+
+    fn ids(self) -> RangeInclusive<u32> {
+        self.first..=self.last()
+    }
 }
 
 /// One line of subuid(5).
@@ -69,18 +75,31 @@ pub(super) struct Wanted<'a> {
     pub(super) is_root: bool,
 }
 
-/// Why there are no ids for sessions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+impl Wanted<'_> {
+    fn owns(&self, entry: &Entry) -> bool {
+        entry.owner == self.name || entry.owner == self.id.to_string()
+    }
+}
+
+/// Why there are no ids for sessions; `free` ones exist here and are in nobody's entry.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoIds {
-    /// No entry names the user; the 65,536 ids from `free` on belong to nobody.
     #[error("there is no entry")]
-    NoEntry { free: u32 },
+    NoEntry { free: Option<RangeInclusive<u32>> },
     /// There are entries, but too few of their ids exist in the user namespace the caller lives in.
-    #[error("of the ids in the entry only {usable} exist in this user namespace")]
-    NotInOuterMap { usable: u32 },
+    #[error(
+        "of the ids in the entry only {usable} exist in this user namespace, {FEWEST} are needed"
+    )]
+    NotInOuterMap {
+        usable: u32,
+        free: Option<RangeInclusive<u32>>,
+    },
     #[error("the largest range has {count} ids, {FEWEST} are needed")]
-    TooFew { count: u32, free: u32 },
+    TooFew {
+        count: u32,
+        free: Option<RangeInclusive<u32>>,
+    },
     /// Root without an entry, in a user namespace with no room.
     #[error("no entry, and no {FEWEST} free ids in a row in this user namespace")]
     NoRoom,
@@ -125,10 +144,9 @@ pub(super) fn choose(
     entries: &[Entry],
     outer: &[Range],
 ) -> Result<Range, NoIds> {
-    let id = wanted.id.to_string();
     let own: Vec<Range> = entries
         .iter()
-        .filter(|entry| entry.owner == wanted.name || entry.owner == id)
+        .filter(|entry| wanted.owns(entry))
         .map(|entry| entry.range)
         .collect();
     let Some(listed) = largest(&own) else {
@@ -136,13 +154,13 @@ pub(super) fn choose(
             return choose_for_root(entries, outer).ok_or(NoIds::NoRoom);
         }
         return Err(NoIds::NoEntry {
-            free: next_free(entries),
+            free: unowned(entries, outer),
         });
     };
     if listed.count < FEWEST {
         return Err(NoIds::TooFew {
             count: listed.count,
-            free: next_free(entries),
+            free: unowned(entries, outer),
         });
     }
     let existing: Vec<Range> = own
@@ -160,9 +178,33 @@ pub(super) fn choose(
     if usable.count < FEWEST {
         return Err(NoIds::NotInOuterMap {
             usable: usable.count,
+            free: unowned(entries, outer),
         });
     }
     Ok(usable.shortened())
+}
+
+/// Another user whose entry has ids of `range` too.
+pub(super) fn shared_with<'a>(
+    wanted: &Wanted<'_>,
+    range: Range,
+    entries: &'a [Entry],
+) -> Option<&'a str> {
+    let mut others = entries.iter().filter(|entry| !wanted.owns(entry));
+    let other = others.find(|entry| entry.range.common(range).is_some())?;
+    Some(&other.owner)
+}
+
+/// Ids for a new entry: where useradd(8) would put it, else what a small container has.
+pub(super) fn unowned(entries: &[Entry], outer: &[Range]) -> Option<RangeInclusive<u32>> {
+    let first = next_free(entries);
+    let usual = Range::between(first, first.saturating_add(MOST - 1))?;
+    if outer.iter().any(|there| there.common(usual) == Some(usual)) {
+        return Some(usual.ids());
+    }
+    largest(&room(SMALL, entries, outer))
+        .filter(|range| range.count >= FEWEST)
+        .map(Range::ids)
 }
 
 /// Where useradd(8) would put the next entry.
@@ -176,25 +218,27 @@ fn next_free(entries: &[Entry]) -> u32 {
 
 /// The highest aligned 65,536 ids of the containers' range, else what is free of the small one.
 fn choose_for_root(entries: &[Entry], outer: &[Range]) -> Option<Range> {
-    let taken: Vec<Range> = entries.iter().map(|entry| entry.range).collect();
-    let within = |(first, last): (u32, u32)| -> Vec<Range> {
-        let room: Vec<Range> = outer
-            .iter()
-            .filter_map(|there| there.common(Range::between(first, last)?))
-            .collect();
-        free(&room, &taken)
-    };
     let aligned = |range: Range| -> Option<Range> {
         let first = ((range.last() + 1) / MOST - 1) * MOST;
         (first >= range.first).then_some(Range { first, count: MOST })
     };
-    within(CONTAINERS)
+    room(CONTAINERS, entries, outer)
         .into_iter()
         .filter(|range| range.count >= MOST)
         .filter_map(aligned)
         .max_by_key(|range| range.first)
-        .or_else(|| largest(&within(SMALL)).filter(|range| range.count >= FEWEST))
+        .or_else(|| largest(&room(SMALL, entries, outer)).filter(|range| range.count >= FEWEST))
         .map(Range::shortened)
+}
+
+/// Ids from the first to the last that exist here and are in no entry.
+fn room((first, last): (u32, u32), entries: &[Entry], outer: &[Range]) -> Vec<Range> {
+    let taken: Vec<Range> = entries.iter().map(|entry| entry.range).collect();
+    let existing: Vec<Range> = outer
+        .iter()
+        .filter_map(|there| there.common(Range::between(first, last)?))
+        .collect();
+    free(&existing, &taken)
 }
 
 fn free(ranges: &[Range], taken: &[Range]) -> Vec<Range> {
@@ -260,7 +304,9 @@ mod tests {
     fn broken_lines_are_skipped() {
         assert_eq!(
             ordinary("mbd\nmbd:x:1\nmbd:1:0\nmbd:4294967295:2\n#\n\n", EVERYTHING),
-            Err(NoIds::NoEntry { free: 100_000 })
+            Err(NoIds::NoEntry {
+                free: Some(100_000..=165_535)
+            })
         );
     }
 
@@ -275,7 +321,7 @@ mod tests {
             ordinary("mbd:100000:500\n", EVERYTHING),
             Err(NoIds::TooFew {
                 count: 500,
-                free: 100_500
+                free: Some(100_500..=166_035)
             })
         );
     }
@@ -284,7 +330,44 @@ mod tests {
     fn range_outside_of_the_container_is_told_apart() {
         assert_eq!(
             ordinary("mbd:100000:65536\n", "0 524288 65536\n"),
-            Err(NoIds::NotInOuterMap { usable: 0 })
+            Err(NoIds::NotInOuterMap {
+                usable: 0,
+                free: Some(10000..=59999)
+            })
+        );
+    }
+
+    #[test]
+    fn container_with_one_id_has_none_for_an_entry() {
+        assert_eq!(
+            ordinary("", "0 1000 1\n"),
+            Err(NoIds::NoEntry { free: None })
+        );
+    }
+
+    #[test]
+    fn entries_of_two_users_that_overlap_are_found() {
+        let wanted = Wanted {
+            name: "mbd",
+            id: 1001,
+            own: 1001,
+            is_root: false,
+        };
+        let range = Range {
+            first: 100_000,
+            count: 65536,
+        };
+        let other = |entries| {
+            let entries = parse(entries);
+            shared_with(&wanted, range, &entries).map(str::to_owned)
+        };
+        assert_eq!(
+            other("mbd:100000:65536\nother:165535:10\n").as_deref(),
+            Some("other")
+        );
+        assert_eq!(
+            other("mbd:100000:65536\n1001:100000:9\nother:165536:10\n"),
+            None
         );
     }
 

@@ -11,13 +11,15 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 
 use super::{Check, Probe, Tried};
 use crate::channel::Channel;
-use crate::idmap::IdMap;
 use crate::mount_options::Parameter;
 use crate::mount_point;
 use crate::plan::{Source, Upper};
 use crate::refusal::{Attempt, Refusal};
 use crate::step::{self, HostPaths};
 use crate::{syscall, userns};
+
+/// In a namespace that ends with the probe.
+const HOSTNAME: &str = "preflight";
 
 /// Answers one [`Probe`] with any number of [`Tried`].
 pub(crate) fn run(channel: OwnedFd) {
@@ -36,12 +38,12 @@ pub(crate) fn run(channel: OwnedFd) {
         | CloneFlags::CLONE_NEWUTS
         | CloneFlags::CLONE_NEWCGROUP;
     let Some(ids) = probe.ids else {
-        // Without ids the namespaces can be made still, and that is worth knowing.
-        let nothing = IdMap {
-            uids: Vec::new(),
-            gids: Vec::new(),
-        };
-        tell(Check::Namespaces, userns::make(&nothing, others).map(drop));
+        let entered = userns::enter_alone(others);
+        let is_inside = entered.is_ok();
+        tell(Check::Namespaces, entered);
+        if is_inside {
+            try_inside(&probe.directory, || Ok(()), tell);
+        }
         return;
     };
     let made = match userns::make(&ids, others) {
@@ -53,35 +55,57 @@ pub(crate) fn run(channel: OwnedFd) {
     let is_mapped = mapped.is_ok();
     tell(Check::Map, mapped);
     if is_mapped {
-        try_inside(&probe.directory, tell);
+        try_inside(&probe.directory, userns::become_root, tell);
     }
 }
 
 /// The rest needs a process in the new pid namespace.
-fn try_inside(directory: &Path, tell: impl Fn(Check, Result<(), Refusal>)) {
+fn try_inside(
+    directory: &Path,
+    become_root: impl FnOnce() -> Result<(), Refusal>,
+    tell: impl Fn(Check, Result<(), Refusal>),
+) {
     match syscall::fork() {
         Ok(Some(pid)) => {
             let pid = Pid::from_raw(pid.as_raw());
             let _ = rustix::io::retry_on_intr(|| waitpid(pid, WaitOptions::empty()));
         }
         Ok(None) => {
-            try_mounts(directory, tell);
+            try_mounts(directory, become_root, tell);
             std::process::exit(0);
         }
         Err(errno) => tell(Check::Namespaces, Err(Attempt::Fork.refused(errno))),
     }
 }
 
-fn try_mounts(directory: &Path, tell: impl Fn(Check, Result<(), Refusal>)) {
+fn try_mounts(
+    directory: &Path,
+    become_root: impl FnOnce() -> Result<(), Refusal>,
+    tell: impl Fn(Check, Result<(), Refusal>),
+) {
     let overlay = overlay(directory);
     let (null, scratch, layers) = (
         open(Path::new("/dev/null")),
         open(directory),
         HostPaths::of_source(&overlay),
     );
-    if let Err(refusal) = userns::become_root() {
+    if let Err(refusal) = become_root() {
         return tell(Check::Map, Err(refusal));
     }
+    let tmpfs = step::new_mount("tmpfs", &[], MountAttrFlags::empty()).map(drop);
+    let can_mount = tmpfs.is_ok();
+    tell(
+        Check::Mounts,
+        tmpfs.map_err(|error| mount("tmpfs", "/tmp").refused(error)),
+    );
+    if !can_mount {
+        return;
+    }
+    let named = nix::unistd::sethostname(HOSTNAME);
+    tell(
+        Check::Hostname,
+        named.map_err(|errno| Attempt::SetHostname(HOSTNAME.to_owned()).refused(errno)),
+    );
     let proc = step::new_mount("proc", &[], MountAttrFlags::empty()).map(drop);
     tell(
         Check::Proc,

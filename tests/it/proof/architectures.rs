@@ -182,7 +182,7 @@ fn package_is_built_for_both_side_by_side_and_survives_a_kill_between_their_ends
         build: &build,
         ..SmallSource::default()
     });
-    let built =
+    let built_of =
         |instance: &Instance, architecture| instance.event_of(EventType::Built, name, architecture);
     let what = format!("{name} is built for {machine}");
     let home = instance.buildd.home.clone();
@@ -192,7 +192,7 @@ fn package_is_built_for_both_side_by_side_and_survives_a_kill_between_their_ends
         events.iter().any(of_machine).then_some(())
     };
     instance.buildd.wait(&what, is_built);
-    assert_eq!(built(&instance, &second), None, "one of them goes on");
+    assert_eq!(built_of(&instance, &second), None, "one of them goes on");
     instance.buildd.crash();
     instance.buildd.ended(name, EventType::Installed);
 
@@ -200,16 +200,16 @@ fn package_is_built_for_both_side_by_side_and_survives_a_kill_between_their_ends
         let event = instance.event_of(EventType::Building, name, architecture);
         event.unwrap().timestamp
     };
-    let first = built(&instance, &machine).unwrap();
+    let first = built_of(&instance, &machine).unwrap();
     assert!(building(&second) < first.timestamp, "side by side");
-    let last = built(&instance, &second).unwrap();
+    let last = built_of(&instance, &second).unwrap();
     assert!(first.timestamp < last.timestamp);
 
     for (architecture, kernel, bits, build_type) in [
         (&machine, std::env::consts::ARCH, "64 bits", "binary"),
         (&second, machine32(), "32 bits", "any"),
     ] {
-        let event = built(&instance, architecture).unwrap();
+        let event = built_of(&instance, architecture).unwrap();
         let log = home
             .events()
             .join(event.extra["buildlog"].as_str().unwrap());
