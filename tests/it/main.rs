@@ -21,4 +21,5 @@ mod restarts;
 mod results;
 mod site;
 mod small_source;
+mod supervisors;
 mod uploads;
