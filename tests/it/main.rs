@@ -22,4 +22,5 @@ mod results;
 mod site;
 mod small_source;
 mod storage;
+mod supervisors;
 mod uploads;
