@@ -3,7 +3,8 @@
 //! Reading order: [`Assignment`] and [`Verdict`] are what goes in and comes out, both as files in the build's directory;
 //! [`supervisor`] is the process that owns a running build; `steps` are what it does: `upgraded` and `dependencies` find
 //! or make the layers (with `sources`, `own`, `reached`, `packages` and `memo`), `package` builds, `results` collects; `stop` is why a
-//! build ends early; `log`, `section`, `summary` and `usage` are what people read.
+//! build ends early, and `watch` ends it when it uses more than it may; `log`, `section`, `summary` and `usage` are what
+//! people read.
 mod dependencies;
 mod log;
 mod memo;
@@ -20,6 +21,7 @@ mod summary;
 pub mod supervisor;
 mod upgraded;
 mod usage;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,7 +29,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::deb::{Architecture, FileName};
-use crate::model::{Buildrequest, Chroot};
+use crate::model::{Buildrequest, Chroot, Failure, Limits};
 
 /// What a supervisor is told. The build directory already holds the unpacked buildrequest in `request/`: `.config/*`,
 /// the .dsc and its files; it gets the log, `result/` with the .changes and its files, and the verdict.
@@ -42,6 +44,8 @@ pub struct Assignment {
     pub directory: PathBuf,
     /// Number for DEB_BUILD_OPTIONS=parallel=.
     pub parallel: u32,
+    #[serde(default)]
+    pub limits: Limits,
 }
 
 impl Assignment {
@@ -57,6 +61,9 @@ pub struct Verdict {
     pub status: BuildStatus,
     /// The step that failed and why, in one line.
     pub error: Option<String>,
+    /// Class of a failure that a limit, the kernel or an exit code made.
+    #[serde(default)]
+    pub failure: Option<Failure>,
     /// Name of the .changes in `result/`.
     pub changes: Option<FileName>,
     /// As events and buildresults carry them: `build_time`, `package_time`, `space`, …
@@ -103,15 +110,18 @@ impl BuildStatus {
 pub(crate) mod tests {
     use super::*;
     use crate::model::build_check::Mode;
+    use crate::model::message::Subject;
 
     /// For hello 2.10-3 on amd64.
     pub(crate) fn request() -> Buildrequest {
         Buildrequest {
-            distribution: "trixie-test-unstable".to_owned(),
-            source: "hello".parse().unwrap(),
-            version: "2.10-3".parse().unwrap(),
-            architecture: "amd64".parse().unwrap(),
-            timecode: "20261122:054621:058520".parse().unwrap(),
+            subject: Subject {
+                distribution: "trixie-test-unstable".to_owned(),
+                source: "hello".parse().unwrap(),
+                version: "2.10-3".parse().unwrap(),
+                architecture: "amd64".parse().unwrap(),
+                timecode: "20261122:054621:058520".parse().unwrap(),
+            },
             upload_to: "ftp://buildd.example.org:8067".to_owned(),
             packager: "http://buildd.example.org:8066".to_owned(),
             arch_all: true,

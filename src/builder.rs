@@ -228,13 +228,15 @@ async fn build(parts: &Arc<Parts>, slots: &Semaphore, key: &BuildKey) -> Result<
             return Ok(());
         }
         let verdict = supervise(parts, &row).await;
-        let (row, verdict) = match verdict {
+        let verdict = match verdict {
             // The row counts the attempts.
             Ok(None) => continue,
-            Ok(Some(verdict)) => (row, Ok(verdict)),
-            Err(error) if error.is_final() => (row, Err(with_causes(&error))),
+            Ok(Some(verdict)) => Ok(verdict),
+            Err(error) if error.is_final() => Err(with_causes(&error)),
             Err(error) => return Err(error),
         };
+        // Its beginning may have changed it.
+        let row = read(parts, key).await?;
         return blocking(parts, move |parts| finish(parts, &row, verdict)).await;
     }
 }
@@ -320,7 +322,7 @@ async fn wait(
 
 /// Unpacks the request, notes that a supervisor is started, tells BUILDING the first time.
 fn begin(parts: &Parts, mut build: Build) -> Result<Assignment, Error> {
-    let assignment = assignment::make(parts, &build)?;
+    let assignment = assignment::make(parts, &mut build)?;
     let is_first = build.attempts == 0;
     build.state = BuilderState::Building;
     build.attempts += 1;
@@ -332,7 +334,7 @@ fn begin(parts: &Parts, mut build: Build) -> Result<Assignment, Error> {
             let extra = record::message(&key, Some(&request.file_name()), &request.to_paragraph());
             let now = Timestamp::now();
             let kind = EventType::Building;
-            let event = Event::new(kind, &request.distribution, &key, now, extra);
+            let event = Event::new(kind, &request.subject.distribution, &key, now, extra);
             event_log::add(tx, &event, &key.to_string())?;
         }
         Ok(())
@@ -354,7 +356,13 @@ fn finish(parts: &Parts, row: &Build, verdict: Result<Verdict, String>) -> Resul
     build.state = BuilderState::Built;
     let extra = record::message(&key, Some(&result.file_name()), &result.to_paragraph());
     let kind = EventType::Built;
-    let event = Event::new(kind, &result.distribution, &key, Timestamp::now(), extra);
+    let event = Event::new(
+        kind,
+        &result.subject.distribution,
+        &key,
+        Timestamp::now(),
+        extra,
+    );
     parts.store.write::<_, Error>(|tx| {
         jobs::put_build(tx, &build)?;
         event_log::add(tx, &event, &key.to_string())?;

@@ -1,8 +1,9 @@
 //! The command line: one file a command.
 //!
-//! Reading order: this file takes the command line apart; [`daemon`] is what runs without a subcommand; [`home`] and
-//! [`log`] are options that commands share.
+//! Reading order: this file takes the command line apart; [`daemon`] is what runs without a subcommand; [`home`],
+//! [`log`] and `backend` are options that commands share.
 mod api;
+mod backend;
 mod completion;
 pub mod daemon;
 mod demo;
@@ -11,6 +12,7 @@ mod documents;
 pub mod home;
 pub mod log;
 mod man;
+mod memory;
 mod output;
 mod preflight;
 mod progress;
@@ -24,7 +26,9 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args as _, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::cause::with_causes;
 
@@ -32,12 +36,7 @@ use crate::cause::with_causes;
 ///
 /// Without a command, runs the daemon in the foreground until SIGTERM, SIGINT or SIGHUP.
 #[derive(Debug, Parser)]
-#[command(
-    name = "mini-buildd",
-    version,
-    args_conflicts_with_subcommands = true,
-    disable_help_subcommand = true
-)]
+#[command(name = "mini-buildd", version, disable_help_subcommand = true)]
 struct CommandLine {
     #[command(flatten)]
     daemon: daemon::Options,
@@ -68,10 +67,7 @@ type Failure = Box<dyn Error + Send + Sync>;
 /// Runs what the arguments (the program's name first) ask for.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = by_name(arguments.into_iter().collect());
-    let parsed = command()
-        .try_get_matches_from(arguments)
-        .and_then(|matches| CommandLine::from_arg_matches(&matches));
-    let line = match parsed {
+    let line = match parse(arguments) {
         Ok(line) => line,
         Err(usage) => usage.exit(),
     };
@@ -80,7 +76,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         None => daemon::run(&line.daemon).map(|()| ExitCode::SUCCESS),
         Some(Command::Doctor(options)) => doctor::run(&options),
         Some(Command::Api(options)) => api::run(&options),
-        Some(Command::Completion(options)) => completion::run(&options, &mut command()),
+        Some(Command::Completion(options)) => completion::run(&options, &command()),
         Some(Command::Demo(options)) => demo::run(&options),
         Some(Command::Man(options)) => man::run(&options, command()),
         Some(Command::Documents(options)) => documents::run(&options),
@@ -101,6 +97,28 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn command() -> clap::Command {
     CommandLine::command()
+}
+
+/// Takes the daemon's own options only where no command follows.
+fn parse(arguments: Vec<OsString>) -> Result<CommandLine, clap::Error> {
+    let mut command = command();
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    if let Some(name) = matches.subcommand_name()
+        && let Some(option) = given_daemon_option(&matches)
+    {
+        let said = format!("--{option} goes behind the command: mini-buildd {name} --{option} …");
+        return Err(command.error(ErrorKind::ArgumentConflict, said));
+    }
+    CommandLine::from_arg_matches(&matches)
+}
+
+fn given_daemon_option(matches: &ArgMatches) -> Option<String> {
+    let options = daemon::Options::augment_args(clap::Command::new("daemon"));
+    let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    options
+        .get_arguments()
+        .filter(|option| given(option.get_id().as_str()))
+        .find_map(|option| option.get_long().map(str::to_owned))
 }
 
 /// Takes stock's other program names as commands: a link `mini-buildd-api` is `mini-buildd api`.
@@ -131,6 +149,28 @@ mod tests {
     #[test]
     fn command_line_is_well_formed() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn log_level_may_stand_anywhere_and_options_of_the_daemon_may_not() {
+        for line in [
+            ["mini-buildd", "-l", "DEBUG", "doctor"],
+            ["mini-buildd", "doctor", "-l", "DEBUG"],
+        ] {
+            assert_eq!(parse(words(&line)).unwrap().log.levels.len(), 1);
+        }
+        let refused = parse(words(&["mini-buildd", "--home", "/x", "up"])).unwrap_err();
+        assert!(
+            refused.to_string().contains("mini-buildd up --home"),
+            "{refused}"
+        );
+        assert!(parse(words(&["mini-buildd", "--home", "/x"])).is_ok());
+    }
+
+    #[test]
+    fn malformed_identity_is_refused_before_anything_is_made() {
+        let refused = parse(words(&["mini-buildd", "up", "--identity", "a b"])).unwrap_err();
+        assert!(refused.to_string().contains("[a-zA-Z0-9-]+"), "{refused}");
     }
 
     #[test]

@@ -33,17 +33,26 @@ pub enum Protocol {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("endpoint {text:?}: {fault}")]
+#[error("endpoint {text:?}: {fault}; write it like {example}")]
 pub struct Error {
     pub text: String,
     pub fault: String,
+    pub example: &'static str,
 }
 
 impl Error {
-    fn new(text: &str, fault: impl Into<String>) -> Error {
+    fn server(text: &str, fault: impl Into<String>) -> Error {
         Error {
             text: text.to_owned(),
             fault: fault.into(),
+            example: "tcp:port=8066",
+        }
+    }
+
+    fn client(text: &str, fault: impl Into<String>) -> Error {
+        Error {
+            example: "http://localhost:8066",
+            ..Error::server(text, fault)
         }
     }
 }
@@ -76,13 +85,13 @@ impl ServerEndpoint {
 impl FromStr for ServerEndpoint {
     type Err = Error;
     fn from_str(text: &str) -> Result<Self, Error> {
-        let (word, mut options) = split(text).map_err(|fault| Error::new(text, fault))?;
+        let (word, mut options) = split(text).map_err(|fault| Error::server(text, fault))?;
         let kind = match word.as_str() {
             "tcp" => Kind::Tcp,
             "tcp6" => Kind::Tcp6,
             "ssl" | "tls" => Kind::Ssl,
             "unix" => Kind::Unix,
-            other => return Err(Error::new(text, format!("unknown type {other:?}"))),
+            other => return Err(Error::server(text, format!("unknown type {other:?}"))),
         };
         let positional = if kind == Kind::Unix {
             "address"
@@ -93,23 +102,23 @@ impl FromStr for ServerEndpoint {
             positional.clone_into(name);
         }
         if let Some((_, value)) = options.iter().find(|(name, _)| name.is_empty()) {
-            return Err(Error::new(text, format!("{value:?} is not NAME=VALUE")));
+            return Err(Error::server(text, format!("{value:?} is not NAME=VALUE")));
         }
         let port = match (kind, take(&mut options, "port")) {
             (Kind::Unix, None) if option(&options, "address").is_some() => 0,
-            (Kind::Unix, _) => return Err(Error::new(text, "address is needed")),
-            (_, None) => return Err(Error::new(text, "port is needed")),
-            (_, Some(port)) => parse_port(&port).map_err(|fault| Error::new(text, fault))?,
+            (Kind::Unix, _) => return Err(Error::server(text, "address is needed")),
+            (_, None) => return Err(Error::server(text, "port is needed")),
+            (_, Some(port)) => parse_port(&port).map_err(|fault| Error::server(text, fault))?,
         };
         let interface = take(&mut options, "interface");
         if interface
             .as_ref()
             .is_some_and(|text| text.parse::<IpAddr>().is_err())
         {
-            return Err(Error::new(text, "interface is no IP address"));
+            return Err(Error::server(text, "interface is no IP address"));
         }
         if option(&options, "host").is_some_and(|host| !is_host(host)) {
-            return Err(Error::new(text, "host is no host name"));
+            return Err(Error::server(text, "host is no host name"));
         }
         Ok(ServerEndpoint {
             kind,
@@ -267,11 +276,11 @@ impl FromStr for ClientEndpoint {
         };
         match endpoint {
             Ok(endpoint) if is_host(&endpoint.host) => Ok(endpoint),
-            Ok(endpoint) => Err(Error::new(
+            Ok(endpoint) => Err(Error::client(
                 text,
                 format!("{:?} is no host name", endpoint.host),
             )),
-            Err(fault) => Err(Error::new(text, fault)),
+            Err(fault) => Err(Error::client(text, fault)),
         }
     }
 }
@@ -421,6 +430,7 @@ mod tests {
         ] {
             let error = text.parse::<ServerEndpoint>().unwrap_err();
             assert_eq!(error.fault, fault);
+            assert!(error.to_string().ends_with("like tcp:port=8066"), "{error}");
         }
     }
 

@@ -26,6 +26,9 @@ pub enum Error {
     Url { url: String },
     #[error("{url}: {fault}")]
     Failed { url: String, fault: String },
+    /// Nobody listens there.
+    #[error("{url}: {fault}")]
+    Unconnected { url: String, fault: String },
     #[error("{url}: answered {status}")]
     Status {
         url: String,
@@ -133,10 +136,13 @@ impl Client {
             let connections = self
                 .connections
                 .get_or_init(|| connections(Arc::clone(&self.proxies)));
-            let response = connections
-                .request(request)
-                .await
-                .map_err(|fault| failed(causes(&fault)))?;
+            let response = connections.request(request).await.map_err(|fault| {
+                if fault.is_connect() {
+                    let (url, fault) = (url.into(), causes(&fault));
+                    return Error::Unconnected { url, fault };
+                }
+                failed(causes(&fault))
+            })?;
             if !is_redirect(response.status()) {
                 return Ok(response);
             }

@@ -202,6 +202,23 @@ impl Home {
     pub fn builds(&self) -> PathBuf {
         self.root.join("var/builds")
     }
+    /// Directories of all builds that there are.
+    pub fn build_directories(&self) -> io::Result<Vec<PathBuf>> {
+        let mut directories = vec![self.builds()];
+        for _level in ["SOURCE", "VERSION", "TIMECODE", "ARCHITECTURE"] {
+            let mut below = Vec::new();
+            for directory in directories {
+                for entry in fs::read_dir(directory)? {
+                    let entry = entry?;
+                    if entry.file_type()?.is_dir() {
+                        below.push(entry.path());
+                    }
+                }
+            }
+            directories = below;
+        }
+        Ok(directories)
+    }
     pub fn build_directory(&self, key: &BuildKey) -> PathBuf {
         self.builds().join(key.to_string())
     }

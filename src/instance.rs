@@ -1,9 +1,11 @@
 //! Puts all of it together; start, stop, recover.
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tracing::{error, info};
 
 use crate::builder::{self, Builder};
@@ -18,6 +20,9 @@ use crate::pgp::{self, SigningKey};
 use crate::remotes::Load;
 use crate::store::{self, Store, items};
 use crate::{packager, setup};
+
+/// How long a start waits until all is published.
+const FIRST_PUBLICATION: Duration = Duration::from_secs(5);
 
 pub struct Instance {
     pub home: Home,
@@ -84,8 +89,10 @@ impl Instance {
                 .await
                 .map_err(|ended| Error::Ended(ended.to_string()))??
         };
-        let instance = run(home, address, opened, supervisor);
+        let (instance, published) = run(home, address, opened, supervisor);
         instance.incoming.recover()?;
+        // Whoever is told our address finds the dists; a long publication goes on beside the servers.
+        let _ = timeout(FIRST_PUBLICATION, published).await;
         Ok(instance)
     }
 
@@ -134,7 +141,12 @@ fn open(home: &Home, hostname: &str) -> Result<Opened, Error> {
 }
 
 /// Starts the tasks; they begin with what an earlier run left.
-fn run(home: Home, address: Address, opened: Opened, supervisor: PathBuf) -> Arc<Instance> {
+fn run(
+    home: Home,
+    address: Address,
+    opened: Opened,
+    supervisor: PathBuf,
+) -> (Arc<Instance>, oneshot::Receiver<()>) {
     let Opened {
         lock,
         store,
@@ -153,6 +165,7 @@ fn run(home: Home, address: Address, opened: Opened, supervisor: PathBuf) -> Arc
         home: home.clone(),
         store: Arc::clone(&store),
         key: Arc::clone(&key),
+        http_url: address.http_url.clone(),
         events: Arc::clone(&events),
         packager: arrived.clone(),
         builder: requested,
@@ -184,14 +197,16 @@ fn run(home: Home, address: Address, opened: Opened, supervisor: PathBuf) -> Arc
         closed.clone(),
         stopping.clone(),
     ));
+    let (publishing, published) = oneshot::channel();
     tasks.spawn(packager::run(
         Arc::new(packager),
+        publishing,
         arrivals,
         arrived,
         stopping.clone(),
     ));
     tasks.spawn(builder::run(Arc::new(builder), requests, stopping));
-    Arc::new(Instance {
+    let instance = Instance {
         incoming: Arc::new(Incoming::new(home.clone(), Arc::clone(&store), closed)),
         home,
         store,
@@ -203,5 +218,6 @@ fn run(home: Home, address: Address, opened: Opened, supervisor: PathBuf) -> Arc
         shutdown,
         tasks: Mutex::new(tasks),
         _lock: lock,
-    })
+    };
+    (Arc::new(instance), published)
 }

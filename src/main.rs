@@ -2,6 +2,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    sandbox::helper_main(std::env::args_os().skip(1));
+    backends::helper_main(std::env::args_os().skip(1));
     mini_buildd::cli::main(std::env::args_os())
 }

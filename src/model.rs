@@ -1,9 +1,9 @@
 //! mini-buildd's own words. No I/O, no clock, no async.
 //!
-//! Reading order: [`status`], [`diststr`], the items that administrators configure ([`daemon`], [`source`], [`layout`],
+//! Reading order: [`status`], [`diststr`], the items that administrators configure ([`daemon`] with [`limits`], [`source`], [`layout`],
 //! [`distribution`], [`repository`], [`chroot`], [`remote`], [`user`]), then what happens to an upload:
 //! [`upload_options`], [`build_check`], [`version_scheme`], [`key`], [`build_sources`], [`message`],
-//! [`buildrequest`], [`buildresult`], [`job`], [`event`].
+//! [`buildrequest`], [`buildresult`], [`failure`], [`job`], [`event`].
 pub mod address;
 pub mod build_check;
 pub mod build_sources;
@@ -14,9 +14,11 @@ pub mod daemon;
 pub mod distribution;
 pub mod diststr;
 pub mod event;
+pub mod failure;
 pub mod job;
 pub mod key;
 pub mod layout;
+pub mod limits;
 pub mod message;
 pub mod remote;
 pub mod repository;
@@ -34,8 +36,10 @@ pub use daemon::Daemon;
 pub use distribution::Distribution;
 pub use diststr::Diststr;
 pub use event::{Event, EventType};
+pub use failure::Failure;
 pub use key::{BuildKey, PackageKey, Timecode};
 pub use layout::{Layout, SuiteOptions};
+pub use limits::Limits;
 pub use message::MessageKind;
 pub use remote::Remote;
 pub use repository::Repository;

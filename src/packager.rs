@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{error, info, warn};
@@ -109,9 +109,10 @@ impl Parts {
     }
 }
 
-/// Follows arrivals until `shutdown`; begins with what an earlier run left.
+/// Follows arrivals until `shutdown`; begins with what an earlier run left, and says when its dists are `published`.
 pub async fn run(
     parts: Arc<Parts>,
+    published: oneshot::Sender<()>,
     mut arrivals: mpsc::UnboundedReceiver<Arrival>,
     again: mpsc::UnboundedSender<Arrival>,
     mut shutdown: watch::Receiver<bool>,
@@ -124,6 +125,8 @@ pub async fn run(
         publish_pause: FIRST_PAUSE,
     };
     packager.publish().await;
+    // Without a receiver nobody waits any more.
+    let _ = published.send(());
     packager.recover().await;
     loop {
         let publish_at = packager.publish_at;

@@ -19,7 +19,9 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 /// How long a writer waits for one of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Readers that are kept open; more are opened while more are at work.
-const KEPT_READERS: usize = 4;
+const KEPT_READERS: usize = 2;
+/// KiB of pages that a connection keeps; the kernel has the file's pages too.
+const CACHE: i32 = 512;
 
 /// The database of an instance; one writer at a time, readers beside it (WAL).
 ///
@@ -176,6 +178,8 @@ fn connect(path: &Path) -> Result<Connection, Error> {
         connection.set_prepared_statement_cache_capacity(64);
         // A commit must survive the loss of power: NORMAL may lose the last ones in WAL mode.
         connection.pragma_update(None, "synchronous", "FULL")?;
+        // Less than zero: not pages but KiB (sqlite.org/pragma.html).
+        connection.pragma_update(None, "cache_size", -CACHE)?;
         connection.pragma_update(None, "foreign_keys", true)?;
         Ok(connection)
     };

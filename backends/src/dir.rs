@@ -1,241 +1,74 @@
-//! overlayfs on a directory.
+//! Plain directories: a snapshot is an overlay (overlayfs), a layer a frozen upper directory.
 //!
 //! ```text
-//! directory/base.new/tree/root   a base in the making
-//! directory/base/tree/root       the base
-//! directory/layers, locks        see `layers`
-//! sessions/NAME/                 see `snapshot`
+//! base/tree/root    the base
+//! layers/KEY/upper  the differences
 //! ```
-//! Trees belong to the subordinate ids that sessions run with, the directories around them to the
-//! caller: those it makes and renames itself, so opening and closing a snapshot takes no process.
-//! What uses the base holds a shared lock on `base`, what changes it an exclusive one.
-mod check;
-mod overlay;
-mod snapshot;
-mod source;
-
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sandbox::Launcher;
 
-use crate::layers::Layers;
-use crate::lock::{Attempt, Lock, Sharing};
-use crate::trash::Trash;
-use crate::worker::Worker;
-use crate::{Access, Backend, Claim, Config, Error, Layer, LayerKey, Rootfs, directory, tool};
-use snapshot::Snapshot;
-use source::Source;
+use crate::storage::{Below, Root, Storage, root};
+use crate::{Config, Error, directory, overlay, tool};
+
+const UPPER: &str = "upper";
 
 pub(crate) struct Dir {
-    config: Config,
-    parts: Arc<Parts>,
-    /// The lock on `base.new`, between `create` and the `open` that fills it.
-    created: Mutex<Option<Lock>>,
+    pub(crate) config: Config,
+    pub(crate) launcher: Arc<Launcher>,
 }
 
-/// What open root file systems need too.
-struct Parts {
-    launcher: Arc<Launcher>,
-    layers: Layers,
-    trash: Trash,
-    /// For sessions on a file system of their own.
-    session_trash: Trash,
-    sync: Worker,
-}
+impl Storage for Dir {
+    fn check(&self) -> Result<(), Error> {
+        overlay::check(&self.launcher, &self.config)
+    }
 
-impl Dir {
-    pub(crate) fn new(config: Config, launcher: Arc<Launcher>) -> Self {
-        let layers = Layers::new(&config.directory);
-        let sync = Worker::new("sync", {
-            let layers = layers.clone();
-            move || {
-                if let Err(error) = layers.sync() {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::warn!(error, "can't bring layers to disk");
-                }
-            }
-        });
-        let parts = Parts {
-            trash: Trash::new(config.trash.clone(), Arc::clone(&launcher)),
-            session_trash: Trash::new(config.sessions.join(".trash"), Arc::clone(&launcher)),
-            launcher,
-            layers,
-            sync,
-        };
-        Dir {
-            config,
-            parts: Arc::new(parts),
-            created: Mutex::new(None),
+    fn make_tree(&self, tree: &Path) -> Result<(), Error> {
+        directory::make_open_to_all(tree).map_err(Error::io("make directory", tree))
+    }
+
+    fn open_base(&self, _base: &Path) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn close_base(&self, _base: &Path) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn start(&self, below: &Below, changes: &Path) -> Result<Root, Error> {
+        let layers = below.layers.iter().map(|layer| layer.join(UPPER));
+        Ok(Root::Overlay {
+            lowers: layers.chain([root(&below.base)]).collect(),
+            upper: changes.join(UPPER),
+        })
+    }
+
+    fn finish(&self, changes: &Path) -> Result<bool, Error> {
+        let upper = changes.join(UPPER);
+        // The first session would have made it.
+        if !upper.exists() {
+            let mut command = self.launcher.storage_command("mkdir");
+            tool::run(command.arg("--mode=755").arg(upper))?;
         }
+        Ok(true)
     }
 
-    fn base(&self) -> PathBuf {
-        self.config.directory.join("base")
-    }
-
-    fn new_base(&self) -> PathBuf {
-        self.config.directory.join("base.new")
-    }
-
-    fn lock_base(&self, sharing: Sharing) -> Result<Lock, Error> {
-        let base = self.base();
-        match Lock::attempt(&base, sharing)? {
-            Attempt::Locked(lock) => Ok(lock),
-            Attempt::Busy => Err(Error::InUse { path: base }),
-            Attempt::Missing => Err(Error::NoBase {
-                directory: self.config.directory.clone(),
-            }),
-        }
-    }
-
-    fn created(&self) -> MutexGuard<'_, Option<Lock>> {
-        self.created.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes a base away that nobody makes any more.
-    fn drop_unfinished_base(&self) -> Result<(), Error> {
-        let path = self.new_base();
-        match Lock::attempt(&path, Sharing::Exclusive)? {
-            Attempt::Locked(_lock) => self.parts.trash.put(&path),
-            Attempt::Missing => Ok(()),
-            Attempt::Busy => Err(Error::InUse { path }),
-        }
-    }
-
-    fn open_source(&self) -> Result<Source, Error> {
-        let parts = Arc::clone(&self.parts);
-        if let Some(lock) = self.created().take() {
-            return Ok(Source::new(parts, self.new_base(), Some(self.base()), lock));
-        }
-        let lock = self.lock_base(Sharing::Exclusive)?;
-        self.parts.layers.drop_all(&self.parts.trash)?;
-        Ok(Source::new(parts, self.base(), None, lock))
-    }
-
-    fn open_snapshot(&self, layer: Option<&LayerKey>) -> Result<Snapshot, Error> {
-        let lock = self.lock_base(Sharing::Shared)?;
-        let mut stack = match layer {
-            Some(layer) => self.parts.layers.stack(layer)?,
-            None => crate::layers::Stack::default(),
-        };
-        stack.locks.push(lock);
-        stack.uppers.push(source::root(&self.base()));
-        Snapshot::new(
-            Arc::clone(&self.parts),
-            &self.config.sessions,
-            stack,
-            layer.cloned(),
+    fn copy(&self, changes: &Path, layer: &Path) -> Result<(), Error> {
+        let mut command = self.launcher.storage_command("cp");
+        tool::run(
+            command
+                .args(["-a", "--"])
+                .arg(changes.join(UPPER))
+                .arg(layer),
         )
     }
 
-    fn drop_ended_sessions(&self) -> Result<(), Error> {
-        let sessions = &self.config.sessions;
-        for name in directory::names_if_any(sessions).map_err(Error::io("list", sessions))? {
-            let path = sessions.join(name);
-            if let Attempt::Locked(_lock) = Lock::attempt(&path, Sharing::Exclusive)? {
-                self.parts.throw_away(&path)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Parts {
-    /// Takes a session's directory away.
-    fn throw_away(&self, path: &std::path::Path) -> Result<(), Error> {
-        match self.trash.put(path) {
-            Err(Error::Io { source, .. })
-                if source.kind() == std::io::ErrorKind::CrossesDevices =>
-            {
-                self.session_trash.put(path)
-            }
-            result => result,
-        }
-    }
-}
-
-impl Backend for Dir {
-    fn check(&self) -> Result<(), Error> {
-        check::overlay(&self.parts, &self.config.sessions)
+    fn kept_base(&self, base: &Path) -> Result<PathBuf, Error> {
+        Ok(root(base))
     }
 
-    fn exists(&self) -> bool {
-        self.base().is_dir()
-    }
-
-    fn create(&self) -> Result<(), Error> {
-        let directory = &self.config.directory;
-        directory::make_private_all(directory).map_err(Error::io("make directory", directory))?;
-        if self.exists() {
-            return Err(Error::BaseExists {
-                directory: directory.clone(),
-            });
-        }
-        *self.created() = None;
-        self.drop_unfinished_base()?;
-        let path = self.new_base();
-        directory::make_private(&path)
-            .and_then(|()| directory::make_open_to_all(&path.join(source::NOTHING)))
-            .and_then(|()| directory::make_open_to_all(&path.join(source::SCRATCH)))
-            .and_then(|()| directory::make_open_to_all(&path.join(source::TREE)))
-            .map_err(Error::io("make directories in", directory))?;
-        let Attempt::Locked(lock) = Lock::attempt(&path, Sharing::Exclusive)? else {
-            return Err(Error::InUse { path });
-        };
-        let mut make_root = self.parts.launcher.storage_command("mkdir");
-        make_root.arg("--mode=755").arg(source::root(&path));
-        if let Err(error) = tool::run(&mut make_root) {
-            self.parts.trash.put(&path)?;
-            return Err(error);
-        }
-        *self.created() = Some(lock);
-        Ok(())
-    }
-
-    fn open(&self, access: Access, layer: Option<&LayerKey>) -> Result<Box<dyn Rootfs>, Error> {
-        match (access, layer) {
-            (Access::Source, None) => Ok(Box::new(self.open_source()?)),
-            (Access::Source, Some(_)) => Err(Error::NoSnapshot),
-            (Access::Snapshot, layer) => Ok(Box::new(self.open_snapshot(layer)?)),
-        }
-    }
-
-    fn layers(&self) -> Result<Vec<Layer>, Error> {
-        self.parts.layers.list()
-    }
-
-    fn claim(&self, layer: &LayerKey) -> Result<Claim, Error> {
-        self.parts.layers.claim(layer)
-    }
-
-    fn drop_layer(&self, layer: &LayerKey) -> Result<(), Error> {
-        self.parts
-            .layers
-            .drop_with_children(layer, &self.parts.trash)
-    }
-
-    fn remove(&self) -> Result<(), Error> {
-        *self.created() = None;
-        self.drop_unfinished_base()?;
-        if self.exists() {
-            let _lock = self.lock_base(Sharing::Exclusive)?;
-            self.parts.trash.put(&self.base())?;
-        }
-        // Nobody can open a layer without the base.
-        self.parts.trash.put(&self.config.directory)
-    }
-
-    fn clean(&self) -> Result<(), Error> {
-        match self.drop_unfinished_base() {
-            Ok(()) | Err(Error::InUse { .. }) => {}
-            Err(error) => return Err(error),
-        }
-        self.drop_ended_sessions()?;
-        self.parts.layers.drop_broken(&self.parts.trash)?;
-        self.parts.sync.wake();
-        self.parts.trash.delete();
-        self.parts.session_trash.delete();
-        Ok(())
+    fn kept_layer(&self, layer: &Path) -> Result<PathBuf, Error> {
+        Ok(layer.join(UPPER))
     }
 }

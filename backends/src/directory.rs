@@ -19,6 +19,11 @@ pub(crate) fn make_private_all(path: &Path) -> io::Result<()> {
 /// Makes a directory, inside a private one, that all ids of a session may use.
 pub(crate) fn make_open_to_all(path: &Path) -> io::Result<()> {
     make_private(path)?;
+    open_to_all(path)
+}
+
+/// Lets all ids of a session use a directory.
+pub(crate) fn open_to_all(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(0o777))
 }
 

@@ -1,7 +1,7 @@
 //! What layers exist, their parents, when they were made and last used; dropping.
 //!
 //! ```text
-//! layers/KEY/upper   the differences: a frozen upper directory of overlayfs
+//! layers/KEY/…       what the kind of storage keeps of it
 //! layers/KEY/layer   its `Record`; modified when it was last used
 //! layers/KEY/synced  there once all of it is on disk
 //! locks/KEY          held by the process that makes the layer
@@ -16,17 +16,17 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, openat, renameat_with};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use crate::digests::size;
 use crate::lock::{Attempt, Lock, Sharing};
 use crate::trash::Trash;
 use crate::{Error, Layer, LayerKey, directory, tool};
 
-pub(crate) const UPPER: &str = "upper";
 const RECORD: &str = "layer";
 const SYNCED: &str = "synced";
 /// A session takes 60 lower directories.
@@ -58,7 +58,7 @@ pub(crate) struct Layers {
 /// Layers that stay as long as this value does, topmost first.
 #[derive(Debug, Default)]
 pub(crate) struct Stack {
-    pub(crate) uppers: Vec<PathBuf>,
+    pub(crate) directories: Vec<PathBuf>,
     pub(crate) locks: Vec<Lock>,
 }
 
@@ -107,6 +107,7 @@ impl Layers {
                 parent: found.record.parent.clone(),
                 made: found.record.made,
                 used: found.used,
+                size: size(&self.directory.join(&key.0)),
             })
             .collect())
     }
@@ -147,13 +148,40 @@ impl Layers {
             let record = self.find(&key)?.ok_or_else(missing)?.record;
             mark_used(&path)?;
             stack.locks.push(lock);
-            stack.uppers.push(path.join(UPPER));
+            stack.directories.push(path);
             next = record.parent;
         }
         Ok(stack)
     }
 
-    /// Makes the directory `tree`, which holds `upper`, a layer.
+    /// The layer and those below it, topmost first.
+    pub(crate) fn chain(&self, layer: Option<&LayerKey>) -> Result<Vec<LayerKey>, Error> {
+        let mut chain = Vec::new();
+        let mut next = layer.cloned();
+        while let Some(key) = next.filter(|_| chain.len() < DEEPEST) {
+            let found = self.find(&key)?;
+            next = found.and_then(|found| found.record.parent);
+            chain.push(key);
+        }
+        Ok(chain)
+    }
+
+    /// Takes a layer out of use, also from under its sessions; it goes away when they have ended.
+    pub(crate) fn set_aside(&self, key: &LayerKey) -> Result<(), Error> {
+        let path = self.path(key)?;
+        let mut number = 0u64;
+        loop {
+            // No key has such a name.
+            let aside = self.directory.join(format!("damaged-{number}-{key}"));
+            match renameat_with(CWD, &path, CWD, &aside, RenameFlags::NOREPLACE) {
+                Ok(()) | Err(Errno::NOENT) => return Ok(()),
+                Err(Errno::EXIST) => number += 1,
+                Err(errno) => return Err(Error::io("set aside", &path)(errno.into())),
+            }
+        }
+    }
+
+    /// Makes the directory `tree` a layer.
     pub(crate) fn add(
         &self,
         tree: &Path,
@@ -315,9 +343,32 @@ impl Layers {
         directory::names_if_any(&self.directory).map_err(Error::io("list", &self.directory))
     }
 
-    fn path(&self, key: &LayerKey) -> Result<PathBuf, Error> {
+    pub(crate) fn path(&self, key: &LayerKey) -> Result<PathBuf, Error> {
         Ok(self.directory.join(valid(key)?))
     }
+}
+
+/// The layers to drop: those that were not used for the time `unused`, and of the others the ones that
+/// were used the longest ago, until `missing` bytes are won.
+pub fn superfluous(
+    layers: &[Layer],
+    now: SystemTime,
+    unused: Duration,
+    missing: u64,
+) -> Vec<LayerKey> {
+    let mut by_use: Vec<&Layer> = layers.iter().collect();
+    // Using a layer uses its parents a little later, so they come after it.
+    by_use.sort_by_key(|layer| layer.used);
+    let mut won = 0;
+    let superfluous = by_use.into_iter().filter(|layer| {
+        let old = now.duration_since(layer.used).is_ok_and(|age| age > unused);
+        let needed = old || won < missing;
+        if needed {
+            won += layer.size;
+        }
+        needed
+    });
+    superfluous.map(|layer| layer.key.clone()).collect()
 }
 
 /// What came of a tree that was to be a layer.
@@ -385,7 +436,7 @@ fn standing_on(all: &BTreeMap<LayerKey, Found>, key: &LayerKey) -> Vec<LayerKey>
     found
 }
 
-fn boot() -> Result<String, Error> {
+pub(crate) fn boot() -> Result<String, Error> {
     let path = Path::new("/proc/sys/kernel/random/boot_id");
     let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
     Ok(text.trim().to_owned())
@@ -411,77 +462,4 @@ fn mark_used(layer: &Path) -> Result<(), Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key(text: &str) -> LayerKey {
-        LayerKey(text.to_owned())
-    }
-
-    fn found(parent: Option<&str>, boot: &str, synced: bool) -> Found {
-        Found {
-            record: Record {
-                parent: parent.map(key),
-                made: SystemTime::UNIX_EPOCH,
-                boot: boot.to_owned(),
-            },
-            used: SystemTime::UNIX_EPOCH,
-            synced,
-        }
-    }
-
-    fn all(layers: &[(&str, Option<&str>)]) -> BTreeMap<LayerKey, Found> {
-        let layers = layers.iter();
-        layers
-            .map(|(name, parent)| (key(name), found(*parent, "boot", true)))
-            .collect()
-    }
-
-    #[test]
-    fn an_unsynced_layer_counts_in_its_own_boot_only() {
-        assert!(counts(&found(None, "this", false), "this"));
-        assert!(!counts(&found(None, "last", false), "this"));
-        assert!(counts(&found(None, "last", true), "this"));
-    }
-
-    #[test]
-    fn children_are_dropped_before_their_parents() {
-        let all = all(&[
-            ("a", None),
-            ("b", Some("a")),
-            ("c", Some("b")),
-            ("d", Some("a")),
-            ("e", None),
-        ]);
-
-        assert_eq!(
-            standing_on(&all, &key("a")),
-            ["c", "d", "b", "a"].map(key).to_vec()
-        );
-        assert_eq!(standing_on(&all, &key("c")), [key("c")]);
-    }
-
-    #[test]
-    fn a_layer_without_its_parent_is_not_whole() {
-        let all = all(&[("a", None), ("b", Some("a")), ("d", Some("c"))]);
-
-        assert!(is_whole(&all, &key("b")));
-        assert!(!is_whole(&all, &key("d")));
-    }
-
-    #[test]
-    fn a_circle_of_parents_is_not_whole() {
-        let all = all(&[("a", Some("b")), ("b", Some("a"))]);
-
-        assert!(!is_whole(&all, &key("a")));
-        assert_eq!(standing_on(&all, &key("a")), ["b", "a"].map(key).to_vec());
-    }
-
-    #[test]
-    fn a_key_that_is_no_digest_is_refused() {
-        for text in ["", "..", "a/b", ".new", "xyz"] {
-            assert!(valid(&key(text)).is_err(), "{text}");
-        }
-        assert_eq!(valid(&key("0aF9")).unwrap(), "0aF9");
-    }
-}
+mod tests;

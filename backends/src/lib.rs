@@ -3,21 +3,30 @@
 //! A [`Backend`] hands out data, a path and mounts; the sandbox mounts.
 //! Several processes may use one chroot at the same time: every lock is flock(2)'s.
 //!
-//! Reading order: `dir` is the backend on overlayfs, with `layers` and `trash`; `bootstrap` fills a
-//! base, with the programs of the host that `host` shows it, under the `personality` of its
-//! architecture; `lock`, `worker`, `directory` and `tool`
-//! serve them.
+//! Reading order: `chroot` is what all backends share, with `layers`, `digest` and `trash`; `storage`
+//! says what differs between them: `dir` (with `overlay`), `btrfs` and `file`. `bootstrap` fills a base,
+//! with the programs of the host that `host` shows it, under the `personality` of its architecture;
+//! `helper`, `lock`, `worker`, `directory` and `tool` serve them.
 pub mod bootstrap;
+mod btrfs;
+mod chroot;
+mod digest;
+mod digests;
 mod dir;
 mod directory;
+mod file;
+mod helper;
 mod host;
 mod layers;
 mod lock;
+mod overlay;
 mod personality;
+mod storage;
 mod tool;
 mod trash;
 mod worker;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,7 +38,8 @@ use sandbox::Launcher;
 use serde::{Deserialize, Serialize};
 
 pub use bootstrap::{Bootstrap, bootstrap};
-pub use layers::{Claim, Making};
+pub use file::Compression;
+pub use layers::{Claim, Making, superfluous};
 pub use personality::set_personality;
 
 /// Keeps base chroots, and layers on top of them, on one kind of storage.
@@ -51,6 +61,11 @@ pub trait Backend: Send + Sync {
     fn layers(&self) -> Result<Vec<Layer>, Error>;
     /// Tells whether `layer` must be made; waits while another process, or thread, makes it.
     fn claim(&self, layer: &LayerKey) -> Result<Claim, Error>;
+    /// Tells whether base, `layer` and those below it are what they were when they were made.
+    ///
+    /// `false`: the layer is gone and can be made anew. A damaged base is an error, until its layers
+    /// are dropped with it. What is verified once is not looked at again by the same value.
+    fn verify(&self, layer: Option<&LayerKey>) -> Result<bool, Error>;
     /// Drops a layer and those made on it, unless a session uses one of them.
     fn drop_layer(&self, layer: &LayerKey) -> Result<(), Error>;
     /// Removes base and layers.
@@ -99,12 +114,19 @@ pub struct Layer {
     pub parent: Option<LayerKey>,
     pub made: std::time::SystemTime,
     pub used: std::time::SystemTime,
+    /// On disk, in bytes; 0 until it is known.
+    pub size: u64,
 }
 
 /// Kind of storage, as the administrator names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
+    /// overlayfs on directories.
     Dir,
+    /// Tar archives.
+    File(Compression),
+    /// Snapshots of btrfs.
+    Btrfs,
 }
 
 /// Where one chroot lives.
@@ -120,9 +142,16 @@ pub struct Config {
 }
 
 pub fn open(config: &Config, launcher: &Arc<Launcher>) -> Box<dyn Backend> {
-    match config.kind {
-        Kind::Dir => Box::new(dir::Dir::new(config.clone(), Arc::clone(launcher))),
-    }
+    Box::new(chroot::Chroot::new(config.clone(), Arc::clone(launcher)))
+}
+
+/// Runs a helper's part, the sandbox's or our own, when `arguments` (without the program name) say so.
+///
+/// Must be called first thing in `main`, before any thread exists; returns only when not meant.
+pub fn helper_main(arguments: impl Iterator<Item = OsString>) {
+    let arguments: Vec<OsString> = arguments.collect();
+    sandbox::helper_main(arguments.iter().cloned());
+    helper::main(&arguments);
 }
 
 /// What went wrong, on what.
@@ -155,10 +184,30 @@ pub enum Error {
     NoLayer { layer: LayerKey },
     #[error("layer key {key} is not a hexadecimal digest")]
     LayerKey { key: LayerKey },
+    #[error("the base chroot {path} is not what it was when it was made; it must be made anew")]
+    Damaged { path: PathBuf },
     #[error("only a snapshot can be frozen, or opened on a layer")]
     NoSnapshot,
-    #[error("overlayfs does not work for sessions in {directory}: {said}")]
+    #[error(
+        "overlayfs does not work for sessions in {directory}: {said}; \
+         have them on ext4, XFS, btrfs or tmpfs, or use the backend file"
+    )]
     Overlay { directory: PathBuf, said: String },
+    #[error(
+        "{directory} is not on btrfs; have the home on one, as root for example: \
+         truncate --size=50G IMAGE && mkfs.btrfs IMAGE && \
+         mount -o loop,user_subvol_rm_allowed IMAGE DIRECTORY"
+    )]
+    NoBtrfs { directory: PathBuf },
+    #[error("{sessions} is on another file system than {directory}: have both on one btrfs")]
+    OtherBtrfs {
+        directory: PathBuf,
+        sessions: PathBuf,
+    },
+    #[error("there is no archive in {directory}")]
+    NoArchive { directory: PathBuf },
+    #[error("can't unpack {path}")]
+    Archive { path: PathBuf, source: Box<Error> },
     #[error("debootstrap failed ({exit:?}), see {log}: {said}")]
     Debootstrap {
         exit: sandbox::Exit,

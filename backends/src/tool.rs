@@ -8,12 +8,17 @@ const KEPT: usize = 4096;
 
 /// Runs a command to its end.
 pub(crate) fn run(command: &mut Command) -> Result<(), Error> {
+    output(command).map(|_output| ())
+}
+
+/// Runs a command to its end; what it said.
+pub(crate) fn output(command: &mut Command) -> Result<String, Error> {
     let output = command.output().map_err(|source| Error::StartTool {
         command: line(command),
         source,
     })?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     Err(Error::Tool {
         command: line(command),

@@ -3,15 +3,17 @@
 //! Deleting a tree takes seconds where renaming it takes microseconds, and most of its files belong
 //! to ids that only exist in a user namespace: so trees wait in a directory of their own until a
 //! thread has them deleted, one at a time and with low priority.
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
-use sandbox::Launcher;
+use sandbox::{Launcher, subvolume};
 
 use crate::lock::Lock;
+use crate::storage::TREE;
 use crate::worker::Worker;
 use crate::{Error, directory, tool};
 
@@ -19,6 +21,9 @@ use crate::{Error, directory, tool};
 const LOCK: &str = ".lock";
 /// Trees that one command deletes; making its user namespace costs more than a small tree.
 const AT_ONCE: usize = 100;
+
+/// Where subvolumes are in what is thrown away.
+const SUBVOLUMES: [&str; 2] = [TREE, "layer/tree"];
 
 /// Directory in which trees wait for their deletion.
 pub(crate) struct Trash {
@@ -60,6 +65,16 @@ impl Trash {
         Ok(())
     }
 
+    /// As [`Trash::put`]; what is on another file system goes to the trash there.
+    pub(crate) fn put_or(&self, path: &Path, there: &Trash) -> Result<(), Error> {
+        match self.put(path) {
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::CrossesDevices => {
+                there.put(path)
+            }
+            result => result,
+        }
+    }
+
     /// Goes on deleting what an earlier process left.
     pub(crate) fn delete(&self) {
         self.deleter.wake();
@@ -73,8 +88,14 @@ fn empty(directory: &Path, launcher: &Launcher) -> Result<(), Error> {
     }
     let lock_file = directory.join(LOCK);
     let lock = Lock::wait(&lock_file)?;
+    let has_subvolumes = subvolume::is_btrfs(directory).map_err(Error::io("look at", directory))?;
     for paths in waiting(directory)?.chunks(AT_ONCE) {
-        let mut command = deletion(launcher, paths);
+        if has_subvolumes {
+            for path in paths {
+                delete_subvolumes(path);
+            }
+        }
+        let mut command = deletion(launcher, paths, has_subvolumes);
         // Should this process end before the child, no other deletes beside it.
         command.stdin(lock.share().map_err(Error::io("share lock", &lock_file))?);
         if let Err(error) = tool::run(&mut command) {
@@ -89,21 +110,28 @@ fn waiting(directory: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(names.iter().map(|name| directory.join(name)).collect())
 }
 
+/// Deletes the subvolumes of a base, a layer or a session at once, where the file system lets its
+/// users do that; else they are emptied and removed as directories are.
+fn delete_subvolumes(path: &Path) {
+    for place in SUBVOLUMES {
+        let place = path.join(place);
+        if subvolume::is_subvolume(&place).is_ok_and(|found| found) {
+            // What this can't do, rm does.
+            let _ = subvolume::delete(&place);
+        }
+    }
+}
+
 /// Deletes trees of any kind: as root of the user namespace rm may enter directories of mode 000,
 /// and it walks by descriptor, so that depth is no limit.
-fn deletion(launcher: &Launcher, paths: &[PathBuf]) -> Command {
+fn deletion(launcher: &Launcher, paths: &[PathBuf], has_subvolumes: bool) -> Command {
     let mut command = launcher.storage_command("ionice");
-    command
-        .args([
-            "-c3",
-            "nice",
-            "-n19",
-            "rm",
-            "-rf",
-            "--one-file-system",
-            "--",
-        ])
-        .args(paths);
+    command.args(["-c3", "nice", "-n19", "rm", "-rf"]);
+    // To rm, a subvolume is another file system.
+    if !has_subvolumes {
+        command.arg("--one-file-system");
+    }
+    command.arg("--").args(paths);
     command
 }
 

@@ -14,6 +14,10 @@ mod fixture;
 mod layers;
 #[path = "contract/snapshots.rs"]
 mod snapshots;
+#[path = "contract/trees.rs"]
+mod trees;
+#[path = "contract/verification.rs"]
+mod verification;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -25,7 +29,7 @@ use fixture::Fixture;
 type Promise = (&'static str, fn(&Fixture));
 
 fn main() -> ExitCode {
-    sandbox::helper_main(std::env::args_os().skip(1));
+    backends::helper_main(std::env::args_os().skip(1));
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.first().is_some_and(|word| word == cleaning::HOLD) {
         cleaning::hold(&arguments[1..]);
@@ -39,14 +43,28 @@ fn main() -> ExitCode {
         .collect();
     let (mut kept, mut broken) = (0, Vec::new());
     for make in fixture::BACKENDS {
+        if let Some(missing) = make.missing() {
+            let name = format!("{}: it can be tried", make.name);
+            let asked_for =
+                wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str()));
+            if asked_for {
+                // Root can make one, so for root it is a fault.
+                let is_fault = rustix::process::geteuid().is_root();
+                let verdict = if is_fault { "BROKEN" } else { "not tried" };
+                eprintln!("{name} ... {verdict}: {missing}");
+                broken.extend(is_fault.then_some(name));
+            }
+            continue;
+        }
         let mut promises = vec![
             bases::PROMISES,
             snapshots::PROMISES,
             layers::PROMISES,
+            trees::PROMISES,
+            verification::PROMISES,
             cleaning::PROMISES,
         ];
-        // It takes a minute, and none of it happens where sessions are.
-        if !make.memory {
+        if make.bootstrap {
             promises.push(bootstrap::PROMISES);
         }
         for (promise, see) in promises.concat() {

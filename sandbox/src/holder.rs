@@ -16,6 +16,9 @@ pub(crate) fn hold(control: OwnedFd) {
     let control = Channel::new(control);
     // Ctrl-C at the caller's terminal is the caller's matter.
     let _ = rustix::process::setsid();
+    // When the host runs out of memory, the kernel ends what a session holds before other things
+    // (proc_pid_oom_score_adj(5)); where it can't be said, it decides by itself.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "500");
     let Ok(Some((begin, _))) = control.receive::<Begin>() else {
         return;
     };

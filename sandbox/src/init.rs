@@ -13,14 +13,16 @@ use rustix::process::{DumpableBehavior, Pid, WaitOptions, WaitStatus};
 
 use crate::capabilities::Capabilities;
 use crate::channel::Channel;
-use crate::message::{Begin, Begun, Opened, Request};
+use crate::message::{Begin, Begun, Opened, Request, Started};
 use crate::process::{Exit, Process};
 use crate::refusal::{Attempt, Refusal};
-use crate::{start, step, syscall, userns};
+use crate::seccomp::Filter;
+use crate::{limits, start, step, syscall, userns};
 
 struct Init<'a> {
     control: &'a Channel,
     capabilities: Capabilities,
+    filter: Option<&'a Filter>,
     children: HashMap<Pid, Child>,
 }
 
@@ -36,6 +38,7 @@ pub(crate) fn run(control: &Channel, holder_alive: &OwnedFd, begin: &Begin) -> !
     let mut init = Init {
         control,
         capabilities: Capabilities::named(&begin.capabilities),
+        filter: begin.filter.as_ref(),
         children: HashMap::new(),
     };
     match set_up(begin).and_then(|()| init.serve(holder_alive)) {
@@ -61,6 +64,7 @@ fn set_up(begin: &Begin) -> Result<(), Refusal> {
     // A kernel without keyrings has none to leave behind.
     let _ = syscall::new_session_keyring();
     rustix::process::umask(Mode::from_bits_truncate(0o022));
+    limits::apply_in_session(&begin.limits)?;
     step::apply_all(&begin.steps, host)
 }
 
@@ -128,17 +132,28 @@ impl Init<'_> {
         else {
             return;
         };
+        let failure = Channel::new(failure);
         match syscall::fork() {
             Ok(Some(pid)) => {
                 let pid = Pid::from_raw(pid.as_raw()).expect("a parent gets a pid above zero");
                 self.children.insert(pid, Child { key, exit });
             }
             Ok(None) => {
-                let refusal = start::start(process, [stdin, stdout, stderr], &self.capabilities);
-                report(failure, &refusal);
+                let refusal = start::start(
+                    process,
+                    [stdin, stdout, stderr],
+                    &self.capabilities,
+                    self.filter,
+                    &failure,
+                );
+                // When the library has gone, there is nobody to tell.
+                let _ = failure.send(&Started::Refused(refusal), &[]);
                 std::process::exit(1);
             }
-            Err(errno) => report(failure, &Attempt::Fork.refused(errno)),
+            Err(errno) => {
+                let refusal = Attempt::Fork.refused(errno);
+                let _ = failure.send(&Started::Refused(refusal), &[]);
+            }
         }
     }
 

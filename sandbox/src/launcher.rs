@@ -6,9 +6,10 @@ use std::process::{Command, Stdio};
 use oci_spec::runtime::Spec;
 
 use crate::channel::Channel;
+use crate::limits::{Held, Limits};
 use crate::message::{Begin, Begun};
 use crate::plan::plan;
-use crate::{Error, IdMap, Session, capabilities, holder, preflight, storage, syscall};
+use crate::{Error, IdMap, Session, capabilities, holder, preflight, seccomp, storage, syscall};
 
 /// First argument of the helper, before its role.
 const HELPER: &str = "sandbox-helper";
@@ -29,13 +30,18 @@ impl Launcher {
     /// An overlay's missing upper and work directories are made by it too; their parent must be
     /// writable for all.
     ///
+    /// Limits of the spec's `linux.resources` are in force as far as this host can hold a session to
+    /// them; see [`Session::in_force`]. For a cgroup, the calling process may move to another one.
+    ///
     /// Closing the last descriptor of the session, as the death of the calling process does,
     /// ends the session.
     pub fn begin(&self, spec: &Spec) -> Result<Session, Error> {
-        let begin = Begin {
+        let mut begin = Begin {
             ids: self.ids.clone(),
             steps: plan(spec)?,
             capabilities: capabilities::names(spec),
+            limits: Limits::of(spec)?,
+            filter: seccomp::filter(spec)?,
         };
         let (control, theirs) = Channel::pair().map_err(Error::Channel)?;
         let mut command = helper_command(&self.helper, "hold");
@@ -51,7 +57,9 @@ impl Launcher {
             })?;
         // The command holds the helper's end of the channel, whose close tells of the helper's end.
         drop(command);
-        let session = Session::new(control, holder);
+        let held = Held::of(begin.limits, &holder);
+        begin.limits = held.left_to_the_session();
+        let session = Session::new(control, holder, held);
         session.send(&begin, &[])?;
         match session.receive()? {
             Some(Begun::Ready) => Ok(session),

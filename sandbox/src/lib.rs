@@ -3,16 +3,18 @@
 //! Reading order: [`Launcher`] begins a [`Session`]; a session runs [`Process`]es.
 //! `plan` turns an OCI runtime spec into steps; the helper, a process with one thread, becomes
 //! `holder` and `init` of the session; `init` has `step` carry the steps out and `start` start
-//! processes.
+//! processes. [`subvolume`] is beside all that: calls of btrfs that no other crate offers safely.
 //!
 //! What is promised: a session's processes have user, mount, pid, ipc, uts and cgroup namespaces of
 //! their own, and a network namespace where asked for; root inside is a subordinate id outside, and
 //! neither host id 0 nor the caller's own id is mapped; nothing is inherited but descriptors 0 to 2
 //! and the environment that is listed; links in the root file system lead no mount and no opened
-//! file elsewhere; when the caller, the holder or init dies, everything in the session dies.
+//! file elsewhere; system calls are filtered for all architectures of the machine; limits are in
+//! force by the means that [`Session::in_force`] tells; when the caller, the holder or init dies,
+//! everything in the session dies.
 //!
-//! What is not promised: protection against faults of the kernel; limits on memory, processes or
-//! time beyond rlimits; filtered system calls. Needs Linux 5.12 or newer.
+//! What is not promised: protection against faults of the kernel; limits on time and disk, which
+//! are for whoever looks after a session. Needs Linux 5.12 or newer.
 mod capabilities;
 mod channel;
 mod engine;
@@ -30,11 +32,13 @@ mod preflight;
 mod process;
 mod refusal;
 mod remedy;
+mod seccomp;
 mod session;
 mod session_spec;
 mod start;
 mod step;
 mod storage;
+pub mod subvolume;
 mod syscall;
 mod userns;
 
@@ -43,12 +47,14 @@ use std::path::PathBuf;
 
 pub use idmap::{IdMap, IdRange, NoIds};
 pub use launcher::{Launcher, helper_main};
+pub use limits::{InForce, Limits, Means, Usage};
 pub use mount_options::OptionError;
+pub use network::NetworkCounts;
 pub use plan::PlanError;
 pub use preflight::{Finding, Problem, Weight, preflight};
 pub use process::{Exit, Network, Process, Rlimit, Stdio, User};
 pub use refusal::Attempt;
-pub use session::{Running, Session};
+pub use session::{Running, Session, Watch};
 pub use session_spec::session_spec;
 
 /// What went wrong, on what, and where known the remedy.

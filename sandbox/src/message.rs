@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::idmap::IdMap;
+use crate::limits::Limits;
 use crate::plan::Step;
 use crate::process::Process;
 use crate::refusal::Refusal;
+use crate::seccomp::Filter;
 
 /// Library to holder, the first message.
 #[derive(Debug, Serialize, Deserialize)]
@@ -15,6 +17,10 @@ pub(crate) struct Begin {
     pub(crate) steps: Vec<Step>,
     /// Names of the capabilities that root of the session keeps.
     pub(crate) capabilities: Vec<String>,
+    /// Those that no cgroup holds the session to.
+    pub(crate) limits: Limits,
+    /// Of every process of the session.
+    pub(crate) filter: Option<Filter>,
 }
 
 /// Holder or init to library, the answer to [`Begin`].
@@ -29,13 +35,22 @@ pub(crate) enum Begun {
 pub(crate) enum Request {
     /// Comes with the descriptors `[failure, exit, stdin, stdout, stderr]`.
     ///
-    /// `failure` is closed by exec, so that its end without a [`Refusal`] tells that the program runs;
+    /// `failure` is a socket for [`Started`], closed by exec: its end without a refusal tells that the
+    /// program runs;
     /// `exit` gets an [`crate::Exit`].
     Start { key: u64, process: Box<Process> },
     /// Passes a signal to the process started with the same key.
     Signal { key: u64, signal: i32 },
     /// Comes with a socket for [`Opened`].
     Open { path: PathBuf },
+}
+
+/// A starting process to library.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Started {
+    /// Comes with the files of [`crate::network::open_counts`].
+    OwnNetwork,
+    Refused(Refusal),
 }
 
 /// Init to library; comes with the descriptor when opened.

@@ -1,5 +1,8 @@
 //! Network of one process: its own with nothing but loopback, or the host's.
-use std::os::fd::AsFd;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use nix::sched::{CloneFlags, unshare};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
@@ -18,4 +21,72 @@ pub(crate) fn make_own() -> Result<(), Refusal> {
     )
     .map_err(|errno| Attempt::MakeNetwork.refused(errno))?;
     syscall::set_loopback_up(socket.as_fd()).map_err(|error| Attempt::MakeNetwork.refused(error))
+}
+
+/// Files of the kernel's counts of the calling process's network namespace, for IPv4 and IPv6;
+/// open, they keep the namespace. None where there is no /proc.
+pub(crate) fn open_counts() -> Vec<OwnedFd> {
+    ["snmp", "snmp6"]
+        .iter()
+        .filter_map(|name| File::open(format!("/proc/thread-self/net/{name}")).ok())
+        .map(OwnedFd::from)
+        .collect()
+}
+
+/// What the kernel counted in the network namespace of one process, also after its end.
+#[derive(Clone, Debug, Default)]
+pub struct NetworkCounts {
+    files: Arc<Vec<File>>,
+}
+
+impl NetworkCounts {
+    pub(crate) fn new(files: Vec<OwnedFd>) -> NetworkCounts {
+        NetworkCounts {
+            files: Arc::new(files.into_iter().map(File::from).collect()),
+        }
+    }
+
+    /// How often TCP or UDP wanted to go where no route leads; 0 with the host's network.
+    pub fn without_route(&self) -> u64 {
+        let counts = self.files.iter().map(|file| {
+            let mut text = vec![0; 64 << 10];
+            // A file that can't be read has counted nothing.
+            let length = file.read_at(&mut text, 0).unwrap_or(0);
+            no_routes(&String::from_utf8_lossy(&text[..length]))
+        });
+        counts.sum()
+    }
+}
+
+/// `OutNoRoutes` of `Ip:` lines, names above values (snmp), or of a line by itself (snmp6).
+fn no_routes(text: &str) -> u64 {
+    let mut lines = text.lines().filter(|line| line.starts_with("Ip: "));
+    let by_name = lines.next().zip(lines.next()).and_then(|(names, values)| {
+        let mut pairs = names.split_whitespace().zip(values.split_whitespace());
+        pairs.find(|(name, _)| *name == "OutNoRoutes")
+    });
+    let by_line = || {
+        let mut pairs = text
+            .lines()
+            .filter_map(|line| line.split_once(char::is_whitespace));
+        pairs.find(|(name, _)| *name == "Ip6OutNoRoutes")
+    };
+    let found = by_name.or_else(by_line);
+    found
+        .and_then(|(_, count)| count.trim().parse().ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_found_by_name() {
+        let snmp = "Ip: Forwarding OutDiscards OutNoRoutes\nIp: 1 2 3\nIcmp: a\nIcmp: 4\n";
+        assert_eq!(no_routes(snmp), 3);
+        let snmp6 = "Ip6InReceives                   \t7\nIp6OutNoRoutes                  \t5\n";
+        assert_eq!(no_routes(snmp6), 5);
+        assert_eq!(no_routes(""), 0);
+    }
 }

@@ -162,7 +162,6 @@ fn refuse_unsupported(spec: &Spec) -> Result<(), PlanError> {
         let mappings = linux.uid_mappings().iter().chain(linux.gid_mappings());
         unsupported.extend([
             (mappings.flatten().next().is_some(), "linux.uidMappings"),
-            (linux.seccomp().is_some(), "linux.seccomp"),
             (linux.sysctl().is_some(), "linux.sysctl"),
             (
                 linux
@@ -174,14 +173,6 @@ fn refuse_unsupported(spec: &Spec) -> Result<(), PlanError> {
             (
                 linux.devices().iter().flatten().next().is_some(),
                 "linux.devices",
-            ),
-            (
-                linux.resources().as_ref().is_some_and(|resources| {
-                    resources.memory().is_some()
-                        || resources.cpu().is_some()
-                        || resources.pids().is_some()
-                }),
-                "linux.resources",
             ),
         ]);
     }

@@ -38,6 +38,7 @@ pub enum Attempt {
     MakeNetwork,
     SetLimit(String),
     PassDescriptors,
+    FilterSystemCalls,
     DropCapabilities,
     BecomeUser {
         uid: u32,
@@ -76,6 +77,7 @@ impl fmt::Display for Attempt {
             Attempt::MakeNetwork => write!(f, "make a network namespace"),
             Attempt::SetLimit(kind) => write!(f, "set {kind}"),
             Attempt::PassDescriptors => write!(f, "pass descriptors 0 to 2"),
+            Attempt::FilterSystemCalls => write!(f, "filter system calls"),
             Attempt::DropCapabilities => write!(f, "drop capabilities"),
             Attempt::BecomeUser { uid, gid } => write!(f, "become user {uid}, group {gid}"),
             Attempt::SetNoNewPrivileges => write!(f, "set no_new_privs"),

@@ -4,15 +4,16 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::process::Child;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rustix::fs::Mode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::channel::Channel;
-use crate::message::{Opened, Request};
-use crate::refusal::Refusal;
+use crate::limits::{Held, InForce, Usage};
+use crate::message::{Opened, Request, Started};
+use crate::network::NetworkCounts;
 use crate::{Error, Exit, Process, Stdio};
 
 /// More than init ever writes about one process.
@@ -23,14 +24,18 @@ const LONGEST_REPORT: u64 = 64 * 1024;
 pub struct Session {
     control: Arc<Channel>,
     holder: Child,
+    held: Arc<Held>,
+    ended: Arc<AtomicBool>,
     next_key: AtomicU64,
 }
 
 impl Session {
-    pub(crate) fn new(control: Channel, holder: Child) -> Session {
+    pub(crate) fn new(control: Channel, holder: Child, held: Held) -> Session {
         Session {
             control: Arc::new(control),
             holder,
+            held: Arc::new(held),
+            ended: Arc::new(AtomicBool::new(false)),
             next_key: AtomicU64::new(0),
         }
     }
@@ -56,24 +61,29 @@ impl Session {
         let null = |given: Option<OwnedFd>| given.map_or_else(open_null, Ok);
         let three = [null(stdio.stdin)?, null(stdio.stdout)?, null(stdio.stderr)?];
         three.iter().for_each(let_reopen);
-        let (mut failure, failure_writer) = std::io::pipe().map_err(Error::Channel)?;
+        let (starting, theirs) = Channel::pair().map_err(Error::Channel)?;
         let (exit, exit_writer) = std::io::pipe().map_err(Error::Channel)?;
         let key = self.next_key.fetch_add(1, Ordering::Relaxed);
         let request = Request::Start {
             key,
             process: Box::new(process.clone()),
         };
-        let mut descriptors = vec![failure_writer.as_fd(), exit_writer.as_fd()];
+        let mut descriptors = vec![theirs.as_fd(), exit_writer.as_fd()];
         descriptors.extend(three.iter().map(AsFd::as_fd));
         self.send(&request, &descriptors)?;
-        drop((failure_writer, exit_writer, three));
-        if let Some(refusal) = read_report::<Refusal>(&mut failure)? {
-            return Err(refusal.into());
+        drop((theirs, exit_writer, three));
+        let mut network = NetworkCounts::default();
+        while let Some((started, files)) = starting.receive().map_err(Error::Channel)? {
+            match started {
+                Started::OwnNetwork => network = NetworkCounts::new(files),
+                Started::Refused(refusal) => return Err(refusal.into()),
+            }
         }
         Ok(Running {
             control: Arc::clone(&self.control),
             key,
             exit,
+            network,
         })
     }
 
@@ -106,6 +116,20 @@ impl Session {
         }
     }
 
+    /// Limits of the session, and what holds it to them.
+    pub fn in_force(&self) -> InForce {
+        self.held.in_force()
+    }
+
+    /// For another thread that looks after the session.
+    pub fn watch(&self) -> Watch {
+        Watch {
+            control: Arc::clone(&self.control),
+            held: Arc::clone(&self.held),
+            ended: Arc::clone(&self.ended),
+        }
+    }
+
     /// Kills all processes and waits until the kernel has taken the namespaces down.
     pub fn end(mut self) -> Result<(), Error> {
         self.take_down()
@@ -114,6 +138,7 @@ impl Session {
     fn take_down(&mut self) -> Result<(), Error> {
         // The holder sees it, kills init and ends last. When it is gone already, so is the session.
         let _ = self.control.shut_down();
+        self.ended.store(true, Ordering::SeqCst);
         self.holder.wait().map_err(Error::Wait)?;
         Ok(())
     }
@@ -123,6 +148,27 @@ impl Drop for Session {
     fn drop(&mut self) {
         // After `end`, the exit status is known and nothing is done twice.
         let _ = self.take_down();
+    }
+}
+
+/// Looks at a session that others run processes in, and may kill it.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    control: Arc<Channel>,
+    held: Arc<Held>,
+    ended: Arc<AtomicBool>,
+}
+
+impl Watch {
+    /// What the session uses; once it has ended, a cgroup at most tells what was held against it.
+    pub fn usage(&self) -> Usage {
+        self.held.usage(self.ended.load(Ordering::SeqCst))
+    }
+
+    /// Kills all processes; whoever waits for one learns that the session has ended.
+    pub fn kill(&self) {
+        // It fails where the session has ended already.
+        let _ = self.control.shut_down();
     }
 }
 
@@ -176,9 +222,15 @@ pub struct Running {
     control: Arc<Channel>,
     key: u64,
     exit: PipeReader,
+    network: NetworkCounts,
 }
 
 impl Running {
+    /// Counts of the process's own network; they can be read also after its end.
+    pub fn network(&self) -> NetworkCounts {
+        self.network.clone()
+    }
+
     pub fn wait(mut self) -> Result<Exit, Error> {
         read_report(&mut self.exit)?.ok_or(Error::SessionEnded)
     }

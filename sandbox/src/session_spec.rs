@@ -6,9 +6,14 @@ use oci_spec::runtime::{
     get_default_readonly_paths,
 };
 
+use crate::seccomp::{self, Sockets};
+
 /// Describes the usual session: `root_mounts` first, then /proc, a minimal /dev, /dev/pts,
 /// /dev/shm, /dev/mqueue, read-only /sys and /tmp; masked and read-only paths as container
 /// engines have them.
+///
+/// Its processes can't make the system calls that reach beyond a session, or hardly any program
+/// needs but faults of kernels were reached by.
 ///
 /// More mounts can be added with [`Spec::mounts_mut`]. The process of the spec is left out.
 pub fn session_spec(root: &Path, root_mounts: Vec<Mount>, hostname: &str) -> Spec {
@@ -59,7 +64,8 @@ pub fn session_spec(root: &Path, root_mounts: Vec<Mount>, hostname: &str) -> Spe
     let root = RootBuilder::default().path(root).readonly(false);
     let linux = LinuxBuilder::default()
         .masked_paths(get_default_maskedpaths())
-        .readonly_paths(get_default_readonly_paths());
+        .readonly_paths(get_default_readonly_paths())
+        .seccomp(seccomp::profile(Sockets::Direct));
     let mut spec = SpecBuilder::default()
         .root(root.build().expect("all fields of a root have defaults"))
         .mounts(mounts)

@@ -1,7 +1,7 @@
 //! From a forked child of init to the program.
 use std::convert::Infallible;
 use std::ffi::{CString, NulError};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -9,17 +9,23 @@ use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::unistd::{Gid, Uid, chdir, execve, setgroups, setresgid, setresuid, setsid};
 
 use crate::capabilities::Capabilities;
+use crate::channel::Channel;
+use crate::limits::rlimit;
+use crate::message::Started;
 use crate::process::{Network, Process};
 use crate::refusal::{Attempt, Refusal};
-use crate::{limits, network, syscall};
+use crate::seccomp::Filter;
+use crate::{network, syscall};
 
 /// Becomes the process; returns only when a step is refused.
 pub(crate) fn start(
     process: &Process,
     stdio: [OwnedFd; 3],
     capabilities: &Capabilities,
+    filter: Option<&Filter>,
+    library: &Channel,
 ) -> Refusal {
-    match try_start(process, stdio, capabilities) {
+    match try_start(process, stdio, capabilities, filter, library) {
         Ok(never) => match never {},
         Err(refusal) => refusal,
     }
@@ -29,16 +35,28 @@ fn try_start(
     process: &Process,
     stdio: [OwnedFd; 3],
     capabilities: &Capabilities,
+    filter: Option<&Filter>,
+    library: &Channel,
 ) -> Result<Infallible, Refusal> {
     setsid().map_err(|errno| Attempt::Fork.refused(errno))?;
     match process.network {
-        Network::None => network::make_own()?,
+        Network::None => {
+            network::make_own()?;
+            let counts = network::open_counts();
+            let counts: Vec<BorrowedFd<'_>> = counts.iter().map(AsFd::as_fd).collect();
+            // The library counts nothing then.
+            let _ = library.send(&Started::OwnNetwork, &counts);
+        }
         Network::Host => {}
     }
     for limit in &process.rlimits {
-        limits::apply(limit)?;
+        rlimit::apply(limit)?;
     }
     pass(stdio).map_err(|error| Attempt::PassDescriptors.refused(error))?;
+    // Takes CAP_SYS_ADMIN, which goes with the user, or no_new_privs.
+    if let Some(filter) = filter {
+        filter.attach()?;
+    }
     become_user(process, capabilities)?;
     chdir(&process.cwd)
         .map_err(|errno| Attempt::ChangeDirectory(process.cwd.clone()).refused(errno))?;

@@ -3,6 +3,7 @@
     unsafe_code,
     reason = "the one place for it; each block says why it is sound"
 )]
+use std::ffi::CStr;
 use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -116,6 +117,47 @@ pub(crate) fn set_loopback_up(socket: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
+/// Gives the process a level of the best-effort class for reading and writing disks
+/// (ioprio_set(2)).
+pub(crate) fn set_io_level(level: u16) -> io::Result<()> {
+    const IOPRIO_WHO_PROCESS: libc::c_int = 1;
+    const BEST_EFFORT: libc::c_int = 2 << 13;
+    const CALLER: libc::c_int = 0;
+    let priority = BEST_EFFORT | libc::c_int::from(level);
+    // SAFETY: takes numbers only.
+    let result =
+        unsafe { libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, CALLER, priority) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Adds a filter of system calls to the process (seccomp(2)).
+pub(crate) fn attach_filter(program: &[u64], flags: u64) -> io::Result<()> {
+    let length = libc::c_ushort::try_from(program.len())
+        .map_err(|_too_long| io::Error::from_raw_os_error(libc::E2BIG))?;
+    let program = libc::sock_fprog {
+        len: length,
+        filter: program.as_ptr().cast_mut().cast(),
+    };
+    // SAFETY: the kernel reads `len` instructions of eight bytes, which live through the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            flags,
+            &raw const program,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 /// Leaves the keys of the caller's session behind (session-keyring(7)).
 pub(crate) fn new_session_keyring() -> io::Result<()> {
     const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
@@ -131,4 +173,46 @@ pub(crate) fn new_session_keyring() -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// What to do with a subvolume of btrfs.
+#[derive(Clone, Copy)]
+pub(crate) enum Subvolume {
+    Create,
+    /// Of the one that has this descriptor.
+    Copy(RawFd),
+    Delete,
+}
+
+/// Makes, copies or deletes the subvolume `name` in `directory` (ioctl(2), linux/btrfs.h).
+pub(crate) fn subvolume(directory: BorrowedFd<'_>, what: Subvolume, name: &CStr) -> io::Result<()> {
+    /// struct btrfs_ioctl_vol_args
+    #[repr(C)]
+    struct Arguments {
+        descriptor: i64,
+        name: [u8; 4088],
+    }
+    const MAGIC: u32 = 0x94;
+    let (number, descriptor) = match what {
+        Subvolume::Create => (14, 0),
+        Subvolume::Copy(of) => (1, of),
+        Subvolume::Delete => (15, 0),
+    };
+    let mut arguments = Arguments {
+        descriptor: i64::from(descriptor),
+        name: [0; 4088],
+    };
+    let name = name.to_bytes_with_nul();
+    let Some(place) = arguments.name.get_mut(..name.len()) else {
+        return Err(io::Error::from(io::ErrorKind::InvalidFilename));
+    };
+    place.copy_from_slice(name);
+    let request = libc::_IOW::<Arguments>(MAGIC, number);
+    // SAFETY: these calls read the structure, which lives through the call; its name ends with a zero.
+    let result = unsafe { libc::ioctl(directory.as_raw_fd(), request, &raw const arguments) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }

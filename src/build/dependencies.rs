@@ -131,12 +131,7 @@ fn resolve(
     arguments: &[String],
     upgraded: &Upgraded,
 ) -> Result<Resolved, Stop> {
-    let session = build.chroots.begin(
-        &build.assignment.chroot,
-        build.backend.as_ref(),
-        upgraded.layer.as_ref(),
-        Network::Host,
-    )?;
+    let session = build.begin(upgraded.layer.as_ref(), Network::Host)?;
     let foreign = read_sources(build)?.foreign;
     let all = [foreign.as_slice(), &own.sources].concat();
     let mut tree = packages::setup(build)?;

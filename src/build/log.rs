@@ -13,8 +13,6 @@ use std::thread::JoinHandle;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Mode;
 
-/// What processes may write in all; the supervisor's own lines come on top.
-const LIMIT: u64 = 512 << 20;
 /// Reads after the process ended: more than a pipe holds; one that was left behind may go on writing.
 const AFTER_THE_END: u32 = 32;
 const MARK: &str = "\n[log truncated: the limit is reached, further output is dropped]\n";
@@ -57,11 +55,9 @@ pub(super) struct Flow {
 
 impl Log {
     /// Begins an empty log that all may read.
-    pub(super) fn create(path: &Path) -> Result<Log, Error> {
-        Log::with_limit(path, LIMIT)
-    }
-
-    fn with_limit(path: &Path, limit: u64) -> Result<Log, Error> {
+    ///
+    /// Processes may write `limit` bytes in all; the supervisor's own lines come on top.
+    pub(super) fn create(path: &Path, limit: u64) -> Result<Log, Error> {
         let file = OpenOptions::new()
             .create(true)
             .write(true)
@@ -83,15 +79,15 @@ impl Log {
             .map_err(|source| failed("write", &self.path, source))
     }
 
-    /// Opens a pipe for one process.
-    pub(super) fn pump(&self) -> Result<Pump, Error> {
+    /// Opens a pipe for one process; `heard` is called when something comes out of it.
+    pub(super) fn pump(&self, heard: impl Fn() + Send + 'static) -> Result<Pump, Error> {
         let failed = |source| failed("open a pipe to", &self.path, source);
         let (reader, writer) = io::pipe().map_err(failed)?;
         // Users of a session are others to the pipe's owner: without this they can't open /dev/stderr.
         rustix::fs::fchmod(&writer, Mode::from_raw_mode(0o622)).map_err(|e| failed(e.into()))?;
         let (stopped, stop) = io::pipe().map_err(failed)?;
         let tail = Arc::clone(&self.tail);
-        let thread = std::thread::spawn(move || carry(reader, &stopped, &tail));
+        let thread = std::thread::spawn(move || carry(reader, &stopped, &tail, &heard));
         Ok(Pump {
             descriptor: writer.into(),
             flow: Flow {
@@ -139,7 +135,12 @@ fn failed(action: &'static str, path: &Path, source: io::Error) -> Error {
 }
 
 /// Copies until the pipe ends, or is empty after `stopped` ended.
-fn carry(mut from: PipeReader, stopped: &PipeReader, tail: &Mutex<Tail>) -> io::Result<()> {
+fn carry(
+    mut from: PipeReader,
+    stopped: &PipeReader,
+    tail: &Mutex<Tail>,
+    heard: &impl Fn(),
+) -> io::Result<()> {
     let mut buffer = vec![0; 64 << 10];
     let mut outcome = Ok(());
     let mut rest = AFTER_THE_END;
@@ -157,6 +158,7 @@ fn carry(mut from: PipeReader, stopped: &PipeReader, tail: &Mutex<Tail>) -> io::
         if count == 0 {
             break;
         }
+        heard();
         if stopped {
             rest -= 1;
         }
@@ -192,7 +194,7 @@ mod tests {
 
     fn log(limit: u64) -> (tempfile::TempDir, Log) {
         let directory = tempfile::tempdir().unwrap();
-        let log = Log::with_limit(&directory.path().join("log"), limit).unwrap();
+        let log = Log::create(&directory.path().join("log"), limit).unwrap();
         (directory, log)
     }
 
@@ -200,7 +202,7 @@ mod tests {
     fn output_stands_between_what_was_said_before_and_after() {
         let (_directory, log) = log(1000);
         log.say("before\n").unwrap();
-        let (descriptor, flow) = log.pump().unwrap().split();
+        let (descriptor, flow) = log.pump(|| {}).unwrap().split();
         File::from(descriptor).write_all(b"output\n").unwrap();
         flow.finish().unwrap();
         log.say("after\n").unwrap();
@@ -213,7 +215,7 @@ mod tests {
     #[test]
     fn a_flood_is_cut_and_marked_and_the_summary_still_written() {
         let (_directory, log) = log(4);
-        let (descriptor, flow) = log.pump().unwrap().split();
+        let (descriptor, flow) = log.pump(|| {}).unwrap().split();
         File::from(descriptor)
             .write_all(&vec![b'x'; 200_000])
             .unwrap();
@@ -228,7 +230,7 @@ mod tests {
     #[test]
     fn a_process_left_behind_does_not_hold_the_log_up() {
         let (_directory, log) = log(1000);
-        let (descriptor, flow) = log.pump().unwrap().split();
+        let (descriptor, flow) = log.pump(|| {}).unwrap().split();
         let mut left_behind = File::from(descriptor);
         left_behind.write_all(b"last words").unwrap();
         flow.finish().unwrap();

@@ -2,6 +2,7 @@
 //! some of its packages matter to a build.
 use std::collections::BTreeSet;
 use std::io::Read as _;
+use std::time::Duration;
 
 use flate2::read::MultiGzDecoder;
 use liblzma::read::XzDecoder;
@@ -15,8 +16,11 @@ use crate::chroots::Session;
 use crate::chroots::debs::hexadecimal;
 use crate::deb::sources_list::Source;
 use crate::deb::{Paragraph, relation};
-use crate::fetch::Client;
+use crate::fetch::{self, Client};
 
+/// How often, and how long between, a packager is asked whose port is closed.
+const MOST_TRIES: u32 = 60;
+const PAUSE: Duration = Duration::from_secs(1);
 /// Of an index, compressed or not.
 const LONGEST_INDEX: usize = 256 << 20;
 /// Fields of a Release file that apt's policy looks at (apt_preferences(5)).
@@ -57,10 +61,10 @@ struct Stanza {
 impl Own {
     /// Fetches what the packager publishes now.
     pub(super) fn fetch(build: &Build) -> Result<Own, Stop> {
-        let architecture = &build.assignment.request.architecture;
+        let architecture = &build.assignment.request.subject.architecture;
         let all = read_sources(build)?.own;
         let urls: Vec<String> = all.iter().map(Source::release_url).collect();
-        let releases: Vec<String> = fetch_all(&Client::new(), &urls, LONGEST_RELEASE)?
+        let releases: Vec<String> = fetch_releases(build, &urls)?
             .iter()
             .map(|text| String::from_utf8_lossy(text).into_owned())
             .collect();
@@ -116,7 +120,7 @@ impl Own {
 
     /// Tells whether apt in this session read the same indices.
     pub(super) fn is_what_apt_read(&self, build: &Build, session: &Session) -> bool {
-        let architecture = &build.assignment.request.architecture;
+        let architecture = &build.assignment.request.subject.architecture;
         let read = self
             .all
             .iter()
@@ -134,6 +138,24 @@ impl Own {
                 }
             });
         digest(&read.collect::<Vec<_>>()) == self.indices
+    }
+}
+
+/// Fetches from the packager, whose daemon may be between an end and a start.
+fn fetch_releases(build: &Build, urls: &[String]) -> Result<Vec<Vec<u8>>, Stop> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match fetch_all(&Client::new(), urls, LONGEST_RELEASE) {
+            Err(Stop::Unreachable {
+                source: fetch::Error::Unconnected { .. },
+                ..
+            }) if tries < MOST_TRIES => {
+                build.check_cancelled()?;
+                std::thread::sleep(PAUSE);
+            }
+            fetched => return fetched,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! From the .dsc to the .debs: unpacked and built by the build user, without network.
 use std::path::Path;
 
-use sandbox::Network;
+use sandbox::{Exit, Network};
 
 use super::steps::{Build, listed};
 use super::stop::{Step, Stop};
@@ -15,6 +15,9 @@ pub(super) const BUILD_PATH: &str = "/build/reproducible-path";
 /// Names that a build without network can look up.
 const HOSTS: &str =
     "127.0.0.1 localhost\n127.0.1.1 mini-buildd\n::1 localhost ip6-localhost ip6-loopback\n";
+
+/// A server that no route leads to (RFC 5737): asking for a name fails at once, and the kernel counts it.
+const RESOLVER: &str = "nameserver 192.0.2.1\n";
 
 /// What of a source package is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +66,7 @@ impl Kind {
 pub(super) fn prepare(build: &Build, session: &Session, dsc: &Dsc) -> Result<(), Stop> {
     let mut tree = Tree::default();
     tree.text("/etc/hosts", HOSTS)
+        .text("/etc/resolv.conf", RESOLVER)
         .directory(BUILD_PATH, Owner::BuildUser);
     for name in dsc
         .files
@@ -108,7 +112,10 @@ pub(super) fn build(
         ("DEB_BUILD_OPTIONS", options.as_str()),
         ("DEB_BUILD_PROFILES", request.deb_build_profiles.as_str()),
     ];
-    let distribution = format!("--changes-option=-DDistribution={}", request.distribution);
+    let distribution = format!(
+        "--changes-option=-DDistribution={}",
+        request.subject.distribution
+    );
     let line = [
         "dpkg-buildpackage",
         "-us",
@@ -123,7 +130,9 @@ pub(super) fn build(
         request.deb_build_profiles
     ))?;
     let process = process::of_build_user(&line, &cwd, &environment);
-    let outcome = build.run_step(session, Step::Build, &process);
+    let outcome = build
+        .run_counted(session, &process)
+        .and_then(|(exit, attempts)| judge(exit, attempts));
     let line = ["du", "--summarize", "--block-size=1024", BUILD_PATH];
     let (_, usage) = session.output(&process::of_root(&line, Network::None), None, 1024)?;
     build.space = usage
@@ -131,6 +140,20 @@ pub(super) fn build(
         .next()
         .and_then(|kib| kib.parse().ok());
     outcome
+}
+
+/// A build that failed and had wanted to leave its network most likely failed for that.
+fn judge(exit: Exit, attempts: u64) -> Result<(), Stop> {
+    let step = Step::Build;
+    match (exit.success(), attempts) {
+        (true, _) => Ok(()),
+        (false, 0) => Err(Stop::Step { step, exit }),
+        (false, attempts) => Err(Stop::Network {
+            step,
+            exit,
+            attempts,
+        }),
+    }
 }
 
 /// Lists what is in the packages; dpkg-deb opens them inside only.

@@ -37,7 +37,7 @@ pub(super) fn names(
         .chain(names.iter().map(String::as_str))
         .collect();
     let process = process::of_root(&line, sandbox::Network::None);
-    let (stderr, flow) = build.log.pump()?.split();
+    let (stderr, flow) = build.log.pump(build.watch.ear())?.split();
     let output = session.output(&process, Some(stderr), LONGEST);
     flow.finish()?;
     let (exit, output) = output?;

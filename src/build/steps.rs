@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use backends::Backend;
+use backends::{Backend, LayerKey};
 use sandbox::{Exit, Network, Process, Stdio};
 
 use super::log::Log;
@@ -11,6 +11,7 @@ use super::memo::Memo;
 use super::package::Kind;
 use super::stop::{Step, Stop};
 use super::usage::{Phases, Timer};
+use super::watch::{self, Watch};
 use super::{Assignment, dependencies, package, results, section, upgraded};
 use crate::chroots::{self, Chroots};
 use crate::deb::{Changes, Dsc, FileName};
@@ -24,6 +25,7 @@ pub(super) struct Build {
     pub(super) log: Log,
     pub(super) memo: Memo,
     pub(super) phases: Phases,
+    pub(super) watch: Watch,
     pub(super) cancelled: Arc<AtomicBool>,
     /// Disk space of the build tree in KiB, once built.
     pub(super) space: Option<u64>,
@@ -36,6 +38,14 @@ impl Build {
         log: Log,
         cancelled: Arc<AtomicBool>,
     ) -> Build {
+        let limits = &assignment.limits;
+        let chroots = chroots.with_limits(sandbox::Limits {
+            memory: watch::memory(limits),
+            processes: Some(limits.processes),
+            cpu_weight: Some(limits.cpu_weight),
+            io_weight: Some(limits.io_weight),
+        });
+        let watch = Watch::begin(limits.clone(), chroots.clone());
         let backend = chroots.backend(&assignment.chroot);
         let memo = chroots.memo(&assignment.chroot);
         Build {
@@ -45,6 +55,7 @@ impl Build {
             chroots,
             log,
             phases: Phases::default(),
+            watch,
             cancelled,
             space: None,
         }
@@ -53,8 +64,10 @@ impl Build {
     /// Runs all steps; the name of the .changes in `result/`.
     pub(super) fn run(&mut self, dsc: &Dsc) -> Result<FileName, Stop> {
         let request = &self.assignment.request;
-        let Some(kind) = Kind::of(dsc, &request.architecture, request.arch_all) else {
-            return Err(Stop::NothingToBuild(request.architecture.to_string()));
+        let Some(kind) = Kind::of(dsc, &request.subject.architecture, request.arch_all) else {
+            return Err(Stop::NothingToBuild(
+                request.subject.architecture.to_string(),
+            ));
         };
         if !self.backend.exists() {
             return Err(Stop::NoChroot(Box::new(self.assignment.chroot.clone())));
@@ -68,12 +81,10 @@ impl Build {
             let name = build.assignment.chroot.name();
             let on = layer.as_ref().map_or("base", |layer| layer.0.as_str());
             build.log.say(&format!("Chroot {name}, layer {on}\n"))?;
-            let session = build.chroots.begin(
-                &build.assignment.chroot,
-                build.backend.as_ref(),
-                layer.as_ref(),
-                Network::None,
-            )?;
+            let session = build.begin(layer.as_ref(), Network::None)?;
+            build
+                .log
+                .say(&format!("Limits: {}\n", build.limits_of(&session)))?;
             package::prepare(build, &session, dsc)?;
             Ok(session)
         })?;
@@ -115,22 +126,68 @@ impl Build {
         Ok(self.log.say(&section::subsection(title))?)
     }
 
+    /// Begins a session that the build's limits hold for.
+    pub(super) fn begin(
+        &self,
+        layer: Option<&LayerKey>,
+        network: Network,
+    ) -> Result<chroots::Session, Stop> {
+        let session = self.chroots.begin(
+            &self.assignment.chroot,
+            self.backend.as_ref(),
+            layer,
+            network,
+        )?;
+        self.watch.follow(&session);
+        Ok(session)
+    }
+
+    /// All limits and what holds the session to them.
+    fn limits_of(&self, session: &chroots::Session) -> String {
+        let limits = &self.assignment.limits;
+        format!(
+            "{}, disk {} MiB, of which {} MiB stay free, wall time {} s, silence {} s, results {} MiB, log {} MiB",
+            session.in_force(),
+            limits.disk_mib,
+            limits.free_disk_mib,
+            limits.wall_seconds,
+            limits.silence_seconds,
+            limits.output_mib,
+            limits.log_mib
+        )
+    }
+
     /// Runs a process whose output goes into the log.
     pub(super) fn run_logged(
         &self,
         session: &chroots::Session,
         process: &Process,
     ) -> Result<Exit, Stop> {
-        let (stdout, flow) = self.log.pump()?.split();
+        Ok(self.run_counted(session, process)?.0)
+    }
+
+    /// Runs a process whose output goes into the log; tells also how often it wanted to leave its own network.
+    pub(super) fn run_counted(
+        &self,
+        session: &chroots::Session,
+        process: &Process,
+    ) -> Result<(Exit, u64), Stop> {
+        let (stdout, flow) = self.log.pump(self.watch.ear())?.split();
         let stderr = stdout.try_clone().map_err(chroots::Error::Pipe)?;
         let stdio = Stdio {
             stdin: None,
             stdout: Some(stdout),
             stderr: Some(stderr),
         };
-        let exit = session.run(process, stdio);
+        self.watch.listen();
+        let ended = session.start(process, stdio).and_then(|running| {
+            let network = running.network();
+            let exit = session.wait(process, running)?;
+            Ok((exit, network.without_route()))
+        });
+        self.watch.stop_listening();
         flow.finish()?;
-        Ok(exit?)
+        Ok(ended?)
     }
 
     /// Runs a process whose exit code decides whether the build goes on.
@@ -151,13 +208,29 @@ impl Build {
         step: Step,
         process: &Process,
     ) -> Result<String, Stop> {
-        let (stderr, flow) = self.log.pump()?.split();
+        let (stderr, flow) = self.log.pump(self.watch.ear())?.split();
         let output = session.output(process, Some(stderr), 64 << 20);
         flow.finish()?;
         let (exit, output) = output?;
         self.log.say(&output)?;
         succeeded(step, exit)?;
         Ok(output)
+    }
+
+    /// Why a build stopped, when a limit says more than the step that it was in.
+    pub(super) fn explain(&self, stop: Stop) -> Stop {
+        let explained = match &stop {
+            Stop::Step { .. } | Stop::Network { .. } => self.watch.explanation(),
+            _ => self.watch.exceeded(),
+        };
+        match explained {
+            Some(failure) => Stop::Limit {
+                failure,
+                limits: Box::new(self.assignment.limits.clone()),
+                stage: stop.stage(),
+            },
+            None => stop,
+        }
     }
 
     /// A file of the unpacked buildrequest; empty where it has none.

@@ -8,7 +8,7 @@ use super::BuildStatus;
 use super::log;
 use crate::chroots;
 use crate::deb::{self, FileName};
-use crate::model::Chroot;
+use crate::model::{Chroot, Failure, Limits};
 use crate::{fetch, pgp};
 
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,20 @@ pub(super) enum Stop {
     NothingToBuild(String),
     #[error("{step} failed: {}", said(*.exit))]
     Step { step: Step, exit: Exit },
+    #[error("{}", exceeded(*.failure, .limits))]
+    Limit {
+        failure: Failure,
+        limits: Box<Limits>,
+        /// Of the step that was going on.
+        stage: &'static str,
+    },
+    /// A step failed that had wanted to leave its network.
+    #[error("{step} failed: {}; it tried to reach the network {attempts} times, which builds don't have", said(*.exit))]
+    Network {
+        step: Step,
+        exit: Exit,
+        attempts: u64,
+    },
     #[error("cancelled")]
     Cancelled,
     #[error("there is no chroot {}:{}", .0.codename, .0.architecture)]
@@ -66,9 +80,12 @@ impl Stop {
     pub(super) fn status(&self) -> BuildStatus {
         match self {
             Stop::NothingToBuild(_) => BuildStatus::Skipped,
-            Stop::Step { step, .. } => step.status(),
+            Stop::Step { step, .. } | Stop::Network { step, .. } => step.status(),
+            Stop::Limit { failure, .. } if *failure != Failure::Disk => BuildStatus::Attempted,
             Stop::Result { .. } => BuildStatus::Attempted,
-            Stop::Cancelled
+            // A full disk is the builder's fault.
+            Stop::Limit { .. }
+            | Stop::Cancelled
             | Stop::NoChroot(_)
             | Stop::Unreachable { .. }
             | Stop::Client(_)
@@ -86,7 +103,8 @@ impl Stop {
     /// As sbuild's `Fail-Stage`.
     pub(super) fn stage(&self) -> &'static str {
         match self {
-            Stop::Step { step, .. } => step.stage(),
+            Stop::Step { step, .. } | Stop::Network { step, .. } => step.stage(),
+            Stop::Limit { stage, .. } => stage,
             Stop::NothingToBuild(_) => "arch-check",
             Stop::Result { .. } | Stop::Keep { .. } => "post-build",
             Stop::Cancelled => "abort",
@@ -99,6 +117,42 @@ impl Stop {
             | Stop::Chroot(_)
             | Stop::Layer { .. } => "create-session",
         }
+    }
+}
+
+impl Stop {
+    /// The class of the failure, where there is one.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        match self {
+            Stop::Limit { failure, .. } => Some(*failure),
+            Stop::Network { .. } => Some(Failure::Network),
+            Stop::Step { exit, .. } => Some(match exit {
+                Exit::Code(code) => Failure::ExitCode(*code),
+                Exit::Signal(signal) => Failure::Signal(*signal),
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// Names the limit that a build exceeded.
+fn exceeded(failure: Failure, limits: &Limits) -> String {
+    match failure {
+        Failure::Memory if limits.memory_mib == 0 => {
+            "the build used more memory than the machine can give".to_owned()
+        }
+        Failure::Memory => format!(
+            "the build used more than {} MiB of memory",
+            limits.memory_mib
+        ),
+        Failure::Processes => format!("the build had {} processes at once", limits.processes),
+        Failure::Disk => format!(
+            "the build used more than {} MiB of disk, or left less than {} MiB of it free",
+            limits.disk_mib, limits.free_disk_mib
+        ),
+        Failure::WallTime => format!("the build took more than {} s", limits.wall_seconds),
+        Failure::Silence => format!("the build said nothing for {} s", limits.silence_seconds),
+        Failure::ExitCode(_) | Failure::Signal(_) | Failure::Network => failure.to_string(),
     }
 }
 

@@ -16,16 +16,22 @@ pub(super) fn head(assignment: &Assignment, kind: Option<Kind>, begin: Timestamp
     let request = &assignment.request;
     let title = format!(
         "{} {} ({})",
-        request.source, request.version, request.architecture
+        request.subject.source, request.subject.version, request.subject.architecture
     );
     let lines = [
-        ("Package", request.source.to_string()),
-        ("Version", request.version.to_string()),
-        ("Source Version", request.version.to_string()),
-        ("Distribution", request.distribution.clone()),
+        ("Package", request.subject.source.to_string()),
+        ("Version", request.subject.version.to_string()),
+        ("Source Version", request.subject.version.to_string()),
+        ("Distribution", request.subject.distribution.clone()),
         ("Machine Architecture", assignment.machine.to_string()),
-        ("Host Architecture", request.architecture.to_string()),
-        ("Build Architecture", request.architecture.to_string()),
+        (
+            "Host Architecture",
+            request.subject.architecture.to_string(),
+        ),
+        (
+            "Build Architecture",
+            request.subject.architecture.to_string(),
+        ),
         ("Build Profiles", request.deb_build_profiles.clone()),
         (
             "Build Type",
@@ -64,9 +70,14 @@ pub(super) fn verdict(
         summary.insert("space".to_owned(), space.to_string());
         summary.insert("build_space".to_owned(), space.to_string());
     }
+    let failure = stop.as_ref().and_then(Stop::failure);
+    if let Some(failure) = failure {
+        summary.insert("failure".to_owned(), failure.to_string());
+    }
     let verdict = Verdict {
         status,
         error: stop.as_ref().map(|stop| in_one_line(stop)),
+        failure,
         changes,
         summary,
         phases: build.phases.done.clone(),
@@ -91,25 +102,36 @@ fn end(
             .unwrap_or_else(|| "n/a".to_owned())
     };
     let mut lines = vec![
-        ("Build Architecture", request.architecture.to_string()),
+        (
+            "Build Architecture",
+            request.subject.architecture.to_string(),
+        ),
         ("Build-Space", of("build_space")),
         ("Build-Time", of("build_time")),
-        ("Distribution", request.distribution.clone()),
+        ("Distribution", request.subject.distribution.clone()),
     ];
     lines.extend(stop.map(|stop| ("Fail-Stage", stop.stage().to_owned())));
+    lines.extend(
+        verdict
+            .failure
+            .map(|failure| ("Failure", failure.to_string())),
+    );
     lines.extend([
-        ("Host Architecture", request.architecture.to_string()),
+        (
+            "Host Architecture",
+            request.subject.architecture.to_string(),
+        ),
         (
             "Install-Time",
             seconds(build.phases.wall("dependencies")).to_string(),
         ),
         ("Machine Architecture", build.assignment.machine.to_string()),
-        ("Package", request.source.to_string()),
+        ("Package", request.subject.source.to_string()),
         ("Package-Time", of("package_time")),
-        ("Source-Version", request.version.to_string()),
+        ("Source-Version", request.subject.version.to_string()),
         ("Space", of("space")),
         ("Status", verdict.status.as_str().to_owned()),
-        ("Version", request.version.to_string()),
+        ("Version", request.subject.version.to_string()),
     ]);
     let error = verdict.error.as_ref();
     let error = error.map_or_else(String::new, |error| format!("E: {error}\n"));
@@ -153,18 +175,16 @@ mod tests {
     use super::*;
     use crate::build::tests::request;
     use crate::deb::Architecture;
-    use crate::model::Buildrequest;
     use crate::model::Chroot;
     use crate::model::chroot::Backend;
 
     /// Of i386 on amd64.
     fn assignment() -> Assignment {
         let i386: Architecture = "i386".parse().unwrap();
+        let mut request = request();
+        request.subject.architecture = i386.clone();
         Assignment {
-            request: Buildrequest {
-                architecture: i386.clone(),
-                ..request()
-            },
+            request,
             chroot: Chroot {
                 codename: "trixie".parse().unwrap(),
                 architecture: i386,
@@ -176,6 +196,7 @@ mod tests {
             home: "/home".into(),
             directory: "/home/build".into(),
             parallel: 1,
+            limits: crate::model::Limits::default(),
         }
     }
 

@@ -1,9 +1,11 @@
 //! The process that owns a running build: started in a session of its own (setsid), it outlives the daemon and ends
 //! with the build. It holds a lock in the build's directory; the kernel frees it when the process ends.
 //!
-//! Its death ends the sandbox session at once: the kernel closes its end of the session's socket. SIGTERM cancels.
+//! Its death ends the sandbox session at once: the kernel closes its end of the session's socket. SIGTERM cancels;
+//! [`cancel`] also gets at one that is stopped or hangs.
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -11,9 +13,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::{Errno, retry_on_intr};
-use rustix::process::{Pid, Signal, kill_process, setsid};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal, setsid,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::log::Log;
@@ -136,6 +141,55 @@ pub fn wait(directory: &Path) -> Result<Option<Verdict>, Error> {
     read_verdict(directory)
 }
 
+/// Ends a running build, which has no verdict if its supervisor doesn't end by itself within `grace`. Synchronous.
+pub fn cancel(directory: &Path, grace: Duration) -> Result<(), Error> {
+    let path = directory.join(LOCK);
+    let Some(mut lock) = open_if_any(&path)? else {
+        return Ok(());
+    };
+    let mut pid = String::new();
+    let failed = FileError::of("signal the supervisor that holds", &path);
+    lock.read_to_string(&mut pid).map_err(&failed)?;
+    let Some(pid) = pid.trim().parse().ok().and_then(Pid::from_raw) else {
+        return Ok(());
+    };
+    let supervisor = match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(supervisor) => supervisor,
+        Err(Errno::SRCH) => return Ok(()),
+        Err(errno) => return Err(failed(errno.into()).into()),
+    };
+    // The number may be another process's by now, which holds no lock here.
+    if !is_locked(directory)? {
+        return Ok(());
+    }
+    // A stopped process takes no other signal before it goes on (signal(7)).
+    for signal in [Signal::TERM, Signal::CONT] {
+        send(&supervisor, signal).map_err(&failed)?;
+    }
+    if !has_ended(&supervisor, Some(grace)).map_err(&failed)? {
+        send(&supervisor, Signal::KILL).map_err(&failed)?;
+        has_ended(&supervisor, None).map_err(&failed)?;
+    }
+    Ok(())
+}
+
+fn send(process: &OwnedFd, signal: Signal) -> io::Result<()> {
+    match pidfd_send_signal(process, signal) {
+        Ok(()) | Err(Errno::SRCH) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Waits for the end of a process, for ever without a `limit`.
+fn has_ended(process: &OwnedFd, limit: Option<Duration>) -> io::Result<bool> {
+    let limit = limit.map(|limit| Timespec {
+        tv_sec: limit.as_secs().try_into().unwrap_or(i64::MAX),
+        tv_nsec: limit.subsec_nanos().into(),
+    });
+    let mut ended = [PollFd::new(process, PollFlags::IN)];
+    Ok(retry_on_intr(|| poll(&mut ended, limit.as_ref()))? > 0)
+}
+
 fn is_locked(directory: &Path) -> Result<bool, Error> {
     let path = directory.join(LOCK);
     let Some(lock) = open_if_any(&path)? else {
@@ -192,17 +246,18 @@ fn supervise(directory: &Path) -> Result<(), Error> {
 fn run(assignment: Assignment, cancelled: &Arc<AtomicBool>) -> Result<Verdict, Error> {
     let begin = Timestamp::now();
     let request = assignment.request.clone();
-    let log = Log::create(&log_path(&assignment))?;
+    let log = Log::create(&log_path(&assignment), assignment.limits.log_mib << 20)?;
     let chroots = Chroots::of_caller(Home::new(&assignment.home))?;
     let mut build = Build::new(assignment, chroots, log.clone(), Arc::clone(cancelled));
     let outcome = read_dsc(&build).and_then(|dsc| {
-        let kind = Kind::of(&dsc, &request.architecture, request.arch_all);
+        let kind = Kind::of(&dsc, &request.subject.architecture, request.arch_all);
         log.say(&summary::head(&build.assignment, kind, begin))?;
         build.run(&dsc)
     });
     // What ended because it was cancelled is not the package's fault.
     let outcome = match outcome {
         Err(_) if cancelled.load(Ordering::SeqCst) => Err(Stop::Cancelled),
+        Err(stop) => Err(build.explain(stop)),
         outcome => outcome,
     };
     let (verdict, text) = summary::verdict(&build, outcome, begin);
@@ -237,12 +292,12 @@ fn log_path(assignment: &Assignment) -> PathBuf {
     let base = request.key().package.file_base();
     assignment
         .directory
-        .join(format!("{base}_{}.buildlog", request.architecture))
+        .join(format!("{base}_{}.buildlog", request.subject.architecture))
 }
 
 fn lock(directory: &Path) -> Result<File, Error> {
     let path = directory.join(LOCK);
-    let lock = File::options()
+    let mut lock = File::options()
         .create(true)
         .truncate(false)
         .write(true)
@@ -251,7 +306,12 @@ fn lock(directory: &Path) -> Result<File, Error> {
     // One that looks at the state holds a shared lock for an instant.
     for _ in 0..20 {
         match retry_on_intr(|| flock(&lock, FlockOperation::NonBlockingLockExclusive)) {
-            Ok(()) => return Ok(lock),
+            Ok(()) => {
+                lock.set_len(0)
+                    .and_then(|()| writeln!(lock, "{}", std::process::id()))
+                    .map_err(FileError::of("write", &path))?;
+                return Ok(lock);
+            }
             Err(Errno::WOULDBLOCK) => std::thread::sleep(Duration::from_millis(20)),
             Err(errno) => return Err(FileError::of("lock", &path)(errno.into()).into()),
         }
@@ -368,6 +428,7 @@ mod tests {
         let verdict = Verdict {
             status: BuildStatus::Skipped,
             error: None,
+            failure: None,
             changes: None,
             summary: std::collections::BTreeMap::new(),
             phases: Vec::new(),

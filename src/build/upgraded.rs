@@ -127,7 +127,7 @@ fn releases(build: &Build, foreign: &[Source]) -> Result<Vec<String>, Stop> {
         build.remember(RELEASE, &digest(&[&url]), &text)?;
         texts.insert(url, text);
     }
-    let architecture = &build.assignment.request.architecture;
+    let architecture = &build.assignment.request.subject.architecture;
     let digests = foreign.iter().map(|source| {
         let text = &texts[&source.release_url()];
         sources::index_digest(source, text, architecture)
@@ -177,12 +177,7 @@ fn make(
     let Claim::Make(_making) = build.backend.claim(&made.key).map_err(failed("claim"))? else {
         return Ok(made);
     };
-    let session = build.chroots.begin(
-        &build.assignment.chroot,
-        build.backend.as_ref(),
-        None,
-        Network::Host,
-    )?;
+    let session = build.begin(None, Network::Host)?;
     if is_current(build, &session, foreign, releases) {
         session.close()?;
         build.log.say("The base is current.\n")?;
@@ -222,7 +217,7 @@ fn is_current(build: &Build, session: &Session, foreign: &[Source], releases: &[
         file.read_to_string(&mut text).ok()?;
         Some(text)
     };
-    let architecture = &build.assignment.request.architecture;
+    let architecture = &build.assignment.request.subject.architecture;
     let mut sources = foreign.iter().zip(releases);
     read(PREPARED).is_some_and(|text| text == apt::CONFIGURATION)
         && sources.all(|(source, digest)| {

@@ -9,18 +9,31 @@ use crate::message::{
     self,
     tarball::{self, Names},
 };
-use crate::model::{Buildrequest, Chroot};
+use crate::model::{Buildrequest, Chroot, Daemon};
 use crate::pgp;
 use crate::store::catalog::Catalog;
 use crate::store::jobs::Build;
+use crate::store::{self, items};
 
 use super::result::CHANGES_LIMIT;
 use super::{Error, Parts};
 
 /// Unpacks the buildrequest into its directory and names the chroot; may be repeated.
-pub(super) fn make(parts: &Parts, build: &Build) -> Result<Assignment, Error> {
+///
+/// What we ask ourselves is brought to our present URLs.
+pub(super) fn make(parts: &Parts, build: &mut Build) -> Result<Assignment, Error> {
+    let former_url = build.request.packager.clone();
+    if build.requester == parts.key.fingerprint() {
+        let (request, address) = (&mut build.request, &parts.address);
+        request.packager.clone_from(&address.http_url);
+        request.builder.clone_from(&address.http_url);
+        request.upload_to.clone_from(&address.incoming_url);
+    }
     let request = &build.request;
     let catalog = parts.store.read(Catalog::load)?;
+    let daemon = parts
+        .store
+        .read::<_, store::Error>(|tx| items::get::<Daemon>(tx, "daemon"))?;
     let chroot = chroot(&catalog, request)?.clone();
     let assignment = Assignment {
         request: request.clone(),
@@ -29,6 +42,7 @@ pub(super) fn make(parts: &Parts, build: &Build) -> Result<Assignment, Error> {
         home: parts.home.root().to_owned(),
         directory: parts.home.build_directory(&request.key()),
         parallel: parallel(parts.load.slots()),
+        limits: daemon.map(|(daemon, _)| daemon.limits).unwrap_or_default(),
     };
     let changes = assignment.directory.join(request.file_name().as_str());
     verify(&changes, &build.digest)?;
@@ -36,6 +50,12 @@ pub(super) fn make(parts: &Parts, build: &Build) -> Result<Assignment, Error> {
     let directory = assignment.request_directory();
     empty(&directory).map_err(FileError::of("empty", &directory))?;
     tarball::unpack(&tar, &directory, Names::WithConfig)?;
+    if request.packager != former_url {
+        let list = directory.join(tarball::CONFIG).join("apt_sources.list");
+        let text = fs::read_to_string(&list).map_err(FileError::of("read", &list))?;
+        let (former, present) = (format!("{former_url}/"), format!("{}/", request.packager));
+        fs::write(&list, text.replace(&former, &present)).map_err(FileError::of("write", &list))?;
+    }
     Ok(assignment)
 }
 
@@ -72,8 +92,8 @@ fn empty(directory: &Path) -> io::Result<()> {
 }
 
 fn chroot<'a>(catalog: &'a Catalog, request: &Buildrequest) -> Result<&'a Chroot, Error> {
-    let codename = catalog.resolve(&request.distribution)?.codename;
-    let architecture = &request.architecture;
+    let codename = catalog.resolve(&request.subject.distribution)?.codename;
+    let architecture = &request.subject.architecture;
     let fits =
         |chroot: &&Chroot| chroot.codename == codename && chroot.architecture == *architecture;
     let found = catalog.chroots().find(fits);

@@ -55,7 +55,7 @@ pub(super) fn write(
 ) -> Result<(), Error> {
     let directory = parts.home.build_directory(&result.key());
     fs::create_dir_all(&directory).map_err(FileError::of("make", &directory))?;
-    let log = beside(&directory, &result.buildlog());
+    let log = beside(&directory, &result.subject.buildlog());
     if !log.is_file() {
         write_log(&log, result)?;
     }

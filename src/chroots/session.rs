@@ -25,6 +25,22 @@ impl Session {
         Session { session, rootfs }
     }
 
+    /// Where its changes go, on the host.
+    pub fn directory(&self) -> &Path {
+        let path = self.rootfs.path();
+        path.parent().unwrap_or(path)
+    }
+
+    /// For who looks after the session from another thread.
+    pub fn watch(&self) -> sandbox::Watch {
+        self.session.watch()
+    }
+
+    /// Its limits, and what holds it to them.
+    pub fn in_force(&self) -> sandbox::InForce {
+        self.session.in_force()
+    }
+
     pub fn start(&self, process: &Process, stdio: Stdio) -> Result<Running, Error> {
         self.session
             .run(process, stdio)
@@ -33,9 +49,12 @@ impl Session {
 
     /// Runs to the end.
     pub fn run(&self, process: &Process, stdio: Stdio) -> Result<Exit, Error> {
-        self.start(process, stdio)?
-            .wait()
-            .map_err(failed_to_run(process))
+        self.wait(process, self.start(process, stdio)?)
+    }
+
+    /// Waits for the end of what was started.
+    pub fn wait(&self, process: &Process, running: Running) -> Result<Exit, Error> {
+        running.wait().map_err(failed_to_run(process))
     }
 
     /// Runs to the end and returns what it wrote, at most `limit` bytes of it.

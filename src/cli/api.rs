@@ -40,6 +40,8 @@ enum Error {
         endpoint: ClientEndpoint,
         user: String,
     },
+    #[error("{0}; is the daemon running? Start it with: mini-buildd --home DIR")]
+    NotRunning(fetch::Error),
     #[error("can't start")]
     Start(#[source] std::io::Error),
 }
@@ -56,6 +58,9 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
         Err(fetch::Error::Status { url, status, body }) => {
             let detail = detail(&body).unwrap_or_else(|| format!("answered {status}"));
             return Err(Error::Refused { url, detail }.into());
+        }
+        Err(error @ fetch::Error::Unconnected { .. }) => {
+            return Err(Error::NotRunning(error).into());
         }
         Err(error) => return Err(error.into()),
     };
@@ -112,12 +117,14 @@ impl Args for Options {
                 Arg::new("json")
                     .short('J')
                     .long("json")
+                    .global(true)
                     .action(ArgAction::SetTrue)
                     .help("Print the result as JSON in one line, not as text"),
             )
             .arg(
                 Arg::new("auto-confirm")
                     .long("auto-confirm")
+                    .global(true)
                     .action(ArgAction::SetTrue)
                     .help("Confirm what needs to be confirmed"),
             )
@@ -233,6 +240,19 @@ mod tests {
             ]),
             "http://h:1/mini_buildd/api/sources_list/?output=json&codenames=sid%2Ctrixie&rollbacks=%2D1&with_extra=True"
         );
+    }
+
+    #[test]
+    fn form_may_be_asked_for_before_and_after_the_call() {
+        let endpoint = "http://localhost:8066";
+        let expected = "http://localhost:8066/mini_buildd/api/status/?output=json";
+        for words in [
+            ["api", "--json", "status", endpoint],
+            ["api", "status", "--json", endpoint],
+            ["api", "status", endpoint, "-J"],
+        ] {
+            assert_eq!(url(&words), expected);
+        }
     }
 
     #[test]

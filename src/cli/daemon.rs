@@ -25,6 +25,11 @@ use super::Failure;
 /// For the servers, then for the instance, before they are cut off.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(5);
 
+/// Each that ever ran beside the others leaves memory behind (arenas of malloc(3)); event hooks may hold some for a minute.
+const BLOCKING_THREADS: usize = 32;
+/// Of a blocking thread without work.
+const KEEP_ALIVE: Duration = Duration::from_secs(2);
+
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 pub struct Options {
@@ -118,8 +123,11 @@ impl Options {
 
 /// Runs the daemon until SIGTERM, SIGINT or SIGHUP.
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
+    super::memory::settle();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_keep_alive(KEEP_ALIVE)
         .enable_all()
         .build()
         .map_err(Error::Start)?;

@@ -1,6 +1,8 @@
 //! What is logged, and how a line looks: as stock's, `L: message [logger(file:line)]`.
+use std::env::VarError;
 use std::fmt::{self, Write as _};
-use std::io::{self, IsTerminal as _};
+use std::io;
+use std::os::fd::AsFd;
 use std::str::FromStr;
 
 use clap::Args;
@@ -63,7 +65,7 @@ impl Options {
         let lines = tracing_subscriber::fmt::layer()
             .with_writer(io::stderr)
             .event_format(Line {
-                has_priority: !io::stderr().is_terminal(),
+                has_priority: is_journal(std::env::var("JOURNAL_STREAM"), io::stderr()),
             });
         // Fails only if something logs already, as in tests.
         let _ = tracing_subscriber::registry()
@@ -71,6 +73,13 @@ impl Options {
             .with(lines)
             .try_init();
     }
+}
+
+/// Tells whether journald reads `stderr`: `$JOURNAL_STREAM` is its device and inode then (systemd.exec(5)).
+fn is_journal(journal_stream: Result<String, VarError>, stderr: impl AsFd) -> bool {
+    let found = rustix::fs::fstat(stderr);
+    let found = found.map(|found| format!("{}:{}", found.st_dev, found.st_ino));
+    matches!((journal_stream, found), (Ok(named), Ok(found)) if named == found)
 }
 
 fn targets(thresholds: &[Threshold]) -> Targets {
@@ -182,6 +191,17 @@ mod tests {
         assert!(!is_logged(&[], "mini_buildd::http", Level::DEBUG));
         assert!(!is_logged(&[], "hyper", Level::INFO));
         assert!(is_logged(&[], "hyper", Level::WARN));
+    }
+
+    #[test]
+    fn only_what_journald_reads_has_priorities() {
+        let (_journal, stderr) = io::pipe().unwrap();
+        let (_terminal, other) = io::pipe().unwrap();
+        let found = rustix::fs::fstat(&stderr).unwrap();
+        let named = || Ok(format!("{}:{}", found.st_dev, found.st_ino));
+        assert!(is_journal(named(), &stderr));
+        assert!(!is_journal(named(), &other));
+        assert!(!is_journal(Err(VarError::NotPresent), &stderr));
     }
 
     #[test]

@@ -1,14 +1,17 @@
-use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::{fs, io};
 
 use clap::Args;
 
 use super::Failure;
 
 /// Writes the manual pages of all commands into a directory.
+///
+/// To read them: mini-buildd man ~/.local/share/man/man1 && man mini-buildd
 #[derive(Args, Debug)]
 pub(super) struct Options {
+    /// Directory for the pages; made if it isn't there.
     #[arg(value_name = "DIR")]
     directory: PathBuf,
 }
@@ -21,9 +24,11 @@ struct Error {
 }
 
 pub(super) fn run(options: &Options, command: clap::Command) -> Result<ExitCode, Failure> {
-    clap_mangen::generate_to(command, &options.directory).map_err(|source| Error {
-        directory: options.directory.clone(),
-        source,
-    })?;
+    let made = fs::create_dir_all(&options.directory);
+    made.and_then(|()| clap_mangen::generate_to(command, &options.directory))
+        .map_err(|source| Error {
+            directory: options.directory.clone(),
+            source,
+        })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -2,16 +2,21 @@
 use std::io::{self, IsTerminal, Write, stderr, stdin};
 use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
+use std::time::Duration;
 
 use clap::Args;
 use sandbox::{IdMap, Launcher};
 
 use super::Failure;
+use crate::build::supervisor;
 use crate::chroots::Chroots;
 use crate::command;
 use crate::home::Home;
 use crate::model::{Chroot, Item as _};
 use crate::store::{Store, items};
+
+/// How long a running build has to end.
+const GRACE: Duration = Duration::from_secs(20);
 
 /// Removes an instance: repositories, keys, logs and chroots, all of its directory; or one chroot of it.
 ///
@@ -59,6 +64,10 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     }
     if !(options.yes || is_confirmed(&home)) {
         return Err(Error::Unconfirmed(directory).into());
+    }
+    // Builds go on without a daemon.
+    for build in home.build_directories().unwrap_or_default() {
+        supervisor::cancel(&build, GRACE)?;
     }
     let launcher = Launcher {
         helper: std::env::current_exe()?,

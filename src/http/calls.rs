@@ -11,7 +11,7 @@ use maud::html;
 use serde_json::Value;
 use tracing::info;
 
-use crate::api::{self, Call, Caller, Context, json};
+use crate::api::{self, Call, CallError, Caller, Context, json};
 use crate::instance::Instance;
 
 use super::{page, problem};
@@ -49,7 +49,8 @@ async fn answer(
     method: Method,
 ) -> Response {
     let Some(call) = api::find(&name) else {
-        return page::error(StatusCode::NOT_FOUND);
+        let unknown = CallError::NotFound(format!("No such call: {name}"));
+        return problem::response(&unknown, Output::of(&query));
     };
     match method {
         Method::GET => {}

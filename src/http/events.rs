@@ -7,9 +7,11 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
 use maud::{Markup, html};
+use serde_json::{Map, Value};
 use tracing::error;
 
 use crate::instance::Instance;
+use crate::model::{Event, EventType};
 use crate::store;
 use crate::store::event_log::{self, Logged};
 
@@ -66,9 +68,12 @@ async fn below(Path(path): Path<String>) -> Response {
 fn table(events: &[Logged]) -> Markup {
     html! {
         table {
-            tr { th { "Time" } th { "Type" } th { "Distribution" } th { "Source" } th { "Version" } th {} }
+            tr {
+                th { "Time" } th { "Type" } th { "Distribution" } th { "Source" } th { "Version" } th {}
+                th { "Build logs" } th { "Reason" }
+            }
             @for Logged { event, directory, .. } in events {
-                @let directory = link(directory);
+                @let directory = link("/static/events", directory) + "/";
                 tr {
                     td { (event.timestamp) }
                     td { a href={ (directory) (escape(event.file_name().as_ref())) } { (event.kind) } }
@@ -76,13 +81,123 @@ fn table(events: &[Logged]) -> Markup {
                     td { (event.source) }
                     td { (event.version) }
                     td { a href=(directory) { "files" } }
+                    td { @for log in logs(event) { a href=(log.link) { (log.text) } " " } }
+                    td { (reason(event)) }
                 }
             }
         }
     }
 }
 
-fn link(directory: &str) -> String {
-    let names = directory.split('/').map(|name| escape(name.as_ref()) + "/");
-    format!("/static/events/{}", names.collect::<String>())
+/// The log of one architecture's build.
+#[derive(Debug, PartialEq, Eq)]
+struct Log {
+    link: String,
+    /// The architecture, and how its build ended.
+    text: String,
+}
+
+/// Logs of the builds that an event is about: its own, or those whose results decided.
+fn logs(event: &Event) -> Vec<Log> {
+    match event.kind {
+        // Still with the builder, and growing.
+        EventType::Building | EventType::Built => {
+            let own = log("/mini_buildd/builds-dir", &event.extra);
+            own.into_iter().collect()
+        }
+        EventType::Rejected
+        | EventType::Packaging
+        | EventType::Installed
+        | EventType::Failed
+        | EventType::Migrated
+        | EventType::Removed => {
+            let results = event.extra.get("buildresults").and_then(Value::as_object);
+            let results = results.into_iter().flat_map(Map::values);
+            let results = results.filter_map(Value::as_object);
+            let installed = results.map(|result| log("/mini_buildd/events-dir", result));
+            installed.flatten().collect()
+        }
+    }
+}
+
+fn log(place: &str, build: &Map<String, Value>) -> Option<Log> {
+    let word = |name| build.get(name).and_then(Value::as_str);
+    let status = word("sbuild_status").map_or_else(String::new, |status| format!(": {status}"));
+    Some(Log {
+        link: link(place, word("buildlog")?),
+        text: format!("{}{status}", word("architecture")?),
+    })
+}
+
+fn reason(event: &Event) -> &str {
+    let error = event.extra.get("error");
+    let detail = error.and_then(|error| error.get("detail")?.as_str());
+    detail.unwrap_or_default()
+}
+
+fn link(place: &str, path: &str) -> String {
+    let names = path.split('/');
+    names.fold(place.to_owned(), |link, name| {
+        link + "/" + &escape(name.as_ref())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn event(kind: EventType, extra: &Value) -> Logged {
+        Logged {
+            id: 1,
+            event: Event {
+                kind,
+                distribution: "trixie-test-unstable".into(),
+                source: "hello".into(),
+                version: "1:2".into(),
+                timestamp: "2026-11-22T05:54:10Z".parse().unwrap(),
+                extra: extra.as_object().unwrap().clone(),
+            },
+            directory: "hello/1:2/T/source".into(),
+        }
+    }
+
+    fn build(architecture: &str, status: &str) -> Value {
+        json!({
+            "architecture": architecture,
+            "buildlog": format!("hello/1:2/T/{architecture}/hello_2_{architecture}.buildlog"),
+            "sbuild_status": status,
+        })
+    }
+
+    #[test]
+    fn running_build_links_to_its_growing_log() {
+        let mut build = build("i386", "");
+        build.as_object_mut().unwrap().remove("sbuild_status");
+        let logs = logs(&event(EventType::Building, &build).event);
+        let log = Log {
+            link: "/mini_buildd/builds-dir/hello/1%3A2/T/i386/hello_2_i386.buildlog".into(),
+            text: "i386".into(),
+        };
+        assert_eq!(logs, [log]);
+    }
+
+    #[test]
+    fn failed_upload_names_the_reason_and_every_architectures_log() {
+        let extra = json!({
+            "error": {"detail": "1 mandatory architecture(s) missing: <i386>"},
+            "buildresults": {"amd64": build("amd64", "successful"), "i386": build("i386", "attempted")},
+        });
+        let page = table(&[event(EventType::Failed, &extra)]).into_string();
+        for part in [
+            ">amd64: successful</a>",
+            ">i386: attempted</a>",
+            "/mini_buildd/events-dir/hello/1%3A2/T/amd64/hello_2_amd64.buildlog",
+            "<td>1 mandatory architecture(s) missing: &lt;i386&gt;</td>",
+            "href=\"/static/events/hello/1%3A2/T/source/\"",
+        ] {
+            assert!(page.contains(part), "{part:?} is not in {page}");
+        }
+    }
 }

@@ -39,6 +39,8 @@ pub(super) struct Letter<'a> {
     pub(super) content: &'a [u8],
     pub(super) catalog: &'a Catalog,
     pub(super) own: &'a SigningKey,
+    /// Our own.
+    pub(super) http_url: &'a str,
 }
 
 /// A message of another instance, or of this one to itself.

@@ -113,9 +113,21 @@ impl Peers {
         self.keyring.verify(signed)
     }
 
+    /// Tells whether who signed with this key may ask `builder`, which we are as `own`.
+    ///
+    /// What we ask ourselves may name a URL that was ours before the last start.
+    pub fn may_ask(&self, fingerprint: &str, builder: &str, own: &str) -> bool {
+        let builder = builder.trim_end_matches('/');
+        builder == own || fingerprint == self.own && !self.is_remote(builder)
+    }
+
+    fn is_remote(&self, url: &str) -> bool {
+        self.remotes.values().any(|remote| remote == url)
+    }
+
     /// Tells whether the key is that of the builder; who is no remote, is ourselves.
     pub fn is_builder(&self, fingerprint: &str, builder: &str) -> bool {
-        if self.remotes.values().any(|url| url == builder) {
+        if self.is_remote(builder) {
             return self
                 .remotes
                 .get(fingerprint)

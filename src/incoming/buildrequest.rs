@@ -31,6 +31,15 @@ impl Request {
         let request =
             Buildrequest::from_changes(&peer.changes).map_err(|source| letter.fault(source))?;
         letter.check_name(&request.file_name())?;
+        let (builder, own) = (&request.builder, letter.http_url);
+        if !peer.peers.may_ask(&peer.fingerprint, builder, own) {
+            return Err(Fault::OtherBuilder {
+                key: Box::new(request.key()),
+                builder: builder.clone(),
+                own: own.into(),
+            }
+            .into());
+        }
         Ok(Request {
             key: request.key(),
             is_own: peer.fingerprint == letter.own.fingerprint(),

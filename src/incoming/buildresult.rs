@@ -40,7 +40,7 @@ impl Answer {
         let Some(packaging) = jobs::packaging(tx, &self.key.package)? else {
             return Err(Fault::Stray(key()).into());
         };
-        let Some(build) = packaging.builds.get(&self.result.architecture) else {
+        let Some(build) = packaging.builds.get(&self.result.subject.architecture) else {
             return Err(Fault::NotAsked(key()).into());
         };
         self.check_signer(&build.builder)?;
@@ -91,7 +91,7 @@ impl Admission for Answer {
     }
 
     fn verify(&self, staging: &Directory) -> Result<(), Stop> {
-        let log = self.result.buildlog();
+        let log = self.result.subject.buildlog();
         let log = log.rsplit('/').next().unwrap_or_default().to_owned();
         let tar = format!("{}.tar", self.result.file_name());
         verify_files(staging, &self.peer.changes, &[log, tar]).map_err(|stop| stop.about(&self.key))

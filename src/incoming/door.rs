@@ -38,6 +38,8 @@ pub struct Door {
     pub home: Home,
     pub store: Arc<Store>,
     pub key: Arc<SigningKey>,
+    /// By which buildrequests name us.
+    pub http_url: String,
     pub events: Arc<Events>,
     pub packager: mpsc::UnboundedSender<Arrival>,
     pub builder: mpsc::UnboundedSender<BuildKey>,
@@ -119,6 +121,7 @@ impl Door {
             content: &content,
             catalog: &catalog,
             own: &self.key,
+            http_url: &self.http_url,
         };
         let admission: Box<dyn Admission> = match MessageKind::of(&message.changes) {
             MessageKind::Upload => Box::new(Upload::authorize(&letter)?),

@@ -59,6 +59,14 @@ pub enum Fault {
         builder: String,
         fingerprint: String,
     },
+    #[error(
+        "X-Mini-Buildd-Builder: {key} is asked of {builder}, which is not this instance, {own}"
+    )]
+    OtherBuilder {
+        key: Box<BuildKey>,
+        builder: String,
+        own: String,
+    },
     #[error("X-Mini-Buildd-Timecode: {0} was taken already, with other content")]
     Replayed(BuildKey),
 }

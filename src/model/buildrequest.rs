@@ -2,21 +2,17 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::deb::{Architecture, Changes, Error, FileName, PackageName, Paragraph, Version};
+use crate::deb::{Changes, Error, FileName, Paragraph};
 use crate::model::Buildresult;
 use crate::model::build_check::{Mode, Modes};
-use crate::model::key::{BuildKey, Timecode};
-use crate::model::message::{self, PREFIX, frame, ftp_url, http_url, one_architecture};
+use crate::model::key::BuildKey;
+use crate::model::message::{self, PREFIX, Subject, ftp_url, http_url};
 
 /// What a packager asks of a builder for one architecture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Buildrequest {
-    /// As in the upload; meta names stay.
-    pub distribution: String,
-    pub source: PackageName,
-    pub version: Version,
-    pub architecture: Architecture,
-    pub timecode: Timecode,
+    #[serde(flatten)]
+    pub subject: Subject,
     /// `ftp://HOST:PORT` of the packager's incoming.
     pub upload_to: String,
     /// HTTP URL of the packager.
@@ -39,21 +35,11 @@ pub struct Buildrequest {
 
 impl Buildrequest {
     pub fn key(&self) -> BuildKey {
-        message::key(
-            &self.source,
-            &self.version,
-            &self.timecode,
-            &self.architecture,
-        )
+        self.subject.key()
     }
 
     pub fn file_name(&self) -> FileName {
         message::request_name(&self.key())
-    }
-
-    /// Path of the log below builds and events directories: `BKEY/BASE_ARCH.buildlog`.
-    pub fn buildlog(&self) -> String {
-        message::buildlog(&self.key())
     }
 
     /// URL of the log while it grows, on the builder.
@@ -61,7 +47,7 @@ impl Buildrequest {
         format!(
             "{}/mini_buildd/builds-dir/{}",
             self.builder,
-            self.buildlog()
+            self.subject.buildlog()
         )
     }
 
@@ -70,7 +56,7 @@ impl Buildrequest {
         format!(
             "{}/mini_buildd/events-dir/{}",
             self.packager,
-            self.buildlog()
+            self.subject.buildlog()
         )
     }
 
@@ -85,11 +71,7 @@ impl Buildrequest {
     /// The answer as it is before anything was built.
     pub fn result(&self) -> Buildresult {
         Buildresult {
-            distribution: self.distribution.clone(),
-            source: self.source.clone(),
-            version: self.version.clone(),
-            architecture: self.architecture.clone(),
-            timecode: self.timecode.clone(),
+            subject: self.subject.clone(),
             builder: self.builder.clone(),
             upload_to: self.upload_to.clone(),
             buildlog_installed: self.buildlog_installed(),
@@ -101,7 +83,7 @@ impl Buildrequest {
 
     /// All fields but Files.
     pub fn to_paragraph(&self) -> Paragraph {
-        let mut paragraph = frame(&self.key(), &self.distribution);
+        let mut paragraph = self.subject.to_paragraph();
         let mut set = |name: &str, value: String| paragraph.set(&format!("{PREFIX}{name}"), value);
         set("Upload-To", self.upload_to.clone());
         set("Packager", self.packager.clone());
@@ -118,7 +100,7 @@ impl Buildrequest {
         set("Lintian-Extra-Options", self.lintian_extra_options.clone());
         set("Autopkgtest-Mode", self.autopkgtest_mode.to_string());
         set("Piuparts-Mode", self.piuparts_mode.to_string());
-        set("Buildlog", self.buildlog());
+        set("Buildlog", self.subject.buildlog());
         set("Builder", self.builder.clone());
         set("Buildlog-Building", self.buildlog_building());
         set("Buildlog-Installed", self.buildlog_installed());
@@ -134,11 +116,7 @@ impl Buildrequest {
             Some(_) => paragraph.parsed(name),
         };
         Ok(Buildrequest {
-            distribution: changes.distribution.clone(),
-            source: changes.source.clone(),
-            version: changes.version.clone(),
-            architecture: one_architecture(changes)?,
-            timecode: paragraph.parsed("X-Mini-Buildd-Timecode")?,
+            subject: Subject::from_changes(changes)?,
             upload_to: ftp_url(paragraph, "X-Mini-Buildd-Upload-To")?,
             packager: http_url(paragraph, "X-Mini-Buildd-Packager")?,
             arch_all: paragraph

@@ -2,21 +2,17 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::deb::{Architecture, Changes, Error, FileName, PackageName, Paragraph, Version};
-use crate::model::key::{BuildKey, Timecode};
+use crate::deb::{Changes, Error, FileName, Paragraph};
+use crate::model::key::BuildKey;
 use crate::model::message::{
-    self, PREFIX, field_case, frame, ftp_url, http_url, one_architecture, snake_case, strip_prefix,
-    web_address,
+    self, PREFIX, Subject, field_case, ftp_url, http_url, snake_case, strip_prefix, web_address,
 };
 
 /// What a builder answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Buildresult {
-    pub distribution: String,
-    pub source: PackageName,
-    pub version: Version,
-    pub architecture: Architecture,
-    pub timecode: Timecode,
+    #[serde(flatten)]
+    pub subject: Subject,
     pub builder: String,
     pub upload_to: String,
     pub buildlog_installed: String,
@@ -29,29 +25,20 @@ pub struct Buildresult {
 
 impl Buildresult {
     pub fn key(&self) -> BuildKey {
-        message::key(
-            &self.source,
-            &self.version,
-            &self.timecode,
-            &self.architecture,
-        )
+        self.subject.key()
     }
 
     pub fn file_name(&self) -> FileName {
         message::result_name(&self.key())
     }
 
-    pub fn buildlog(&self) -> String {
-        message::buildlog(&self.key())
-    }
-
     /// All fields but Files.
     pub fn to_paragraph(&self) -> Paragraph {
-        let mut paragraph = frame(&self.key(), &self.distribution);
+        let mut paragraph = self.subject.to_paragraph();
         let mut set =
             |name: &str, value: &str| paragraph.set(&format!("{PREFIX}{name}"), value.to_owned());
         set("Builder", &self.builder);
-        set("Buildlog", &self.buildlog());
+        set("Buildlog", &self.subject.buildlog());
         set("Buildlog-Installed", &self.buildlog_installed);
         set("Upload-To", &self.upload_to);
         for (name, value) in &self.sbuild {
@@ -73,11 +60,7 @@ impl Buildresult {
             Some((snake_case(name), value.to_owned()))
         });
         Ok(Buildresult {
-            distribution: changes.distribution.clone(),
-            source: changes.source.clone(),
-            version: changes.version.clone(),
-            architecture: one_architecture(changes)?,
-            timecode: paragraph.parsed("X-Mini-Buildd-Timecode")?,
+            subject: Subject::from_changes(changes)?,
             builder: http_url(paragraph, "X-Mini-Buildd-Builder")?,
             upload_to: ftp_url(paragraph, "X-Mini-Buildd-Upload-To")?,
             buildlog_installed: web_address(paragraph, "X-Mini-Buildd-Buildlog-Installed")?,

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::ServerEndpoint;
-use crate::model::{Invalid, Item, invalid, is_one_line};
+use crate::model::{Invalid, Item, Limits, invalid, is_one_line};
 
 /// The instance itself; there is exactly one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +16,9 @@ pub struct Daemon {
     pub event_queue_size: u32,
     pub expire_events_after_days: u32,
     pub expire_builds_after_days: u32,
+    /// What one build may use here.
+    #[serde(default)]
+    pub limits: Limits,
 }
 
 impl Item for Daemon {
@@ -24,13 +27,8 @@ impl Item for Daemon {
         "daemon".into()
     }
     fn validate(&self) -> Result<(), Invalid> {
-        let is_identity = !self.identity.is_empty()
-            && self
-                .identity
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        if !is_identity {
-            return Err(invalid(self, "identity", "must match [a-zA-Z0-9-]+"));
+        if let Err(fault) = check_identity(&self.identity) {
+            return Err(invalid(self, "identity", fault));
         }
         let origin = &self.custom_archive_origin;
         if !is_one_line(origin) || origin.contains(',') {
@@ -43,8 +41,19 @@ impl Item for Daemon {
         if self.max_parallel_builds == 0 {
             return Err(invalid(self, "max_parallel_builds", "must be 1 at least"));
         }
+        if let Some((field, fault)) = self.limits.fault() {
+            return Err(invalid(self, field, fault));
+        }
         Ok(())
     }
+}
+
+pub fn check_identity(identity: &str) -> Result<(), &'static str> {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    if !identity.is_empty() && identity.bytes().all(fits) {
+        return Ok(());
+    }
+    Err("must match [a-zA-Z0-9-]+")
 }
 
 fn is_address(text: &str) -> bool {
@@ -84,6 +93,7 @@ mod tests {
             event_queue_size: 500,
             expire_events_after_days: 336,
             expire_builds_after_days: 5,
+            limits: Limits::default(),
         }
     }
 
@@ -110,6 +120,7 @@ mod tests {
             ),
             (|d| d.email_address = "a@b <c".into(), "email_address"),
             (|d| d.max_parallel_builds = 0, "max_parallel_builds"),
+            (|d| d.limits.cpu_weight = 0, "cpu_weight"),
         ] {
             let mut daemon = daemon();
             change(&mut daemon);

@@ -224,7 +224,7 @@ mod tests {
         let time = "2026-11-22T05:54:10.558628Z".parse().unwrap();
         let event = Event::new(
             EventType::Built,
-            &result.distribution,
+            &result.subject.distribution,
             &result.key(),
             time,
             extra,

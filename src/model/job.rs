@@ -106,11 +106,19 @@ impl RequestedBuild {
         true
     }
 
-    /// Why it counts as failed without a result.
-    fn loss(&self) -> Option<&str> {
+    /// Why it is not good, and where more stands.
+    fn fault(&self) -> Option<String> {
         match &self.state {
-            BuildState::Lost(reason) => Some(reason),
-            BuildState::Requested | BuildState::Sent | BuildState::Done(_) => None,
+            BuildState::Lost(reason) => Some(reason.clone()),
+            BuildState::Done(result) => {
+                let said = result.internal_error.as_deref().or(result.status());
+                let said = match said {
+                    Some("successful") => "checks failed",
+                    said => said.unwrap_or("no status"),
+                };
+                Some(format!("{said}, log: {}", result.buildlog_installed))
+            }
+            BuildState::Requested | BuildState::Sent => None,
         }
     }
 }
@@ -156,20 +164,20 @@ impl Packaging {
             return None;
         }
         let mut missing = Vec::new();
-        let mut losses = String::new();
+        let mut faults = String::new();
         for (architecture, build) in &self.builds {
             let is_good = build.is_good(self.experimental)?;
             if !is_good && !build.optional {
                 missing.push(architecture.as_str());
-                if let Some(loss) = build.loss() {
-                    let _ = write!(losses, "; {architecture}: {loss}");
+                if let Some(fault) = build.fault() {
+                    let _ = write!(faults, "; {architecture}: {fault}");
                 }
             }
         }
         Some(match missing.len() {
             0 => Outcome::Install,
             count => Outcome::Fail(format!(
-                "{count} mandatory architecture(s) missing: {}{losses}",
+                "{count} mandatory architecture(s) missing: {}{faults}",
                 missing.join(" ")
             )),
         })
@@ -251,11 +259,14 @@ mod tests {
     }
 
     #[test]
-    fn missing_mandatory_architectures_are_named_sorted() {
+    fn missing_mandatory_architectures_are_named_sorted_with_their_logs() {
         let failed = || build(&[("status", "attempted")]);
         let packaging = packaging([("i386", failed()), ("arm64", good()), ("amd64", failed())]);
-        let reason = "2 mandatory architecture(s) missing: amd64 i386";
-        assert_eq!(packaging.outcome(), Some(Outcome::Fail(reason.into())));
+        let log = buildresult().buildlog_installed;
+        let reason = format!(
+            "2 mandatory architecture(s) missing: amd64 i386; amd64: attempted, log: {log}; i386: attempted, log: {log}"
+        );
+        assert_eq!(packaging.outcome(), Some(Outcome::Fail(reason)));
     }
 
     #[test]

@@ -74,18 +74,54 @@ pub(super) fn field_case(name: &str) -> String {
     words.collect::<Vec<_>>().join("-")
 }
 
-pub(super) fn key(
-    source: &PackageName,
-    version: &Version,
-    timecode: &Timecode,
-    architecture: &Architecture,
-) -> BuildKey {
-    let package = PackageKey {
-        source: source.clone(),
-        version: version.clone(),
-        timecode: timecode.clone(),
-    };
-    package.build(architecture.as_str())
+/// What a message between instances is about: the build of a source package for an architecture.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subject {
+    /// As in the upload; meta names stay.
+    pub distribution: String,
+    pub source: PackageName,
+    pub version: Version,
+    pub architecture: Architecture,
+    pub timecode: Timecode,
+}
+
+impl Subject {
+    pub fn key(&self) -> BuildKey {
+        let package = PackageKey {
+            source: self.source.clone(),
+            version: self.version.clone(),
+            timecode: self.timecode.clone(),
+        };
+        package.build(self.architecture.as_str())
+    }
+
+    /// Path of the log below builds and events directories: `BKEY/BASE_ARCH.buildlog`.
+    pub fn buildlog(&self) -> String {
+        let key = self.key();
+        let base = key.package.file_base();
+        format!("{key}/{base}_{}.buildlog", key.architecture)
+    }
+
+    pub(super) fn from_changes(changes: &Changes) -> Result<Subject, Error> {
+        Ok(Subject {
+            distribution: changes.distribution.clone(),
+            source: changes.source.clone(),
+            version: changes.version.clone(),
+            architecture: one_architecture(changes)?,
+            timecode: changes.paragraph.parsed("X-Mini-Buildd-Timecode")?,
+        })
+    }
+
+    /// The first fields of a message.
+    pub(super) fn to_paragraph(&self) -> Paragraph {
+        let mut paragraph = Paragraph::default();
+        paragraph.set("Distribution", self.distribution.as_str());
+        paragraph.set("Source", self.source.as_str());
+        paragraph.set("Version", self.version.as_str());
+        paragraph.set("Architecture", self.architecture.as_str());
+        paragraph.set("X-Mini-Buildd-Timecode", self.timecode.as_str());
+        paragraph
+    }
 }
 
 /// `SOURCE_VERSION_mini-buildd-buildrequest_ARCH.changes`
@@ -105,22 +141,7 @@ fn file_name(key: &BuildKey, kind: &str) -> FileName {
         .expect("the bounds of words fit into a file name's")
 }
 
-pub(super) fn buildlog(key: &BuildKey) -> String {
-    let base = key.package.file_base();
-    format!("{key}/{base}_{}.buildlog", key.architecture)
-}
-
-pub(super) fn frame(key: &BuildKey, distribution: &str) -> Paragraph {
-    let mut paragraph = Paragraph::default();
-    paragraph.set("Distribution", distribution);
-    paragraph.set("Source", key.package.source.as_str());
-    paragraph.set("Version", key.package.version.as_str());
-    paragraph.set("Architecture", key.architecture.as_str());
-    paragraph.set("X-Mini-Buildd-Timecode", key.package.timecode.as_str());
-    paragraph
-}
-
-pub(super) fn one_architecture(changes: &Changes) -> Result<Architecture, Error> {
+fn one_architecture(changes: &Changes) -> Result<Architecture, Error> {
     match changes.architectures.as_slice() {
         [one] => Ok(one.clone()),
         _ => Err(fault("Architecture", "must be one word")),

@@ -5,11 +5,15 @@ use crate::model::{Layout, SuiteOptions};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    #[error("Version restrictions failed for suite '{suite}': '{regex}' not in '{version}'")]
+    #[error(
+        "Version restrictions failed for suite '{suite}': '{regex}' not in '{version}'; it could be {example}"
+    )]
     Mandatory {
         suite: String,
         regex: String,
         version: String,
+        /// A version like it that the suite takes.
+        example: String,
     },
     #[error("mandatory version regex {regex:?} is malformed: {fault}")]
     Regex { regex: String, fault: String },
@@ -48,10 +52,14 @@ pub fn check_mandatory(
     if regex.is_match(version.as_str()) {
         return Ok(());
     }
+    let mark = format!("~{identity}");
+    let plain = version.as_str().split(&mark).next().unwrap_or_default();
+    let suffix = default_version(layout, suite, identity, codeversion);
     Err(Error::Mandatory {
         suite: suite.suite.to_string(),
         regex: regex.to_string(),
         version: version.to_string(),
+        example: format!("{plain}{suffix}"),
     })
 }
 
@@ -121,10 +129,15 @@ mod tests {
 
     #[test]
     fn the_refusal_is_in_stocks_words() {
-        assert_eq!(
-            check("unstable", "13", "1.0").unwrap_err().to_string(),
-            r"Version restrictions failed for suite 'unstable': '~test13\+[1-9]' not in '1.0'"
-        );
+        let words = r"Version restrictions failed for suite 'unstable': '~test13\+[1-9]' not in ";
+        for version in ["1.0", "1.0~test12+1"] {
+            assert_eq!(
+                check("unstable", "13", version).unwrap_err().to_string(),
+                format!("{words}'{version}'; it could be 1.0~test13+1")
+            );
+        }
+        let snapshot = check("snapshot", "13", "1.0").unwrap_err().to_string();
+        assert!(snapshot.ends_with(" 1.0~test13+0"), "{snapshot}");
     }
 
     #[test]

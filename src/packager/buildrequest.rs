@@ -6,6 +6,7 @@ use crate::message::tarball::{self, CONFIG, Content, Member};
 use crate::message::{self, Error};
 use crate::model::build_check::Mode;
 use crate::model::distribution::ArchitectureOption;
+use crate::model::message::Subject;
 use crate::model::{Buildrequest, PackageKey, UploadOptions};
 use crate::pgp::SigningKey;
 
@@ -43,11 +44,13 @@ pub fn request(
     };
     let mode = |name: &str, default: Mode| options.mode(name, architecture).unwrap_or(default);
     Buildrequest {
-        distribution: distribution.into(),
-        source: key.source.clone(),
-        version: key.version.clone(),
-        architecture: architecture.clone(),
-        timecode: key.timecode.clone(),
+        subject: Subject {
+            distribution: distribution.into(),
+            source: key.source.clone(),
+            version: key.version.clone(),
+            architecture: architecture.clone(),
+            timecode: key.timecode.clone(),
+        },
         upload_to: ends.upload_to.into(),
         packager: ends.packager.into(),
         arch_all: option.build_architecture_all,

@@ -166,7 +166,7 @@ fn commit_requests(
                 Some(&request.file_name()),
                 &request.to_paragraph(),
             );
-            (request.architecture.to_string(), about.into())
+            (request.subject.architecture.to_string(), about.into())
         })
         .collect();
     extra.insert("buildrequests".into(), requests.into());
@@ -183,7 +183,7 @@ fn requested(asked: &Asked) -> (Architecture, RequestedBuild) {
         state: BuildState::Requested,
         refusals: 0,
     };
-    (request.architecture.clone(), build)
+    (request.subject.architecture.clone(), build)
 }
 
 /// What comes of an upload that nothing is wrong with.

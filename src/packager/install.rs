@@ -158,7 +158,7 @@ fn remove(directory: &Path) -> Result<(), FileError> {
 /// `SOURCE_VERSION_ARCH.changes`, as dpkg-genchanges names it.
 fn built_changes(result: &Buildresult) -> String {
     let base = result.key().package.file_base();
-    format!("{base}_{}.changes", result.architecture)
+    format!("{base}_{}.changes", result.subject.architecture)
 }
 
 fn read_built_changes(directory: &Path, result: &Buildresult) -> Result<Changes, Error> {
@@ -181,10 +181,10 @@ fn read_request(parts: &Parts, key: &BuildKey) -> Result<Buildrequest, Error> {
 }
 
 fn check_changes(changes: &Changes, result: &Buildresult) -> Result<(), String> {
-    if changes.source != result.source {
+    if changes.source != result.subject.source {
         return Err(format!("Source: {} is another package", changes.source));
     }
-    if changes.version != result.version {
+    if changes.version != result.subject.version {
         return Err(format!("Version: {} is another version", changes.version));
     }
     Ok(())
@@ -214,17 +214,17 @@ fn is_package(name: &FileName) -> bool {
 fn check_package(path: &Path, request: &Buildrequest) -> Result<(), String> {
     let mut file = fs::File::open(path).map_err(|error| error.to_string())?;
     let package = BinaryPackage::read(&mut file).map_err(|error| error.to_string())?;
-    if package.source != request.source {
+    if package.source != request.subject.source {
         return Err(format!("Source: {} is another package", package.source));
     }
-    if package.source_version != request.version {
+    if package.source_version != request.subject.version {
         return Err(format!(
             "Source: built of version {}",
             package.source_version
         ));
     }
     let is_all = package.architecture.as_str() == "all";
-    if package.architecture != request.architecture && !(is_all && request.arch_all) {
+    if package.architecture != request.subject.architecture && !(is_all && request.arch_all) {
         return Err(format!(
             "Architecture: {} was not asked for",
             package.architecture
@@ -246,7 +246,7 @@ fn about_results(packaging: &Packaging) -> Map<String, Value> {
                 Some(&result.file_name()),
                 &result.to_paragraph(),
             );
-            (result.architecture.to_string(), about.into())
+            (result.subject.architecture.to_string(), about.into())
         })
         .collect()
 }

@@ -7,7 +7,7 @@ use crate::model::chroot::Backend;
 use crate::model::distribution::{ArchitectureOption, PrioritySource};
 use crate::model::source::{AptKey, codeversion};
 use crate::model::{
-    Archive, Chroot, Daemon, Distribution, Item, Layout, Repository, Source, Uploader,
+    Archive, Chroot, Daemon, Distribution, Item, Layout, Limits, Repository, Source, Uploader,
 };
 
 use super::{Error, HostFacts};
@@ -95,6 +95,7 @@ fn daemon(facts: &HostFacts, wishes: &Wishes) -> Daemon {
         event_queue_size: 500,
         expire_events_after_days: 336,
         expire_builds_after_days: 5,
+        limits: Limits::default(),
     }
 }
 

@@ -164,6 +164,18 @@ fn refusals_are_problems_in_stocks_words() {
             "Nothing matches the given URI",
             "No such repository: none",
         ),
+        (
+            "sources_list/?codenames=none",
+            404,
+            "Nothing matches the given URI",
+            "No such codename: none (there is: trixie)",
+        ),
+        (
+            "nosuchcall/?",
+            404,
+            "Nothing matches the given URI",
+            "No such call: nosuchcall",
+        ),
     ] {
         for output in ["json", "plain"] {
             let answer = peer.get(&format!("{call}&output={output}"));
@@ -190,8 +202,7 @@ fn refusals_are_problems_in_stocks_words() {
 
 #[test]
 fn methods_and_slashes_are_stocks() {
-    let mut peer = Peer::start();
-    peer.daemon.logged(" published ");
+    let peer = Peer::start();
     for (method, path, status, location) in [
         ("GET", "/", 302, Some("/mini_buildd/events/")),
         ("GET", "/mini_buildd/", 302, Some("/mini_buildd/events/")),

@@ -2,13 +2,15 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use mini_buildd::build::supervisor::{self, State};
 use mini_buildd::build::{Assignment, BuildStatus, Verdict};
 use mini_buildd::chroots::Trial;
 use mini_buildd::deb::Architecture;
-use mini_buildd::model::Buildrequest;
 use mini_buildd::model::build_check::Mode;
+use mini_buildd::model::message::Subject;
+use mini_buildd::model::{Buildrequest, Failure, Limits};
 
 use crate::base::Base;
 use crate::program::program;
@@ -44,6 +46,7 @@ impl Base {
             home: self.chroots.home().root().to_owned(),
             directory: directory.to_owned(),
             parallel: 2,
+            limits: package.limits.clone(),
         };
         let request = assignment.request_directory();
         let configuration = request.join(".config");
@@ -107,6 +110,7 @@ pub(crate) struct Package {
     pub(crate) profiles: &'static str,
     /// Shell lines of the target `build`.
     pub(crate) build: &'static str,
+    pub(crate) limits: Limits,
 }
 
 impl Default for Package {
@@ -117,6 +121,7 @@ impl Default for Package {
             build_depends: "debhelper-compat (= 13)",
             profiles: "",
             build: "true",
+            limits: Limits::default(),
         }
     }
 }
@@ -172,11 +177,13 @@ impl Package {
 
     fn request(&self, architecture: &Architecture) -> Buildrequest {
         Buildrequest {
-            distribution: "host-test-unstable".to_owned(),
-            source: self.name.parse().unwrap(),
-            version: VERSION.parse().unwrap(),
-            architecture: architecture.clone(),
-            timecode: "20261122:054621:058520".parse().unwrap(),
+            subject: Subject {
+                distribution: "host-test-unstable".to_owned(),
+                source: self.name.parse().unwrap(),
+                version: VERSION.parse().unwrap(),
+                architecture: architecture.clone(),
+                timecode: "20261122:054621:058520".parse().unwrap(),
+            },
             upload_to: "ftp://buildd.example.org:8067".to_owned(),
             packager: "http://buildd.example.org:8066".to_owned(),
             arch_all: true,
@@ -243,7 +250,9 @@ fn status_is_not_read_from_the_log() {
     let built = Base::get().build(&package);
     built.assert(BuildStatus::Attempted);
     assert!(
-        built.log.contains("\nFail-Stage: build\nHost"),
+        built
+            .log
+            .contains("\nFail-Stage: build\nFailure: exit-code-2\nHost"),
         "{}",
         built.log
     );
@@ -260,6 +269,19 @@ fn missing_build_dependency_gives_the_package_back_with_apts_words() {
     let built = Base::get().build(&package);
     built.assert(BuildStatus::GivenBack);
     assert!(built.log.contains("mbd-there-is-no-such-package"));
+}
+
+#[test]
+fn sparse_package_is_not_taken() {
+    let package = Package {
+        name: "mbd-test-sparse",
+        build: "true\noverride_dh_builddeb:\n\tdh_builddeb\n\ttruncate -s 300M ../mbd-test-sparse_1.0_all.deb",
+        ..Package::default()
+    };
+    let built = Base::get().build(&package);
+    built.assert(BuildStatus::Attempted);
+    let error = built.verdict.error.as_deref().unwrap();
+    assert!(error.contains("sparse"), "{error}");
 }
 
 #[test]
@@ -307,7 +329,7 @@ fn start_endless(directory: &Path) -> std::process::Child {
             "{}",
             fs::read_to_string(&log).unwrap()
         );
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(50));
     }
     assert!(matches!(
         supervisor::state(directory).unwrap(),
@@ -325,6 +347,29 @@ fn sigterm_cancels_a_build() {
     child.wait().unwrap();
     assert_eq!(verdict.status, BuildStatus::Failed);
     assert_eq!(verdict.error.as_deref(), Some("cancelled"));
+}
+
+#[test]
+fn stopped_supervisor_is_cancelled_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = start_endless(directory.path());
+    let pid = child.id().to_string();
+    output(Command::new("kill").args(["-STOP", &pid]));
+    supervisor::cancel(directory.path(), Duration::from_secs(60)).unwrap();
+    child.wait().unwrap();
+    let verdict = supervisor::wait(directory.path()).unwrap().unwrap();
+    assert_eq!(verdict.error.as_deref(), Some("cancelled"));
+    // Nothing is there to be ended any more.
+    supervisor::cancel(directory.path(), Duration::ZERO).unwrap();
+}
+
+#[test]
+fn supervisor_that_does_not_end_is_killed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = start_endless(directory.path());
+    supervisor::cancel(directory.path(), Duration::ZERO).unwrap();
+    child.wait().unwrap();
+    assert!(supervisor::wait(directory.path()).unwrap().is_none());
 }
 
 #[test]
@@ -355,4 +400,102 @@ fn package_is_installed_and_tried_in_a_throw_away_session() {
         .try_package(&base.chroot, &trial, &mut |_| {})
         .unwrap();
     assert_eq!(said, "Hello, world!\n");
+}
+
+/// A package whose build does this under these limits, and how it ends.
+fn failure(name: &'static str, build: &'static str, limits: Limits) -> (Verdict, String) {
+    let package = Package {
+        name,
+        build,
+        limits,
+        ..Package::default()
+    };
+    let ended = Base::get().build(&package);
+    let (verdict, log) = (ended.verdict, ended.log);
+    assert_ne!(verdict.status, BuildStatus::Successful, "{log}");
+    if let Some(failure) = verdict.failure {
+        assert_eq!(verdict.summary["failure"], failure.to_string());
+        assert!(log.contains(&format!("\nFailure: {failure}\n")), "{log}");
+    }
+    (verdict, log)
+}
+
+#[test]
+fn failure_names_its_exit_code() {
+    let (verdict, log) = failure("mbd-test-exit", "exit 3", Limits::default());
+    // make ends with 2, debian/rules' status is dpkg-buildpackage's.
+    assert_eq!(verdict.failure, Some(Failure::ExitCode(2)), "{log}");
+}
+
+#[test]
+fn failure_for_want_of_memory_is_told() {
+    let limits = Limits {
+        memory_mib: 300,
+        ..Limits::default()
+    };
+    let hog = "perl -e '$$x = \"x\" x (1 << 30); sleep 1000000'";
+    let (verdict, log) = failure("mbd-test-memory", hog, limits);
+    assert_eq!(verdict.failure, Some(Failure::Memory), "{log}");
+    assert_eq!(
+        verdict.error.as_deref(),
+        Some("the build used more than 300 MiB of memory")
+    );
+}
+
+#[test]
+fn failure_for_want_of_processes_is_told() {
+    let limits = Limits {
+        processes: 200,
+        ..Limits::default()
+    };
+    let bomb = "while :; do sleep 1000000 & done; wait";
+    let (verdict, log) = failure("mbd-test-processes", bomb, limits);
+    assert_eq!(verdict.failure, Some(Failure::Processes), "{log}");
+}
+
+#[test]
+fn failure_for_want_of_disk_is_told() {
+    let limits = Limits {
+        disk_mib: 200,
+        ..Limits::default()
+    };
+    let filler = "while :; do head -c 10000000 /dev/urandom >>filler; done";
+    let (verdict, log) = failure("mbd-test-disk", filler, limits);
+    assert_eq!(verdict.failure, Some(Failure::Disk), "{log}");
+    assert_eq!(verdict.status, BuildStatus::Failed);
+}
+
+#[test]
+fn silence_and_wall_time_are_told_apart() {
+    let silent = Limits {
+        silence_seconds: 20,
+        ..Limits::default()
+    };
+    let (verdict, log) = failure("mbd-test-silence", "sleep 1000000", silent);
+    assert_eq!(verdict.failure, Some(Failure::Silence), "{log}");
+    let short = Limits {
+        wall_seconds: 60,
+        ..Limits::default()
+    };
+    let talking = "while :; do echo still there; sleep 1; done";
+    let (verdict, log) = failure("mbd-test-talking", talking, short);
+    assert_eq!(verdict.failure, Some(Failure::WallTime), "{log}");
+    assert_eq!(
+        verdict.error.as_deref(),
+        Some("the build took more than 60 s")
+    );
+}
+
+#[test]
+fn failure_after_an_attempt_to_reach_the_network_is_told() {
+    let by_name = "perl -MSocket -e 'gethostbyname(\"www.example.org\") or exit 7'";
+    let (verdict, log) = failure("mbd-test-network", by_name, Limits::default());
+    assert_eq!(verdict.failure, Some(Failure::Network), "{log}");
+    assert_eq!(verdict.status, BuildStatus::Attempted);
+    assert!(
+        verdict
+            .error
+            .unwrap()
+            .contains("tried to reach the network")
+    );
 }

@@ -12,6 +12,12 @@ use crate::package::Files;
 use crate::results::{asked, hello, message};
 
 const REJECTED: EventType = EventType::Rejected;
+const BUILT_AND_FAILED: [EventType; 4] = [
+    EventType::Packaging,
+    EventType::Building,
+    EventType::Built,
+    EventType::Failed,
+];
 
 /// Changes the jobs of an instance that is not running.
 fn with_jobs(
@@ -20,6 +26,15 @@ fn with_jobs(
 ) {
     let store = Store::open(&instance.home.database()).unwrap();
     store.write(change).unwrap();
+}
+
+/// Lets the builder, between two runs, be elsewhere with a build.
+fn set_builder_state(instance: &TestInstance, key: &BuildKey, state: BuilderState) {
+    with_jobs(instance, |tx| {
+        let mut build = jobs::build(tx, key)?.unwrap();
+        build.state = state;
+        jobs::put_build(tx, &build)
+    });
 }
 
 /// Lets the packager know, between two runs, that its buildrequest has arrived.
@@ -71,7 +86,7 @@ fn damaged_result_is_asked_for_again_and_the_good_one_installed() {
     instance.crash();
     with_jobs(&instance, |tx| {
         let packaging = jobs::packaging(tx, &request.key().package)?.unwrap();
-        let build = &packaging.builds[&request.architecture];
+        let build = &packaging.builds[&request.subject.architecture];
         assert_eq!(build.state, BuildState::Requested);
         Ok(())
     });
@@ -149,11 +164,7 @@ fn answered(instance: &mut TestInstance, request: &Buildrequest) {
     instance.send(&request_files(instance, request));
     instance.wait_for(EventType::Built, "hello");
     instance.crash();
-    with_jobs(instance, |tx| {
-        let mut build = jobs::build(tx, &key)?.unwrap();
-        build.state = BuilderState::Uploaded;
-        jobs::put_build(tx, &build)
-    });
+    set_builder_state(instance, &key, BuilderState::Uploaded);
 }
 
 /// The buildrequest as it would be sent, .changes last.
@@ -174,6 +185,7 @@ fn result_that_the_disk_lost_is_sent_again() {
     restart_when_sent(&mut instance, &request.key());
     let directory = instance.home.build_directory(&request.key());
     let log = request
+        .subject
         .buildlog()
         .rsplit('/')
         .next()
@@ -189,15 +201,7 @@ fn result_that_the_disk_lost_is_sent_again() {
     instance.start();
     let event = instance.wait_for(EventType::Failed, "hello");
     assert!(detail(&event).contains("amd64"), "{}", detail(&event));
-    assert_eq!(
-        told(&instance),
-        [
-            EventType::Packaging,
-            EventType::Building,
-            EventType::Built,
-            EventType::Failed
-        ]
-    );
+    assert_eq!(told(&instance), BUILT_AND_FAILED);
 }
 
 #[test]
@@ -211,15 +215,7 @@ fn damaged_buildrequest_is_sent_again() {
     instance.crash();
     instance.start();
     instance.wait_for(EventType::Failed, "hello");
-    assert_eq!(
-        told(&instance),
-        [
-            EventType::Packaging,
-            EventType::Building,
-            EventType::Built,
-            EventType::Failed
-        ]
-    );
+    assert_eq!(told(&instance), BUILT_AND_FAILED);
 }
 
 #[test]
@@ -229,7 +225,7 @@ fn upload_whose_events_are_deleted_while_it_is_built_ends_failed_once() {
     fs::remove_dir_all(instance.home.package_events(&request.key().package)).unwrap();
     instance.send(&files);
     let event = instance.wait_for(EventType::Failed, "hello");
-    assert_eq!(event.version, request.version.as_str());
+    assert_eq!(event.version, request.subject.version.as_str());
     instance.crash();
     instance.start_deaf();
     instance.stop();
@@ -270,11 +266,7 @@ fn build_whose_buildrequest_is_deleted_before_it_begins_ends_failed() {
     instance.send(&request_files(&instance, &request));
     instance.wait_for(EventType::Built, "hello");
     instance.crash();
-    with_jobs(&instance, |tx| {
-        let mut build = jobs::build(tx, &request.key())?.unwrap();
-        build.state = BuilderState::Queued;
-        jobs::put_build(tx, &build)
-    });
+    set_builder_state(&instance, &request.key(), BuilderState::Queued);
     fs::remove_dir_all(instance.home.build_directory(&request.key())).unwrap();
     instance.start();
     let event = instance.wait_for(EventType::Failed, "hello");
@@ -288,11 +280,7 @@ fn buildrequest_that_changed_after_it_came_is_not_built() {
     instance.send(&request_files(&instance, &request));
     instance.wait_for(EventType::Built, "hello");
     instance.crash();
-    with_jobs(&instance, |tx| {
-        let mut build = jobs::build(tx, &request.key())?.unwrap();
-        build.state = BuilderState::Queued;
-        jobs::put_build(tx, &build)
-    });
+    set_builder_state(&instance, &request.key(), BuilderState::Queued);
     let tar = format!("{}.tar", request.file_name());
     let directory = instance.home.build_directory(&request.key());
     let path = directory.join(&tar);

@@ -109,6 +109,24 @@ fn unsent_buildrequest_is_sent_after_a_restart() {
     );
 }
 
+/// The test's servers get other ports at each start.
+#[test]
+fn build_that_was_asked_for_before_the_url_changed_knows_the_new_one() {
+    let (mut instance, request) = asked();
+    instance.crash();
+    instance.start();
+    let url = instance.running().instance.address.http_url.clone();
+    assert_ne!(url, request.packager);
+    let event = instance.wait_for(EventType::Failed, "hello");
+    let log = &event.extra["buildresults"]["amd64"]["buildlog_installed"];
+    assert!(log.as_str().unwrap().starts_with(&url), "{log}");
+    let directory = instance.home.build_directory(&request.key());
+    let list = directory.join("request/.config/apt_sources.list");
+    let list = fs::read_to_string(list).unwrap();
+    assert!(list.contains(&url), "{list}");
+    assert!(!list.contains(&request.packager), "{list}");
+}
+
 #[test]
 fn upload_that_the_disk_lost_is_rejected() {
     let mut instance = TestInstance::started();

@@ -2,11 +2,13 @@
 use std::fs;
 
 use mini_buildd::deb::Changes;
-use mini_buildd::model::{Buildrequest, Buildresult, Event, EventType};
+use mini_buildd::model::{Buildrequest, Buildresult, Event, EventType, Remote, Status};
 use mini_buildd::pgp::{SigningKey, unauthenticated_text};
+use mini_buildd::store::items;
 
 use crate::instance::{TestInstance, facts};
 use crate::package::{Files, Upload, deb, lists};
+use crate::site::Connection;
 
 const DIST: &str = "trixie-test-unstable";
 const VERSION: &str = "1.0~test13+1";
@@ -44,8 +46,8 @@ pub(crate) fn message(
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
     change(&mut result);
-    let base = format!("{}_{}", request.source, request.version);
-    let architecture = &request.architecture;
+    let base = format!("{}_{}", request.subject.source, request.subject.version);
+    let architecture = &request.subject.architecture;
     let log = (
         format!("{base}_{architecture}.buildlog"),
         b"built\n".to_vec(),
@@ -68,8 +70,8 @@ pub(crate) fn message(
 
 /// The .changes of a build and its files.
 fn built(request: &Buildrequest, packages: &Files) -> Files {
-    let (source, version) = (&request.source, &request.version);
-    let architecture = &request.architecture;
+    let (source, version) = (&request.subject.source, &request.subject.version);
+    let architecture = &request.subject.architecture;
     let text = format!(
         "Format: 1.8\nDate: Sun, 22 Nov 2026 05:45:00 +0000\nSource: {source}\nBinary: {source}\n\
          Architecture: {architecture}\nVersion: {version}\nDistribution: {DIST}\nMaintainer: Upl <upl@buildd.test>\n\
@@ -160,7 +162,31 @@ fn failed_build_ends_failed() {
     });
     instance.send(&message);
     let event = instance.wait_for(EventType::Failed, "hello");
-    assert_error(&event, &["1 mandatory architecture(s) missing: amd64"]);
+    let log = request.buildlog_installed();
+    assert_error(
+        &event,
+        &[
+            "1 mandatory architecture(s) missing: amd64",
+            "attempted",
+            &log,
+        ],
+    );
+    let address: std::net::SocketAddr = {
+        let url = &instance.running().instance.address.http_url;
+        url.strip_prefix("http://").unwrap().parse().unwrap()
+    };
+    let ask = |path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n");
+        Connection::to(address).ask(&request)
+    };
+    let page = ask("/mini_buildd/events/");
+    let page = page.text();
+    assert!(page.contains("mandatory architecture(s) missing"), "{page}");
+    let link = page
+        .split("href=\"")
+        .find(|link| link.contains(">amd64: attempted<"));
+    let path = link.unwrap().split('"').next().unwrap();
+    assert_eq!(ask(path).text(), "built\n");
     assert_eq!(
         event.extra["buildresults"]["amd64"]["sbuild_status"],
         "attempted"
@@ -195,7 +221,7 @@ fn result_of_another_key_is_refused_and_the_job_goes_on() {
 fn result_for_another_architecture_is_refused() {
     let (mut instance, request) = asked();
     let message = message(&request, &Files::new(), &instance.key(), |result| {
-        result.architecture = "i386".parse().unwrap();
+        result.subject.architecture = "i386".parse().unwrap();
     });
     // The log's name has to fit, or that would be the fault.
     let message: Files = renamed(
@@ -249,7 +275,7 @@ fn repeated_result_does_nothing_and_another_one_is_refused() {
 #[test]
 fn result_for_nothing_is_stray() {
     let (mut instance, mut request) = asked();
-    request.timecode = "20010101:000000:000000".parse().unwrap();
+    request.subject.timecode = "20010101:000000:000000".parse().unwrap();
     let message = message(&request, &Files::new(), &instance.key(), |_| {});
     instance.send(&message);
     let event = instance.wait_for(EventType::Rejected, "hello");
@@ -279,4 +305,38 @@ fn result_with_a_package_for_another_machine_fails() {
     instance.send(&message);
     let event = instance.wait_for(EventType::Failed, "hello");
     assert_error(&event, &["Architecture", "arm64"]);
+}
+
+/// A message of a peer's that was meant for somebody else does nothing here.
+#[test]
+fn buildrequest_for_another_builder_is_refused() {
+    let (mut instance, mut request) = asked();
+    let key = SigningKey::generate("Peer", "peer@peer.test").unwrap();
+    let remote = Remote {
+        url: "http://peer.test:8066".into(),
+        key: key.public_armored(),
+    };
+    let store = &instance.running().instance.store;
+    let active = Status::Active {
+        checked: jiff::Timestamp::now(),
+    };
+    store.write(|tx| items::put(tx, &remote, active)).unwrap();
+    request.subject.timecode = "20010101:000000:000000".parse().unwrap();
+    request.builder = "http://third.test:8066".into();
+    let tar = (
+        format!("{}.tar", request.file_name()),
+        tar_of(&Files::new()),
+    );
+    let files = vec![tar];
+    let text = format!(
+        "{}{}",
+        request.to_paragraph(),
+        lists(&files, "mini-buildd extra ")
+    );
+    let mut message = files;
+    let signed = key.clearsign(&text).unwrap();
+    message.push((request.file_name().to_string(), signed.into_bytes()));
+    instance.send(&message);
+    let event = instance.wait_for(EventType::Rejected, "hello");
+    assert_error(&event, &["X-Mini-Buildd-Builder", "http://third.test:8066"]);
 }

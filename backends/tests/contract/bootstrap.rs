@@ -5,10 +5,10 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
-use backends::{Bootstrap, Config, Error, Kind, bootstrap};
+use backends::{Bootstrap, Error, bootstrap};
 
 use super::Promise;
-use super::fixture::{Fixture, entries, eventually, launcher};
+use super::fixture::{Fixture, arguments, config, entries, eventually, launcher};
 
 pub(crate) const PROMISES: &[Promise] = &[
     (
@@ -25,15 +25,10 @@ pub(crate) const PROMISES: &[Promise] = &[
 pub(crate) const RUN: &str = "bootstrap";
 
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
-    let [directory, sessions, trash, cache] = arguments else {
+    let [arguments @ .., cache] = arguments else {
         panic!("{arguments:?}");
     };
-    let config = Config {
-        kind: Kind::Dir,
-        directory: PathBuf::from(directory),
-        sessions: PathBuf::from(sessions),
-        trash: PathBuf::from(trash),
-    };
+    let config = config(arguments);
     let launcher = Arc::new(launcher());
     let backend = backends::open(&config, &launcher);
     bootstrap(
@@ -76,7 +71,8 @@ fn makes_a_base(fixture: &Fixture) {
     let config = &fixture.config;
     let mut killed = Command::new(&fixture.launcher.helper)
         .arg(RUN)
-        .args([&config.directory, &config.sessions, &config.trash, &cache])
+        .args(arguments(config))
+        .arg(&cache)
         .stdin(Stdio::null())
         .spawn()
         .unwrap();

@@ -1,15 +1,14 @@
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{self, TryRecvError};
 use std::thread;
 
-use backends::{Access, Config, Error, Kind, LayerKey};
+use backends::{Access, Error, LayerKey};
 
 use super::Promise;
-use super::fixture::{Fixture, begin, entries, launcher, process};
+use super::fixture::{Fixture, arguments, begin, config, entries, launcher, process};
 
 pub(crate) const PROMISES: &[Promise] = &[
     (
@@ -35,15 +34,7 @@ pub(crate) const HOLD: &str = "hold-session";
 
 /// Opens a snapshot on the layer a1, runs something in it, says so and never ends.
 pub(crate) fn hold(arguments: &[String]) -> ! {
-    let [directory, sessions, trash] = arguments else {
-        panic!("{arguments:?}");
-    };
-    let config = Config {
-        kind: Kind::Dir,
-        directory: PathBuf::from(directory),
-        sessions: PathBuf::from(sessions),
-        trash: PathBuf::from(trash),
-    };
+    let config = config(arguments);
     let launcher = Arc::new(launcher());
     let backend = backends::open(&config, &launcher);
     let layer = LayerKey("a1".to_owned());
@@ -60,10 +51,9 @@ pub(crate) fn hold(arguments: &[String]) -> ! {
 
 /// A process that holds a session on layer a1.
 fn holder(fixture: &Fixture) -> Child {
-    let config = &fixture.config;
     let mut child = Command::new(&fixture.launcher.helper)
         .arg(HOLD)
-        .args([&config.directory, &config.sessions, &config.trash])
+        .args(arguments(&fixture.config))
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();

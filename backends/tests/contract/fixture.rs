@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use backends::{Access, Backend, Config, Kind, LayerKey, Rootfs};
+use backends::{Access, Backend, Compression, Config, Kind, LayerKey, Rootfs};
 use oci_spec::runtime::Mount;
 use sandbox::{Exit, IdMap, Launcher, Network, Process, Session, Stdio, User, session_spec};
 use tempfile::TempDir;
@@ -14,29 +14,72 @@ use tempfile::TempDir;
 pub(crate) struct Make {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
+    pub(crate) place: Place,
+    /// Whether a real base is made too, which takes a minute.
+    pub(crate) bootstrap: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Disk,
     /// Sessions on a tmpfs.
-    pub(crate) memory: bool,
-    /// Makes a layer look as if the machine had crashed before it was on disk.
-    pub(crate) crash: fn(&Config, &LayerKey),
+    Memory,
+    /// In the directory that an environment variable names.
+    Named(&'static str),
 }
 
 pub(crate) const BACKENDS: &[Make] = &[
     Make {
         name: "dir",
         kind: Kind::Dir,
-        memory: false,
-        crash: crash_dir,
+        place: Place::Disk,
+        bootstrap: true,
     },
     Make {
         name: "dir with sessions on tmpfs",
         kind: Kind::Dir,
-        memory: true,
-        crash: crash_dir,
+        place: Place::Memory,
+        bootstrap: false,
+    },
+    Make {
+        name: "file",
+        kind: Kind::File(Compression::Zstd),
+        place: Place::Disk,
+        bootstrap: true,
+    },
+    Make {
+        name: "file with sessions on tmpfs",
+        kind: Kind::File(Compression::None),
+        place: Place::Memory,
+        bootstrap: false,
+    },
+    Make {
+        name: "btrfs",
+        kind: Kind::Btrfs,
+        place: Place::Named("MINI_BUILDD_TEST_BTRFS"),
+        bootstrap: true,
+    },
+    Make {
+        name: "btrfs with user_subvol_rm_allowed",
+        kind: Kind::Btrfs,
+        place: Place::Named("MINI_BUILDD_TEST_BTRFS_RM"),
+        bootstrap: false,
     },
 ];
 
+impl Make {
+    /// Why it can't be tried here.
+    pub(crate) fn missing(&self) -> Option<String> {
+        match self.place {
+            Place::Disk | Place::Memory => None,
+            Place::Named(variable) => std::env::var_os(variable).is_none().then(|| {
+                format!("{variable} names no directory on btrfs; tests/run makes one as root")
+            }),
+        }
+    }
+}
+
 pub(crate) struct Fixture {
-    pub(crate) make: &'static Make,
     pub(crate) config: Config,
     pub(crate) launcher: Arc<Launcher>,
     pub(crate) backend: Box<dyn Backend>,
@@ -47,16 +90,13 @@ pub(crate) struct Fixture {
 impl Fixture {
     pub(crate) fn new(make: &'static Make) -> Fixture {
         // Characters that mean something in mount options.
-        let home = tempfile::Builder::new()
-            .prefix("backends:a,b~")
-            .tempdir()
-            .unwrap();
-        let memory = make.memory.then(|| {
-            tempfile::Builder::new()
-                .prefix("backends:")
-                .tempdir_in("/dev/shm")
-                .unwrap()
-        });
+        let place = match make.place {
+            Place::Disk | Place::Memory => std::env::temp_dir(),
+            Place::Named(variable) => std::env::var_os(variable).unwrap().into(),
+        };
+        let home = temporary("backends:a,b~", &place);
+        let memory =
+            (make.place == Place::Memory).then(|| temporary("backends:", "/dev/shm".as_ref()));
         let config = Config {
             kind: make.kind,
             directory: home.path().join("chroot"),
@@ -69,7 +109,6 @@ impl Fixture {
         let launcher = Arc::new(launcher());
         let backend = backends::open(&config, &launcher);
         Fixture {
-            make,
             config,
             launcher,
             backend,
@@ -130,8 +169,16 @@ impl Fixture {
         said.trim().to_owned()
     }
 
+    /// Makes a layer look as if the machine had crashed before it was on disk.
     pub(crate) fn crash_before_sync(&self, layer: &LayerKey) {
-        (self.make.crash)(&self.config, layer);
+        let layer = self.config.directory.join("layers").join(layer.to_string());
+        let synced = layer.join("synced");
+        eventually("a synced layer", || synced.exists());
+        fs::remove_file(synced).unwrap();
+        let record = fs::read_to_string(layer.join("layer")).unwrap();
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+        let record = record.replace(boot.trim(), "the boot before");
+        fs::write(layer.join("layer"), record).unwrap();
     }
 
     /// Waits until nothing is left to delete.
@@ -222,18 +269,31 @@ echo deep > /etc/deep/er/file
 chown -R 1000:1000 /data
 ";
 
-fn crash_dir(config: &Config, layer: &LayerKey) {
-    let layer = config.directory.join("layers").join(layer.to_string());
-    let synced = layer.join("synced");
-    eventually("a synced layer", || synced.exists());
-    fs::remove_file(synced).unwrap();
-    let record = fs::read_to_string(layer.join("layer")).unwrap();
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
-    fs::write(
-        layer.join("layer"),
-        record.replace(boot.trim(), "the boot before"),
-    )
-    .unwrap();
+fn temporary(prefix: &str, place: &Path) -> TempDir {
+    let mut directory = tempfile::Builder::new();
+    directory.prefix(prefix).tempdir_in(place).unwrap()
+}
+
+/// What another process needs to know of a backend, as arguments.
+pub(crate) fn arguments(config: &Config) -> Vec<String> {
+    let kind = serde_json::to_string(&config.kind).unwrap();
+    let paths = [&config.directory, &config.sessions, &config.trash];
+    let paths = paths.map(|path| path.to_str().unwrap().to_owned());
+    [vec![kind], paths.to_vec()].concat()
+}
+
+/// Reads [`arguments`].
+pub(crate) fn config(arguments: &[String]) -> Config {
+    let [kind, paths @ ..] = arguments else {
+        panic!("{arguments:?}")
+    };
+    let [directory, sessions, trash] = [0, 1, 2].map(|number| PathBuf::from(&paths[number]));
+    Config {
+        kind: serde_json::from_str(kind).unwrap(),
+        directory,
+        sessions,
+        trash,
+    }
 }
 
 pub(crate) fn entries(directory: &Path) -> Vec<String> {
@@ -245,7 +305,7 @@ pub(crate) fn entries(directory: &Path) -> Vec<String> {
 }
 
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(120);
+    let deadline = Instant::now() + Duration::from_secs(300);
     while !holds() {
         assert!(Instant::now() < deadline, "still waiting for {what}");
         std::thread::sleep(Duration::from_millis(5));

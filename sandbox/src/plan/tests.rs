@@ -235,11 +235,11 @@ fn wrong_specs_are_refused() {
 fn what_is_not_done_is_refused() {
     let mut spec = spec(&[]);
     let linux = LinuxBuilder::default()
-        .seccomp(oci_spec::runtime::LinuxSeccomp::default())
+        .sysctl(std::collections::HashMap::new())
         .build()
         .unwrap();
     spec.set_linux(Some(linux));
-    assert_eq!(plan(&spec), Err(PlanError::Unsupported("linux.seccomp")));
+    assert_eq!(plan(&spec), Err(PlanError::Unsupported("linux.sysctl")));
 }
 
 /// The spec's `linux.personality`.

@@ -1,10 +1,13 @@
 //! Real sessions over a root file system of busybox, run by root or by a user with subordinate ids.
+mod abuse;
 mod files;
 mod isolation;
 mod lifetime;
+mod limits;
 mod nested;
 mod overlay;
 mod preflight;
 mod processes;
 mod root;
+mod seccomp;
 mod traps;

@@ -264,3 +264,28 @@ fn unknown_limit_is_an_error() {
         Attempt::SetLimit("RLIMIT_PATIENCE".into())
     );
 }
+
+/// Attempts without a route that the kernel counts while the script runs.
+fn without_route(script: &str) -> u64 {
+    let root = Root::new();
+    let session = root.begin();
+    let running = session.run(&shell(script), Stdio::default()).unwrap();
+    let network = running.network();
+    running.wait().unwrap();
+    session.end().unwrap();
+    network.without_route()
+}
+
+#[test]
+fn attempts_to_leave_an_own_network_are_counted_also_after_its_end() {
+    assert_eq!(without_route("nc -w 5 192.0.2.1 80"), 1);
+    assert_eq!(without_route("nc -w 5 2001:db8::1 80"), 1);
+}
+
+#[test]
+fn loopback_is_no_attempt_to_leave() {
+    assert_eq!(
+        without_route("ping -c 1 127.0.0.1; nc -w 5 127.0.0.1 80; ping6 -c 1 ::1"),
+        0
+    );
+}

@@ -2,6 +2,7 @@
 mod apt;
 mod lines;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::Value;
@@ -98,6 +99,14 @@ async fn run(context: &Context, arguments: &Arguments) -> Result<Value, CallErro
             "No such repository: {unknown}"
         )));
     }
+    if let Some(unknown) = wanted.unknown_codename(&published) {
+        let known = codenames(&published);
+        let known: Vec<&str> = known.iter().map(|known| known.as_str()).collect();
+        return Err(CallError::NotFound(format!(
+            "No such codename: {unknown} (there is: {})",
+            known.join(", ")
+        )));
+    }
     let base = arguments
         .get(&MIRROR)?
         .map_or_else(|| instance.address.http_url.clone(), |mirror| mirror.0);
@@ -176,6 +185,15 @@ fn extra_sources(
     Ok(sources)
 }
 
+fn codenames(published: &[Published]) -> BTreeSet<&Codename> {
+    let distributions = published
+        .iter()
+        .flat_map(|published| &published.distributions);
+    distributions
+        .map(|(distribution, _)| &distribution.codename)
+        .collect()
+}
+
 /// What the caller asks for.
 struct Wanted {
     codenames: Option<Vec<Codename>>,
@@ -212,6 +230,12 @@ impl Wanted {
             .iter()
             .flatten()
             .find(|identity| !is_known(identity))
+    }
+
+    fn unknown_codename(&self, published: &[Published]) -> Option<&Codename> {
+        let known = codenames(published);
+        let mut wanted = self.codenames.iter().flatten();
+        wanted.find(|codename| !known.contains(codename))
     }
 
     /// Gives a source the types and options that are asked for.

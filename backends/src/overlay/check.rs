@@ -1,21 +1,24 @@
 use std::fs::DirBuilder;
 use std::path::Path;
+use std::sync::Arc;
 
-use sandbox::{Exit, Network};
+use sandbox::{Exit, Launcher, Network};
 
-use super::{Parts, snapshot};
+use super::overlay;
 use crate::lock::make_locked_directory;
-use crate::{Error, directory, host};
+use crate::trash::Trash;
+use crate::{Config, Error, directory, host};
 
 /// A mount that succeeds proves nothing: without `userxattr` removing a directory below fails.
 const SCRIPT: &str = "rmdir /removed && test ! -e /removed && mkdir /removed && touch /removed/new";
 
 /// Tries an overlay in a session on the file system that sessions use.
-pub(super) fn overlay(parts: &Parts, sessions: &Path) -> Result<(), Error> {
+pub(crate) fn check(launcher: &Arc<Launcher>, config: &Config) -> Result<(), Error> {
+    let sessions = &config.sessions;
     directory::make_private_all(sessions).map_err(Error::io("make directory", sessions))?;
     let (path, _lock) = make_locked_directory(sessions, "check-")?;
-    let tried = try_overlay(parts, &path);
-    parts.throw_away(&path)?;
+    let tried = try_overlay(launcher, &path);
+    Trash::new(sessions.join(".trash"), Arc::clone(launcher)).put(&path)?;
     let (exit, said) = tried?;
     if exit.success() {
         return Ok(());
@@ -26,16 +29,18 @@ pub(super) fn overlay(parts: &Parts, sessions: &Path) -> Result<(), Error> {
     })
 }
 
-fn try_overlay(parts: &Parts, path: &Path) -> Result<(Exit, String), Error> {
-    let lower = path.join("lower");
+fn try_overlay(launcher: &Launcher, path: &Path) -> Result<(Exit, String), Error> {
+    let [lower, changes, scratch] = ["lower", "changes", "scratch"].map(|name| path.join(name));
     DirBuilder::new()
         .recursive(true)
         .create(lower.join("removed"))
-        .and_then(|()| snapshot::make_directories(path))
+        .and_then(|()| directory::make_private(&path.join("root")))
+        .and_then(|()| directory::make_open_to_all(&changes))
+        .and_then(|()| directory::make_open_to_all(&scratch))
         .map_err(Error::io("make directories in", path))?;
-    let root = snapshot::mount(path, &[lower]);
+    let root = overlay(&[lower], &changes.join("upper"), &scratch);
     let spec = host::spec(&path.join("root"), root);
-    let session = parts.launcher.begin(&spec)?;
+    let session = launcher.begin(&spec)?;
     let script = ["/bin/sh", "-c", SCRIPT].map(str::to_owned);
     let path = ("PATH", "/usr/bin:/bin");
     let process = host::process(script.to_vec(), &[path], Network::None);

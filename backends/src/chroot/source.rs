@@ -5,13 +5,11 @@ use std::sync::Arc;
 use oci_spec::runtime::Mount;
 
 use super::Parts;
-use super::overlay::overlay;
 use crate::layers::sync_file_system;
 use crate::lock::Lock;
-use crate::{Error, LayerKey, Rootfs};
+use crate::storage::root;
+use crate::{Error, LayerKey, Rootfs, overlay};
 
-/// Holds the root; open to all ids, unlike what it is in.
-pub(super) const TREE: &str = "tree";
 /// Beside an unfinished base.
 pub(super) const NOTHING: &str = "nothing";
 pub(super) const SCRATCH: &str = "scratch";
@@ -25,11 +23,6 @@ pub(super) struct Source {
     /// Where an unfinished base goes when it is whole.
     place: Option<PathBuf>,
     _lock: Lock,
-}
-
-/// The root of the base in `directory`.
-pub(super) fn root(directory: &Path) -> PathBuf {
-    directory.join(TREE).join("root")
 }
 
 impl Source {
@@ -59,13 +52,10 @@ impl Rootfs for Source {
         if self.place.is_none() {
             return Vec::new();
         }
-        // Over nothing, for `volatile` only: else dpkg waits for the disk hundreds of times.
-        let nothing = self.directory.join(NOTHING);
-        vec![overlay(
-            &[nothing],
-            &self.root,
-            &self.directory.join(SCRATCH),
-        )]
+        let (nothing, scratch) = (self.directory.join(NOTHING), self.directory.join(SCRATCH));
+        overlay::volatile(&self.root, &nothing, &scratch)
+            .into_iter()
+            .collect()
     }
 
     fn freeze(self: Box<Self>, _layer: &LayerKey) -> Result<(), Error> {
@@ -78,6 +68,7 @@ impl Rootfs for Source {
                 self.parts.trash.put(&self.directory.join(name))?;
             }
         }
+        self.parts.storage.close_base(&self.directory)?;
         sync_file_system(&self.directory)?;
         if let Some(place) = &self.place {
             std::fs::rename(&self.directory, place).map_err(Error::io("make base", place))?;
@@ -87,6 +78,7 @@ impl Rootfs for Source {
                 .map_err(Error::io("sync", parent))?;
         }
         self.place = None;
+        self.parts.settle.wake();
         Ok(())
     }
 }

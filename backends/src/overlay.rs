@@ -1,11 +1,29 @@
+//! The root mount of a session.
+mod check;
+
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Mount;
+use rustix::fs::statfs;
+
+pub(crate) use check::check;
+
+/// Covers a whole tree with an overlay over `nothing`, where its file system allows one.
+///
+/// For `volatile` only: else dpkg waits for the disk hundreds of times.
+pub(crate) fn volatile(tree: &Path, nothing: &Path, scratch: &Path) -> Option<Mount> {
+    // ext4, XFS, btrfs, tmpfs and F2FS take an upper directory (statfs(2)).
+    let takes_upper = matches!(
+        statfs(tree).ok()?.f_type.cast_unsigned(),
+        0xef53 | 0x5846_5342 | 0x9123_683e | 0x0102_1994 | 0xf2f5_2010
+    );
+    takes_upper.then(|| overlay(&[nothing.to_owned()], tree, scratch))
+}
 
 /// The root mount of a session: changes to `lowers`, topmost first, go to `upper`.
 ///
 /// `scratch` gets a work directory for each mount: with `volatile` the kernel takes none twice.
-pub(super) fn overlay(lowers: &[PathBuf], upper: &Path, scratch: &Path) -> Mount {
+pub(crate) fn overlay(lowers: &[PathBuf], upper: &Path, scratch: &Path) -> Mount {
     let mut work = scratch.join("work");
     while work.exists() {
         work.as_mut_os_string().push("+");

@@ -1,0 +1,92 @@
+//! What this program itself does as root of the user namespace that has the trees' ids.
+use std::error::Error as _;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::{Command, exit};
+
+use sandbox::Launcher;
+
+use crate::{digest, file};
+
+/// First argument of the helper, before its role.
+const HELPER: &str = "backends-helper";
+
+/// Something to do with trees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Packs the tree that is named to standard output.
+    Pack,
+    /// Unpacks standard input as the tree that is named.
+    Unpack,
+    /// Tells what the kernel knows of the files of each tree.
+    State,
+    /// Tells what the files of each tree hold.
+    Content,
+}
+
+impl Role {
+    const ALL: [Role; 4] = [Role::Pack, Role::Unpack, Role::State, Role::Content];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Role::Pack => "pack",
+            Role::Unpack => "unpack",
+            Role::State => "state",
+            Role::Content => "content",
+        }
+    }
+}
+
+/// The helper's command line, but for what it is about.
+pub(crate) fn command(launcher: &Launcher, role: Role) -> Command {
+    let mut command = launcher.storage_command(&launcher.helper.to_string_lossy());
+    command.args([HELPER, role.as_str()]);
+    command
+}
+
+/// As [`command`], without being in anybody's way.
+pub(crate) fn idle_command(launcher: &Launcher, role: Role) -> Command {
+    let mut command = launcher.storage_command("ionice");
+    command
+        .args(["-c3", "nice", "-n19"])
+        .arg(&launcher.helper)
+        .args([HELPER, role.as_str()]);
+    command
+}
+
+/// Runs the helper's part when `arguments` (without the program name) begin with its name.
+pub(crate) fn main(arguments: &[OsString]) {
+    let [helper, role, arguments @ ..] = arguments else {
+        return;
+    };
+    if helper != HELPER {
+        return;
+    }
+    let role = Role::ALL.into_iter().find(|known| role == known.as_str());
+    let Some(role) = role else { exit(2) };
+    match run(role, arguments) {
+        Ok(()) => exit(0),
+        Err(error) => {
+            let mut line = error.to_string();
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                line = format!("{line}: {error}");
+                cause = error.source();
+            }
+            // Nobody is left to be told that standard error can't be written.
+            let _ = writeln!(io::stderr(), "{line}");
+            exit(1)
+        }
+    }
+}
+
+fn run(role: Role, arguments: &[OsString]) -> Result<(), file::Fault> {
+    match (role, arguments) {
+        (Role::Pack, [compression, tree]) => file::pack_here(compression, Path::new(tree)),
+        (Role::Unpack, [compression, tree]) => file::unpack_here(compression, Path::new(tree)),
+        (Role::Pack | Role::Unpack, _) => exit(2),
+        (Role::State, trees) => Ok(digest::tell(digest::state, trees)?),
+        (Role::Content, trees) => Ok(digest::tell(digest::content, trees)?),
+    }
+}

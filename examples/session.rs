@@ -1,0 +1,81 @@
+//! Begins a session, runs a command in it and ends it, as a build does: once for each line on standard input.
+//!
+//! usage: session PROGRAM HOME [COMMAND...]
+//!
+//! PROGRAM is mini-buildd, HOME that of an instance with a chroot. After each session a line with its milliseconds, the
+//! CPU milliseconds of this process and its children, and the milliseconds of beginning, running and ending is printed;
+//! tests/bench/session reads it.
+use std::error::Error;
+use std::io::{Write as _, stdin, stdout};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mini_buildd::chroots::{Chroots, process};
+use mini_buildd::home::Home;
+use mini_buildd::store::{Store, catalog::Catalog};
+use nix::sys::resource::{UsageWho, getrusage};
+use sandbox::{IdMap, Launcher, Network, Stdio};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let mut next = || arguments.next().map(PathBuf::from);
+    let (Some(program), Some(home)) = (next(), next()) else {
+        return Err("usage: session PROGRAM HOME [COMMAND...]".into());
+    };
+    let mut command: Vec<String> = arguments.collect();
+    if command.is_empty() {
+        command.push("/bin/true".to_owned());
+    }
+    let home = Home::new(home);
+    let catalog = Store::open(&home.database())?.read(Catalog::load)?;
+    let chroot = catalog.chroots().next().ok_or("no chroot")?;
+    let launcher = Launcher {
+        helper: program,
+        ids: IdMap::of_caller()?,
+    };
+    let chroots = Chroots::new(home, Arc::new(launcher));
+    let backend = chroots.backend(chroot);
+    let line: Vec<&str> = command.iter().map(String::as_str).collect();
+    let process = process::of_root(&line, Network::None);
+    for _ in stdin().lines() {
+        let (start, used) = (Instant::now(), cpu()?);
+        let session = chroots.begin(chroot, backend.as_ref(), None, Network::None)?;
+        let ready = Instant::now();
+        let exit = session.run(&process, Stdio::default())?;
+        let done = Instant::now();
+        session.close()?;
+        let (end, used) = (Instant::now(), cpu()?.saturating_sub(used));
+        if !exit.success() {
+            return Err(format!("{} ended with {exit:?}", command.join(" ")).into());
+        }
+        writeln!(
+            stdout(),
+            "{:.3} {:.3} {:.3} {:.3} {:.3}",
+            milliseconds(end - start),
+            milliseconds(used),
+            milliseconds(ready - start),
+            milliseconds(done - ready),
+            milliseconds(end - done),
+        )?;
+    }
+    Ok(())
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+fn cpu() -> Result<Duration, Box<dyn Error>> {
+    let mut sum = Duration::ZERO;
+    for who in [UsageWho::RUSAGE_SELF, UsageWho::RUSAGE_CHILDREN] {
+        let used = getrusage(who)?;
+        for time in [used.user_time(), used.system_time()] {
+            sum += Duration::new(
+                time.tv_sec().try_into()?,
+                (time.tv_usec() * 1000).try_into()?,
+            );
+        }
+    }
+    Ok(sum)
+}
