@@ -56,7 +56,6 @@ fn host_with_all_is_well() {
     let report = Host::without("").examined();
     assert_eq!(report["ok"], true, "{report:#}");
     for name in [
-        "free space",
         "debootstrap",
         "subordinate uids",
         "subordinate gids",
