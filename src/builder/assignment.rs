@@ -86,7 +86,10 @@ fn empty(directory: &Path) -> io::Result<()> {
     fs::create_dir(directory)
 }
 
-fn chroot<'a>(catalog: &'a Catalog, request: &Buildrequest) -> Result<&'a Chroot, Error> {
+pub(super) fn chroot<'a>(
+    catalog: &'a Catalog,
+    request: &Buildrequest,
+) -> Result<&'a Chroot, Error> {
     let codename = catalog.resolve(&request.distribution)?.codename;
     let architecture = &request.architecture;
     let fits =
