@@ -2,8 +2,9 @@
 //! of every write through the file system, and the content, which costs reading all and also tells of
 //! what a disk forgot.
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::fs::{self, File, Metadata};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Write as _};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -142,11 +143,11 @@ fn walk(
             waiting.append(&mut children);
         }
     }
-    let hash = digest.finalize();
-    Ok(Digest {
-        hash: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
-        size,
-    })
+    let mut hash = String::new();
+    for byte in digest.finalize() {
+        let _ = write!(hash, "{byte:02x}");
+    }
+    Ok(Digest { hash, size })
 }
 
 fn numbers(metadata: &Metadata) -> Vec<u8> {

@@ -4,12 +4,12 @@ mod check;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Mount;
-use rustix::fs::statfs;
+use rustix::fs::{FsWord, statfs};
 
 pub(crate) use check::check;
 
 /// File systems that take an upper directory: ext4, XFS, btrfs, tmpfs, F2FS (statfs(2)).
-const UPPER_ON: [u64; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0xf2f5_2010];
+const UPPER_ON: [FsWord; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0xf2f5_2010];
 
 /// Covers a whole tree with an overlay over `nothing`, where its file system allows one.
 ///
@@ -17,7 +17,7 @@ const UPPER_ON: [u64; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0xf2f
 pub(crate) fn volatile(tree: &Path, nothing: &Path, scratch: &Path) -> Option<Mount> {
     let kind = statfs(tree).ok()?.f_type;
     UPPER_ON
-        .contains(&u64::from(kind.cast_unsigned()))
+        .contains(&kind)
         .then(|| overlay(&[nothing.to_owned()], tree, scratch))
 }
 

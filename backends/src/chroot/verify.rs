@@ -10,6 +10,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -84,7 +85,7 @@ impl Verifier {
     /// Notes the digests of trees that have none yet.
     pub(super) fn note_new(&self) -> Result<(), Error> {
         for part in self.parts()? {
-            let Some(_lock) = self.lock(&part)? else {
+            let Some(_lock) = lock(&part)? else {
                 continue;
             };
             if Digests::read(&part.directory).is_none() {
@@ -98,7 +99,7 @@ impl Verifier {
     pub(super) fn read_old(&self) -> Result<(), Error> {
         let boot = boot()?;
         for part in self.parts()? {
-            let Some(_lock) = self.lock(&part)? else {
+            let Some(_lock) = lock(&part)? else {
                 continue;
             };
             if let Some(digests) = Digests::read(&part.directory)
@@ -153,18 +154,10 @@ impl Verifier {
         })
     }
 
-    /// `None` while somebody changes or drops it.
-    fn lock(&self, part: &Part) -> Result<Option<Lock>, Error> {
-        match Lock::attempt(&part.directory, Sharing::Shared)? {
-            Attempt::Locked(lock) => Ok(Some(lock)),
-            Attempt::Busy | Attempt::Missing => Ok(None),
-        }
-    }
-
     fn note(&self, part: &Part) -> Result<(), Error> {
         // First the state: what changes meanwhile shows.
-        let state = self.one(helper::idle_command(&self.launcher, Role::State), part)?;
-        let content = self.one(helper::idle_command(&self.launcher, Role::Content), part)?;
+        let state = one(helper::idle_command(&self.launcher, Role::State), part)?;
+        let content = one(helper::idle_command(&self.launcher, Role::Content), part)?;
         Digests::now(state, content)?.write(&part.directory)
     }
 
@@ -173,10 +166,10 @@ impl Verifier {
         &self,
         part: &Part,
         known: &Digests,
-        command: fn(&Launcher, Role) -> std::process::Command,
+        command: fn(&Launcher, Role) -> Command,
     ) -> Result<(), Error> {
-        let state = self.one(command(&self.launcher, Role::State), part)?;
-        let content = self.one(command(&self.launcher, Role::Content), part)?;
+        let state = one(command(&self.launcher, Role::State), part)?;
+        let content = one(command(&self.launcher, Role::Content), part)?;
         if content.hash == known.content {
             self.verified().insert(part.directory.clone());
             return Digests::now(state, content)?.write(&part.directory);
@@ -185,21 +178,27 @@ impl Verifier {
             path = %part.directory.display(),
             "it is not what it was when it was made, and is made anew"
         );
-        match &part.key {
-            Some(key) => self.layers.set_aside(key),
-            None => {
-                let mark = self.base.join(DAMAGED);
-                fs::write(&mark, "").map_err(Error::io("make", &mark))
-            }
+        if let Some(key) = &part.key {
+            return self.layers.set_aside(key);
         }
-    }
-
-    fn one(&self, command: std::process::Command, part: &Part) -> Result<Digest, Error> {
-        let digests = digest::ask(command, std::slice::from_ref(&part.tree))?;
-        Ok(digests.into_iter().next().unwrap_or_default())
+        let mark = self.base.join(DAMAGED);
+        fs::write(&mark, "").map_err(Error::io("make", &mark))
     }
 
     fn verified(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
         self.verified.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// `None` while somebody changes or drops it.
+fn lock(part: &Part) -> Result<Option<Lock>, Error> {
+    match Lock::attempt(&part.directory, Sharing::Shared)? {
+        Attempt::Locked(lock) => Ok(Some(lock)),
+        Attempt::Busy | Attempt::Missing => Ok(None),
+    }
+}
+
+fn one(command: Command, part: &Part) -> Result<Digest, Error> {
+    let digests = digest::ask(command, std::slice::from_ref(&part.tree))?;
+    Ok(digests.into_iter().next().unwrap_or_default())
 }
