@@ -2,9 +2,10 @@
 //!
 //! A build's row says how far it is, so that the next start goes on from there; the build itself belongs to its
 //! supervisor. Reading order: this file walks a build from state to state; [`assignment`] makes what its supervisor is
-//! told, [`result`] what its packager is.
+//! told, [`result`] what its packager is; `upkeep` keeps the chroots in order.
 pub mod assignment;
 pub mod result;
+mod upkeep;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -12,23 +13,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sandbox::{IdMap, Launcher};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use crate::build::supervisor::{self, State};
-use crate::build::{Assignment, Verdict};
+use crate::build::{Assignment, BuildStatus, Verdict};
 use crate::cause::with_causes;
-use crate::chroots::{self, Chroots};
+use crate::chroots;
 use crate::deb::Architecture;
 use crate::events::{Events, record};
 use crate::home::{FileError, Home};
 use crate::model::{Address, BuildKey, Buildrequest, Buildresult, Event, EventType};
 use crate::pgp::SigningKey;
 use crate::remotes::Load;
-use crate::store::catalog::Catalog;
 use crate::store::jobs::{Build, BuilderState};
 use crate::store::{self, Store, event_log, jobs};
 use crate::upload;
@@ -74,6 +73,8 @@ pub enum Error {
     Distribution(#[from] crate::model::diststr::Malformed),
     #[error("no active chroot for {0}")]
     NoChroot(String),
+    #[error("chroot {0} has no source")]
+    NoSource(String),
     #[error(transparent)]
     File(#[from] FileError),
     #[error("{0} supervisors ended without a verdict")]
@@ -91,6 +92,7 @@ impl Error {
             Error::Supervisor(_)
             | Error::Distribution(_)
             | Error::NoChroot(_)
+            | Error::NoSource(_)
             | Error::Abandoned(_) => true,
             Error::Message(error) => error.is_of_the_file(),
             Error::Store(_)
@@ -144,7 +146,9 @@ pub async fn run(
     let unfinished = blocking(&walks.parts, |parts| {
         Ok(parts.store.read(jobs::unfinished_builds)?)
     });
-    clean(&walks.parts);
+    upkeep::clean(&walks.parts);
+    let upkeep = upkeep::run(Arc::clone(&walks.parts), Arc::clone(&walks.slots));
+    let upkeep = tokio::spawn(upkeep);
     match unfinished.await {
         Ok(unfinished) => {
             for build in unfinished {
@@ -167,6 +171,7 @@ pub async fn run(
             },
         }
     }
+    upkeep.abort();
     walks.parts.load.stop();
 }
 
@@ -231,6 +236,7 @@ async fn build(parts: &Arc<Parts>, slots: &Semaphore, key: &BuildKey) -> Result<
         let verdict = match verdict {
             // The row counts the attempts.
             Ok(None) => continue,
+            Ok(Some(verdict)) if begin_again(parts, &row, &verdict).await? => continue,
             Ok(Some(verdict)) => Ok(verdict),
             Err(error) if error.is_final() => Err(with_causes(&error)),
             Err(error) => return Err(error),
@@ -241,6 +247,27 @@ async fn build(parts: &Arc<Parts>, slots: &Semaphore, key: &BuildKey) -> Result<
     }
 }
 
+/// Queues a build once more that failed for its chroot's base, which is renewed.
+async fn begin_again(parts: &Arc<Parts>, row: &Build, verdict: &Verdict) -> Result<bool, Error> {
+    if verdict.status != BuildStatus::Failed {
+        return Ok(false);
+    }
+    // Its beginning counted it.
+    let mut build = read(parts, &row.request.key()).await?;
+    if build.attempts >= MOST_ATTEMPTS {
+        return Ok(false);
+    }
+    blocking(parts, move |parts| {
+        if !upkeep::mend(parts, &build.request)? {
+            return Ok(false);
+        }
+        build.state = BuilderState::Queued;
+        parts.store.write(|tx| jobs::put_build(tx, &build))?;
+        Ok(true)
+    })
+    .await
+}
+
 async fn read(parts: &Arc<Parts>, key: &BuildKey) -> Result<Build, Error> {
     let key = key.clone();
     blocking(parts, move |parts| {
@@ -248,29 +275,6 @@ async fn read(parts: &Arc<Parts>, key: &BuildKey) -> Result<Build, Error> {
         row.ok_or(Error::Unknown(key))
     })
     .await
-}
-
-/// Removes, in the background, what killed supervisors left of their sessions.
-fn clean(parts: &Arc<Parts>) {
-    let parts = Arc::clone(parts);
-    tokio::task::spawn_blocking(move || {
-        if let Err(error) = clean_chroots(&parts) {
-            warn!(error = with_causes(&error), "can't clean chroots");
-        }
-    });
-}
-
-fn clean_chroots(parts: &Parts) -> Result<(), Error> {
-    let launcher = Launcher {
-        helper: parts.supervisor.clone(),
-        ids: IdMap::of_caller().map_err(chroots::Error::Ids)?,
-    };
-    let chroots = Chroots::new(parts.home.clone(), Arc::new(launcher));
-    let catalog = parts.store.read(Catalog::load)?;
-    for chroot in catalog.chroots().filter(|chroot| chroots.exists(chroot)) {
-        chroots.clean(chroot)?;
-    }
-    Ok(())
 }
 
 /// Starts a supervisor, or finds the one that an earlier run started, and waits for its end.
@@ -290,7 +294,7 @@ async fn supervise(parts: &Arc<Parts>, row: &Build) -> Result<Option<Verdict>, E
             }
             State::NotRunning => {
                 warn!(key = %row.request.key(), "build ended without a verdict");
-                clean(parts);
+                upkeep::clean(parts);
             }
         }
     }

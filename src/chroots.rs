@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`Chroots`] finds a chroot's backend and begins a [`Session`]; [`tree`] is how files get into one,
 //! [`process`] who runs in it, [`apt`] how packages get into it, [`debs`] what was downloaded already; [`choice`] finds
-//! the kind of storage that works here, `bootstrap` makes a base, `trial` installs a package in a
+//! the kind of storage that works here, `bootstrap` makes a base, [`upkeep`] keeps it in order, `trial` installs a package in a
 //! throw-away session.
 pub mod apt;
 pub mod bootstrap;
@@ -12,6 +12,7 @@ pub mod process;
 mod session;
 pub mod tree;
 mod trial;
+pub mod upkeep;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -98,6 +99,11 @@ pub enum Error {
     },
     #[error("can't remove {path}")]
     Remove {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("can't look at {path}")]
+    Look {
         path: PathBuf,
         source: std::io::Error,
     },

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::{self, File, Metadata};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Write as _};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -143,17 +143,11 @@ fn walk(
             waiting.append(&mut children);
         }
     }
-    Ok(Digest {
-        hash: hexadecimal(&digest.finalize()),
-        size,
-    })
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let mut hash = String::new();
+    for byte in digest.finalize() {
+        let _ = write!(hash, "{byte:02x}");
+    }
+    Ok(Digest { hash, size })
 }
 
 fn numbers(metadata: &Metadata) -> Vec<u8> {

@@ -4,20 +4,21 @@ mod check;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Mount;
-use rustix::fs::statfs;
+use rustix::fs::{FsWord, statfs};
 
 pub(crate) use check::check;
+
+/// File systems that take an upper directory: ext4, XFS, btrfs, tmpfs, F2FS (statfs(2)).
+const UPPER_ON: [FsWord; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0xf2f5_2010];
 
 /// Covers a whole tree with an overlay over `nothing`, where its file system allows one.
 ///
 /// For `volatile` only: else dpkg waits for the disk hundreds of times.
 pub(crate) fn volatile(tree: &Path, nothing: &Path, scratch: &Path) -> Option<Mount> {
-    // ext4, XFS, btrfs, tmpfs and F2FS take an upper directory (statfs(2)).
-    let takes_upper = matches!(
-        statfs(tree).ok()?.f_type.cast_unsigned(),
-        0xef53 | 0x5846_5342 | 0x9123_683e | 0x0102_1994 | 0xf2f5_2010
-    );
-    takes_upper.then(|| overlay(&[nothing.to_owned()], tree, scratch))
+    let kind = statfs(tree).ok()?.f_type;
+    UPPER_ON
+        .contains(&kind)
+        .then(|| overlay(&[nothing.to_owned()], tree, scratch))
 }
 
 /// The root mount of a session: changes to `lowers`, topmost first, go to `upper`.

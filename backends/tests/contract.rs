@@ -2,6 +2,7 @@
 //!
 //! The program starts itself again: as the sandbox's helper, and as a process that gets killed.
 //! So it has a `main` of its own; its arguments select promises by a part of their names.
+//! With `--long`, what there may be a million of is a million.
 #[path = "contract/bases.rs"]
 mod bases;
 #[path = "contract/bootstrap.rs"]

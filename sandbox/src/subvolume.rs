@@ -8,16 +8,18 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, fstat, open, statfs};
+use rustix::fs::{FsWord, Mode, OFlags, fstat, open, statfs};
 
 use crate::syscall::{self, Subvolume};
 
 /// Inode number of every subvolume's top directory (btrfs_tree.h, BTRFS_FIRST_FREE_OBJECTID).
 const TOP: u64 = 256;
+/// statfs(2), BTRFS_SUPER_MAGIC.
+const BTRFS: FsWord = 0x9123_683e;
 
-/// Tells whether there is a btrfs at `path` (statfs(2), BTRFS_SUPER_MAGIC).
+/// Tells whether there is a btrfs at `path`.
 pub fn is_btrfs(path: &Path) -> io::Result<bool> {
-    Ok(statfs(path)?.f_type.cast_unsigned() == 0x9123_683e)
+    Ok(statfs(path)?.f_type == BTRFS)
 }
 
 /// Tells whether `path` is the top directory of a subvolume.

@@ -10,6 +10,7 @@ use backends::{Claim, LayerKey};
 use sandbox::Network;
 use serde::{Deserialize, Serialize};
 
+use super::nearest::{self, Installed};
 use super::own::Own;
 use super::package::Kind;
 use super::packages;
@@ -89,7 +90,7 @@ pub(super) fn layer(
         build.configuration("apt_preferences")?,
         build.configuration("apt_keys")?,
     ]);
-    if let Some(layer) = remembered(build, &asked, &own) {
+    if let Some(layer) = remembered(build, &asked, &own)? {
         build.log.say("Resolved and installed before.\n")?;
         return Ok(layer.on(upgraded));
     }
@@ -107,15 +108,19 @@ pub(super) fn layer(
 }
 
 /// The layer that a fresh resolution would lead to, if it is there.
-fn remembered(build: &Build, asked: &str, own: &Own) -> Option<Layer> {
-    let text = build.memo.get(RESOLVED, asked)?;
-    let resolution: Resolution = serde_json::from_str(&text).ok()?;
-    let is_there = match &resolution.layer {
-        Layer::Upgraded => true,
-        Layer::Installed(key) => has(build, key),
+fn remembered(build: &Build, asked: &str, own: &Own) -> Result<Option<Layer>, Stop> {
+    let Some(text) = build.memo.get(RESOLVED, asked) else {
+        return Ok(None);
+    };
+    let Ok(resolution) = serde_json::from_str::<Resolution>(&text) else {
+        return Ok(None);
     };
     let is_same = own.relevant(&resolution.reached) == resolution.relevant;
-    (is_there && is_same).then_some(resolution.layer)
+    let is_there = match &resolution.layer {
+        Layer::Upgraded => true,
+        Layer::Installed(key) => is_same && has(build, key)?,
+    };
+    Ok((is_there && is_same).then_some(resolution.layer))
 }
 
 struct Resolved {
@@ -131,7 +136,79 @@ fn resolve(
     arguments: &[String],
     upgraded: &Upgraded,
 ) -> Result<Resolved, Stop> {
-    let session = build.begin(upgraded.layer.as_ref(), Network::Host)?;
+    let session = begin(build, own, question, upgraded.layer.as_ref())?;
+    build.subsection("apt-get build-dep")?;
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let plan = packages::plan(build, &session, Step::Resolve, &arguments)?;
+    let reached = reached(build, own, &session, question)?;
+    if plan.is_empty() {
+        build.log.say("Nothing to install.\n")?;
+        session.close()?;
+        return Ok(Resolved {
+            layer: Layer::Upgraded,
+            reached,
+        });
+    }
+    let key = key(&upgraded.key, &plan);
+    let Claim::Make(_making) = build.backend.claim(&key).map_err(failed("claim"))? else {
+        build.log.say("These are installed in a layer already.\n")?;
+        session.close()?;
+        return Ok(Resolved {
+            layer: Layer::Installed(key),
+            reached,
+        });
+    };
+    let wanted = Installed::new(upgraded, &plan);
+    let nearer = on_nearest(build, own, question, &arguments, upgraded, &wanted)?;
+    let (session, plan) = match nearer {
+        Some(nearer) => {
+            session.close()?;
+            nearer
+        }
+        None => (session, plan),
+    };
+    packages::download(build, &session, Step::Download, &plan, &arguments)?;
+    build.run_step(&session, Step::Install, &apt::get(&arguments))?;
+    packages::drop_requested(&session)?;
+    session.freeze(&key)?;
+    nearest::remember(build, &key, &wanted)?;
+    Ok(Resolved {
+        layer: Layer::Installed(key),
+        reached,
+    })
+}
+
+/// A session on the nearest layer, and what is to be installed there; `None`: there is none, or apt, asked on it, would
+/// install something else in the end.
+fn on_nearest(
+    build: &mut Build,
+    own: &Own,
+    question: &Paragraph,
+    arguments: &[&str],
+    upgraded: &Upgraded,
+    wanted: &Installed,
+) -> Result<Option<(Session, Plan)>, Stop> {
+    let Some((layer, installed)) = nearest::find(build, wanted)? else {
+        return Ok(None);
+    };
+    let session = begin(build, own, question, Some(&layer))?;
+    let plan = packages::plan(build, &session, Step::Resolve, arguments)?;
+    if !wanted.is_completed_by(&installed, &Installed::new(upgraded, &plan)) {
+        session.close()?;
+        return Ok(None);
+    }
+    build.log.say(&format!("Going on from layer {layer}.\n"))?;
+    Ok(Some((session, plan)))
+}
+
+/// Begins a session whose apt has the question and all sources.
+fn begin(
+    build: &mut Build,
+    own: &Own,
+    question: &Paragraph,
+    layer: Option<&LayerKey>,
+) -> Result<Session, Stop> {
+    let session = build.begin(layer, Network::Host)?;
     build.chroots.prepare();
     let foreign = read_sources(build)?.foreign;
     let all = [foreign.as_slice(), &own.sources].concat();
@@ -152,35 +229,7 @@ fn resolve(
         ];
         packages::update(build, &session, &alone)?;
     }
-    build.subsection("apt-get build-dep")?;
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let plan = packages::plan(build, &session, Step::Resolve, &arguments)?;
-    let reached = reached(build, own, &session, question)?;
-    if plan.is_empty() {
-        build.log.say("Nothing to install.\n")?;
-        session.close()?;
-        return Ok(Resolved {
-            layer: Layer::Upgraded,
-            reached,
-        });
-    }
-    let key = key(&upgraded.key, &plan);
-    match build.backend.claim(&key).map_err(failed("claim"))? {
-        Claim::Whole => {
-            build.log.say("These are installed in a layer already.\n")?;
-            session.close()?;
-        }
-        Claim::Make(_making) => {
-            packages::download(build, &session, Step::Download, &plan, &arguments)?;
-            build.run_step(&session, Step::Install, &apt::get(&arguments))?;
-            packages::drop_requested(&session)?;
-            session.freeze(&key)?;
-        }
-    }
-    Ok(Resolved {
-        layer: Layer::Installed(key),
-        reached,
-    })
+    Ok(session)
 }
 
 /// What the answer to the question could come to, unless what apt knows and what we know of the own repository differ.

@@ -93,6 +93,12 @@ pub(super) fn download(
     if missing.is_empty() {
         return Ok(());
     }
+    // Some of it another build may be downloading just now.
+    let _claims = debs.claim(&missing)?;
+    let missing = debs.give(session, missing)?;
+    if missing.is_empty() {
+        return Ok(());
+    }
     let args = [args, &["--download-only"]].concat();
     build.run_step(session, step, &apt::get(&args))?;
     Ok(debs.take(session, &missing)?)

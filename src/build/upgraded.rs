@@ -62,7 +62,8 @@ pub(super) fn find(build: &mut Build) -> Result<Upgraded, Stop> {
         Ok(releases) => releases,
         Err(Stop::Unreachable { url, source }) => {
             let latest = build.memo.get(LATEST, &of_sources).map(LayerKey);
-            let Some(latest) = latest.and_then(|key| known(build, key)) else {
+            let latest = latest.map(|key| known(build, key)).transpose()?.flatten();
+            let Some(latest) = latest else {
                 return Err(Stop::Unreachable { url, source });
             };
             build.log.say(&format!(
@@ -76,7 +77,7 @@ pub(super) fn find(build: &mut Build) -> Result<Upgraded, Stop> {
     let mut parts = vec![of_sources.clone()];
     parts.extend(releases.iter().cloned());
     let key = LayerKey(digest(&parts));
-    let upgraded = match known(build, key.clone()) {
+    let upgraded = match known(build, key.clone())? {
         Some(upgraded) => {
             build.log.say("The upgraded chroot is current.\n")?;
             upgraded
@@ -87,14 +88,15 @@ pub(super) fn find(build: &mut Build) -> Result<Upgraded, Stop> {
     Ok(upgraded)
 }
 
-fn known(build: &Build, key: LayerKey) -> Option<Upgraded> {
+fn known(build: &Build, key: LayerKey) -> Result<Option<Upgraded>, Stop> {
     if build.memo.get(BASE, &key.0).is_some() {
-        return Some(Upgraded { key, layer: None });
+        build.backend.verify(None).map_err(failed("verify"))?;
+        return Ok(Some(Upgraded { key, layer: None }));
     }
-    has(build, &key).then(|| Upgraded {
+    Ok(has(build, &key)?.then(|| Upgraded {
         layer: Some(key.clone()),
         key,
-    })
+    }))
 }
 
 pub(super) fn read_sources(build: &Build) -> Result<Sources, Stop> {
@@ -105,9 +107,19 @@ pub(super) fn read_sources(build: &Build) -> Result<Sources, Stop> {
     })
 }
 
-pub(super) fn has(build: &Build, key: &LayerKey) -> bool {
-    let layers = build.backend.layers().unwrap_or_default();
-    layers.iter().any(|layer| layer.key == *key)
+/// Tells whether there is such a layer, as it was when it was made; a damaged one goes away.
+pub(super) fn has(build: &Build, key: &LayerKey) -> Result<bool, Stop> {
+    let layers = build.backend.layers().map_err(failed("list"))?;
+    if !layers.iter().any(|layer| layer.key == *key) {
+        return Ok(false);
+    }
+    let whole = build.backend.verify(Some(key)).map_err(failed("verify"))?;
+    if !whole {
+        build
+            .log
+            .say(&format!("W: layer {key} was damaged and is made anew\n"))?;
+    }
+    Ok(whole)
 }
 
 /// Digests of what each foreign source publishes.

@@ -91,7 +91,10 @@ fn empty(directory: &Path) -> io::Result<()> {
     fs::create_dir(directory)
 }
 
-fn chroot<'a>(catalog: &'a Catalog, request: &Buildrequest) -> Result<&'a Chroot, Error> {
+pub(super) fn chroot<'a>(
+    catalog: &'a Catalog,
+    request: &Buildrequest,
+) -> Result<&'a Chroot, Error> {
     let codename = catalog.resolve(&request.subject.distribution)?.codename;
     let architecture = &request.subject.architecture;
     let fits =

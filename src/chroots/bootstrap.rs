@@ -1,6 +1,5 @@
 //! Making a base: debootstrap, then what every build needs, so that the first build finds fresh indices.
 use std::fs;
-use std::io;
 use std::path::PathBuf;
 
 use backends::{Access, Backend, Bootstrap};
@@ -52,13 +51,7 @@ impl Chroots {
     ) -> Result<(), Error> {
         let what = self.bootstrap_of(chroot, source)?;
         let backend = self.backend(chroot);
-        let memo = self.memo(chroot);
-        match fs::remove_dir_all(&memo) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::Remove { path: memo, source });
-            }
-            _ => {}
-        }
+        self.forget_memo(chroot)?;
         let failed = failed("bootstrap", chroot);
         backends::bootstrap(&self.launcher, backend.as_ref(), &what, progress).map_err(failed)?;
         progress("I: Preparing for builds...");
@@ -67,7 +60,8 @@ impl Chroots {
             // Or else the next start would take it for whole. If that fails too, the first failure is the one to tell.
             let _ = backend.remove();
         }
-        prepared
+        prepared?;
+        self.note_renewal(chroot)
     }
 
     fn bootstrap_of(&self, chroot: &Chroot, source: &Source) -> Result<Bootstrap, Error> {
@@ -117,7 +111,7 @@ impl Chroots {
         Ok(path)
     }
 
-    fn prepare_base(
+    pub(super) fn prepare_base(
         &self,
         chroot: &Chroot,
         backend: &dyn Backend,

@@ -2,7 +2,9 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
+use backends::LayerKey;
 use mini_buildd::build::supervisor;
 use mini_buildd::build::{Assignment, BuildStatus, Verdict};
 use mini_buildd::chroots::Trial;
@@ -86,6 +88,13 @@ impl Built {
     #[track_caller]
     fn assert(&self, status: BuildStatus) {
         assert_eq!(self.verdict.status, status, "{}", self.log);
+    }
+
+    /// What it was built on.
+    fn layer(&self) -> LayerKey {
+        let mut lines = self.log.lines();
+        let key = lines.find_map(|line| line.strip_prefix("Chroot ")?.split_once(", layer "));
+        LayerKey(key.unwrap().1.to_owned())
     }
 
     fn results(&self) -> Vec<String> {
@@ -237,6 +246,61 @@ fn second_build_resolves_and_installs_nothing() {
         again.log
     );
     again.assert(BuildStatus::Successful);
+}
+
+#[test]
+fn one_more_build_dependency_is_installed_on_the_nearest_layer() {
+    let base = Base::get();
+    let near = base.build(&Package {
+        name: "mbd-test-near",
+        build_depends: "debhelper-compat (= 13), bc",
+        ..Package::default()
+    });
+    near.assert(BuildStatus::Successful);
+    let next = base.build(&Package {
+        name: "mbd-test-nearer",
+        build_depends: "debhelper-compat (= 13), bc, ed",
+        ..Package::default()
+    });
+    next.assert(BuildStatus::Successful);
+    let layers = base.chroots.backend(&base.chroot).layers().unwrap();
+    let layer = layers.iter().find(|layer| layer.key == next.layer());
+    assert_eq!(layer.unwrap().parent, Some(near.layer()), "{}", next.log);
+}
+
+/// Changes one byte of a file below the directory.
+const DAMAGE: &str = r#"
+path=$(find "$1" -path "*/usr/bin/*" -type f -size +0 | head -n 1)
+printf X | dd of="$path" bs=1 conv=notrunc status=none"#;
+
+#[test]
+fn damaged_layer_is_made_anew() {
+    let base = Base::get();
+    let package = Package {
+        name: "mbd-test-damage",
+        build_depends: "debhelper-compat (= 13), time",
+        ..Package::default()
+    };
+    let built = base.build(&package);
+    built.assert(BuildStatus::Successful);
+    let home = base.chroots.home();
+    let chroot = home.chroot(&base.chroot.codename, &base.chroot.architecture);
+    let layer = chroot.join("layers").join(built.layer().0);
+    // What notes its digests may have ended with the supervisor.
+    base.chroots.clean(&base.chroot).unwrap();
+    let begun = Instant::now();
+    while !layer.join("digests").exists() {
+        assert!(begun.elapsed() < Duration::from_secs(300), "no digests");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mut damage = base.launcher().storage_command("sh");
+    output(damage.args(["-c", DAMAGE, "sh"]).arg(&layer));
+
+    let again = base.build(&package);
+    again.assert(BuildStatus::Successful);
+    let told = format!("W: layer {} was damaged and is made anew", built.layer());
+    assert!(again.log.contains(&told), "{}", again.log);
+    assert_eq!(again.layer(), built.layer());
 }
 
 #[test]

@@ -11,6 +11,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -176,7 +177,7 @@ impl Verifier {
         &self,
         part: &Part,
         known: &Digests,
-        command: fn(&Launcher, Role) -> std::process::Command,
+        command: fn(&Launcher, Role) -> Command,
     ) -> Result<(), Error> {
         let state = one(command(&self.launcher, Role::State), part)?;
         let content = one(command(&self.launcher, Role::Content), part)?;
@@ -208,7 +209,7 @@ fn lock(part: &Part) -> Result<Option<Lock>, Error> {
     }
 }
 
-fn one(command: std::process::Command, part: &Part) -> Result<Digest, Error> {
+fn one(command: Command, part: &Part) -> Result<Digest, Error> {
     let digests = digest::ask(command, std::slice::from_ref(&part.tree))?;
     Ok(digests.into_iter().next().unwrap_or_default())
 }

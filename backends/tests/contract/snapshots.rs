@@ -1,3 +1,5 @@
+use std::time::{Duration, Instant};
+
 use super::Promise;
 use super::fixture::{Fixture, entries};
 
@@ -22,6 +24,7 @@ pub(crate) const PROMISES: &[Promise] = &[
         "trees of any depth and mode are deleted",
         any_tree_is_deleted,
     ),
+    ("many files are deleted, on nobody's path", many_are_deleted),
 ];
 
 fn sees_the_base(fixture: &Fixture) {
@@ -107,6 +110,27 @@ fn any_tree_is_deleted(fixture: &Fixture) {
         chmod 0 /closed/inner /closed";
     fixture.look(None, script);
 
+    fixture.wait_for_trash();
+    assert!(entries(&fixture.config.sessions).is_empty());
+}
+
+/// A hundred thousand files; with --long, a million.
+fn many_are_deleted(fixture: &Fixture) {
+    let is_long = std::env::args().any(|argument| argument == "--long");
+    let directories = if is_long { 1000 } else { 100 };
+    fixture.with_base();
+    let snapshot = fixture.snapshot(None);
+    let script = format!(
+        "for directory in $(seq {directories}); do
+            mkdir -p /many/$directory; cd /many/$directory; seq 1000 | xargs touch
+        done"
+    );
+    fixture.run(snapshot.as_ref(), &script);
+    let begun = Instant::now();
+    snapshot.close().unwrap();
+    let closed = begun.elapsed();
+    // Deleting takes seconds at best.
+    assert!(closed < Duration::from_millis(500), "{closed:?}");
     fixture.wait_for_trash();
     assert!(entries(&fixture.config.sessions).is_empty());
 }
