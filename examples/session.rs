@@ -1,8 +1,9 @@
 //! Begins a session, runs a command in it and ends it, as a build does: once for each line on standard input.
 //!
-//! usage: session PROGRAM HOME [COMMAND...]
+//! usage: session prepared|unprepared PROGRAM HOME [COMMAND...]
 //!
-//! PROGRAM is mini-buildd, HOME that of an instance with a chroot. After each session a line with its milliseconds, the
+//! PROGRAM is mini-buildd, HOME that of an instance with a chroot. `prepared` does what can be done before a session is
+//! wanted, as builds do, before the line is read. After each session a line with its milliseconds, the
 //! CPU milliseconds of this process and its children, and the milliseconds of beginning, running and ending is printed;
 //! tests/bench/session reads it.
 use std::error::Error;
@@ -20,9 +21,10 @@ use sandbox::{IdMap, Launcher, Network, Stdio};
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let mut next = || arguments.next().map(PathBuf::from);
-    let (Some(program), Some(home)) = (next(), next()) else {
-        return Err("usage: session PROGRAM HOME [COMMAND...]".into());
+    let (Some(how), Some(program), Some(home)) = (next(), next(), next()) else {
+        return Err("usage: session prepared|unprepared PROGRAM HOME [COMMAND...]".into());
     };
+    let is_prepared = how.as_os_str() == "prepared";
     let mut command: Vec<String> = arguments.collect();
     if command.is_empty() {
         command.push("/bin/true".to_owned());
@@ -38,7 +40,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let backend = chroots.backend(chroot);
     let line: Vec<&str> = command.iter().map(String::as_str).collect();
     let process = process::of_root(&line, Network::None);
-    for _ in stdin().lines() {
+    let mut lines = stdin().lines();
+    loop {
+        if is_prepared {
+            chroots.prepare();
+        }
+        if lines.next().is_none() {
+            return Ok(());
+        }
+        // Of what was prepared by another process, all counts: it is added when that ends.
         let (start, used) = (Instant::now(), cpu()?);
         let session = chroots.begin(chroot, backend.as_ref(), None, Network::None)?;
         let ready = Instant::now();
@@ -59,7 +69,6 @@ fn main() -> Result<(), Box<dyn Error>> {
             milliseconds(end - done),
         )?;
     }
-    Ok(())
 }
 
 fn milliseconds(time: Duration) -> f64 {

@@ -1,10 +1,12 @@
 //! Chroots: where each is kept, how it is bootstrapped, and sessions in snapshots of it.
 //!
 //! Reading order: [`Chroots`] finds a chroot's backend and begins a [`Session`]; [`tree`] is how files get into one,
-//! [`process`] who runs in it, [`apt`] how packages get into it, [`debs`] what was downloaded already; `bootstrap`
-//! makes a base, `trial` installs a package in a throw-away session.
+//! [`process`] who runs in it, [`apt`] how packages get into it, [`debs`] what was downloaded already; [`choice`] finds
+//! the kind of storage that works here, `bootstrap` makes a base, `trial` installs a package in a
+//! throw-away session.
 pub mod apt;
 pub mod bootstrap;
+pub mod choice;
 pub mod debs;
 pub mod process;
 mod session;
@@ -13,16 +15,16 @@ mod trial;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use backends::{Access, Backend, LayerKey};
 use oci_spec::runtime::{Mount, MountBuilder};
-use sandbox::{IdMap, Launcher, Limits, Network};
+use sandbox::{IdMap, Launcher, Limits, Network, Prepared};
 
 use crate::fetch::Proxies;
 use crate::home::Home;
 use crate::model::Chroot;
-use crate::model::chroot::Backend as Kind;
+use crate::model::chroot::{Backend as Kind, Compression};
 
 pub use session::Session;
 pub use trial::Trial;
@@ -74,6 +76,11 @@ pub enum Error {
     },
     #[error("can't pass data to or from the session")]
     Pipe(#[source] std::io::Error),
+    #[error("chroots can't be kept as {backend} here")]
+    Unusable {
+        backend: Kind,
+        source: backends::Error,
+    },
     #[error("source {source_name} has no {what}")]
     Incomplete {
         source_name: String,
@@ -108,6 +115,7 @@ pub enum Error {
 pub struct Chroots {
     home: Home,
     launcher: Arc<Launcher>,
+    prepared: Arc<Mutex<Option<Prepared>>>,
     /// Of every session.
     limits: Limits,
     proxies: Proxies,
@@ -119,6 +127,7 @@ impl Chroots {
         Chroots {
             home,
             launcher,
+            prepared: Arc::default(),
             limits: Limits::default(),
             proxies: Proxies::default(),
         }
@@ -159,12 +168,14 @@ impl Chroots {
     }
 
     pub fn backend(&self, chroot: &Chroot) -> Box<dyn Backend> {
-        let kind = match chroot.backend {
-            Kind::Dir => backends::Kind::Dir,
-        };
+        let directory = self.home.chroot(&chroot.codename, &chroot.architecture);
+        self.backend_in(chroot.backend, directory)
+    }
+
+    fn backend_in(&self, kind: Kind, directory: PathBuf) -> Box<dyn Backend> {
         let config = backends::Config {
-            kind,
-            directory: self.home.chroot(&chroot.codename, &chroot.architecture),
+            kind: kind_of(kind),
+            directory,
             sessions: self.home.sessions(),
             trash: self.home.trash(),
         };
@@ -187,6 +198,17 @@ impl Chroots {
         self.backend(chroot)
             .clean()
             .map_err(failed("clean", chroot))
+    }
+
+    /// Does what is the same for every session, so that the next one begins sooner.
+    ///
+    /// What hinders it is told where a session begins.
+    pub fn prepare(&self) {
+        *self.prepared() = self.launcher.prepare().ok();
+    }
+
+    fn prepared(&self) -> MutexGuard<'_, Option<Prepared>> {
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins a session in a copy of the base with `layer` on it.
@@ -227,8 +249,27 @@ impl Chroots {
             spec.set_mounts(Some(mounts));
         }
         self.limits.ask(&mut spec);
-        let session = self.launcher.begin(&spec).map_err(Error::Begin)?;
+        let prepared = self.prepared().take();
+        let session = match prepared {
+            Some(prepared) => prepared.begin(&spec),
+            None => self.launcher.begin(&spec),
+        }
+        .map_err(Error::Begin)?;
         Ok(Session::new(session, rootfs))
+    }
+}
+
+fn kind_of(backend: Kind) -> backends::Kind {
+    match backend {
+        Kind::Dir => backends::Kind::Dir,
+        Kind::File { compression } => backends::Kind::File(match compression {
+            Compression::None => backends::Compression::None,
+            Compression::Gzip => backends::Compression::Gzip,
+            Compression::Bzip2 => backends::Compression::Bzip2,
+            Compression::Xz => backends::Compression::Xz,
+            Compression::Zstd => backends::Compression::Zstd,
+        }),
+        Kind::BtrfsSnapshot => backends::Kind::Btrfs,
     }
 }
 

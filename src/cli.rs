@@ -1,8 +1,9 @@
 //! The command line: one file a command.
 //!
-//! Reading order: this file takes the command line apart; [`daemon`] is what runs without a subcommand; [`home`] and
-//! [`log`] are options that commands share.
+//! Reading order: this file takes the command line apart; [`daemon`] is what runs without a subcommand; [`home`],
+//! [`log`] and `backend` are options that commands share.
 mod api;
+mod backend;
 mod completion;
 pub mod daemon;
 mod demo;

@@ -86,6 +86,7 @@ impl Chroot {
             launcher: Arc::clone(&launcher),
             layers: layers.clone(),
             base: config.directory.join("base"),
+            reading: config.directory.join("reading"),
             verified: Mutex::default(),
         });
         let settle = Worker::new("settle", {
@@ -159,8 +160,10 @@ impl Chroot {
         if let Some(lock) = self.created().take() {
             return Ok(Source::new(parts, self.new_base(), Some(self.base()), lock));
         }
+        let quiet = self.parts.verifier.quiet()?;
         let lock = self.lock_base(Sharing::Exclusive)?;
         self.parts.layers.drop_all(&self.parts.trash)?;
+        drop(quiet);
         self.parts.verifier.forget_base()?;
         self.parts.storage.open_base(&self.base())?;
         Ok(Source::new(parts, self.base(), None, lock))
@@ -261,6 +264,7 @@ impl Backend for Chroot {
     }
 
     fn drop_layer(&self, layer: &LayerKey) -> Result<(), Error> {
+        let _quiet = self.parts.verifier.quiet()?;
         self.parts
             .layers
             .drop_with_children(layer, &self.parts.trash)
@@ -270,6 +274,7 @@ impl Backend for Chroot {
         *self.created() = None;
         self.drop_unfinished_base()?;
         if self.exists() {
+            let _quiet = self.parts.verifier.quiet()?;
             let _lock = self.lock_base(Sharing::Exclusive)?;
             self.parts.trash.put(&self.base())?;
         }

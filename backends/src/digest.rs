@@ -2,6 +2,7 @@
 //! of every write through the file system, and the content, which costs reading all and also tells of
 //! what a disk forgot.
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -121,44 +122,57 @@ fn walk(
     mut more: impl FnMut(&Metadata, &Path, &mut Sha256) -> io::Result<()>,
 ) -> io::Result<Digest> {
     let mut digest = Sha256::new();
-    let mut size_on_disk = 0;
-    let mut waiting = vec![tree.to_owned()];
-    while let Some(path) = waiting.pop() {
-        let metadata = fs::symlink_metadata(&path)?;
+    let mut size = 0;
+    let mut waiting = vec![(tree.to_owned(), fs::symlink_metadata(tree)?)];
+    while let Some((path, metadata)) = waiting.pop() {
         let name = path.strip_prefix(tree).unwrap_or(&path);
         digest.update(name.as_os_str().as_bytes());
         digest.update([0]);
-        for number in [metadata.mode(), metadata.uid(), metadata.gid()] {
-            digest.update(number.to_le_bytes());
-        }
-        // The size of a directory is the file system's matter.
-        let size = if metadata.is_dir() {
-            0
-        } else {
-            metadata.size()
-        };
-        for number in [size, metadata.rdev()] {
-            digest.update(number.to_le_bytes());
-        }
-        for number in [metadata.mtime(), metadata.mtime_nsec()] {
-            digest.update(number.to_le_bytes());
-        }
+        digest.update(numbers(&metadata));
         // In blocks of 512 bytes (stat(2)).
-        size_on_disk += metadata.blocks() * 512;
+        size += metadata.blocks() * 512;
         more(&metadata, &path, &mut digest)?;
         if metadata.is_dir() {
-            let entries = fs::read_dir(&path)?;
-            let children = entries.map(|entry| entry.map(|entry| entry.path()));
+            // An entry's own metadata: the way to it is not walked again.
+            let children = fs::read_dir(&path)?.map(|entry| {
+                let entry = entry?;
+                Ok((entry.path(), entry.metadata()?))
+            });
             let mut children = children.collect::<io::Result<Vec<_>>>()?;
-            children.sort_unstable_by(|a, b| b.cmp(a));
+            children.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
             waiting.append(&mut children);
         }
     }
-    let hash = digest.finalize();
     Ok(Digest {
-        hash: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
-        size: size_on_disk,
+        hash: hexadecimal(&digest.finalize()),
+        size,
     })
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn numbers(metadata: &Metadata) -> Vec<u8> {
+    // The size of a directory is the file system's matter.
+    let size = if metadata.is_dir() {
+        0
+    } else {
+        metadata.size()
+    };
+    let numbers = [
+        metadata.mode().into(),
+        metadata.uid().into(),
+        metadata.gid().into(),
+        size,
+        metadata.rdev(),
+        metadata.mtime().cast_unsigned(),
+        metadata.mtime_nsec().cast_unsigned(),
+    ];
+    numbers.into_iter().flat_map(u64::to_le_bytes).collect()
 }
 
 #[cfg(test)]

@@ -8,17 +8,16 @@ use rustix::fs::statfs;
 
 pub(crate) use check::check;
 
-/// File systems that take an upper directory: ext4, XFS, btrfs, tmpfs, F2FS (statfs(2)).
-const UPPER_ON: [u64; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0xf2f5_2010];
-
 /// Covers a whole tree with an overlay over `nothing`, where its file system allows one.
 ///
 /// For `volatile` only: else dpkg waits for the disk hundreds of times.
 pub(crate) fn volatile(tree: &Path, nothing: &Path, scratch: &Path) -> Option<Mount> {
-    let kind = statfs(tree).ok()?.f_type;
-    UPPER_ON
-        .contains(&u64::from(kind.cast_unsigned()))
-        .then(|| overlay(&[nothing.to_owned()], tree, scratch))
+    // ext4, XFS, btrfs, tmpfs and F2FS take an upper directory (statfs(2)).
+    let takes_upper = matches!(
+        statfs(tree).ok()?.f_type.cast_unsigned(),
+        0xef53 | 0x5846_5342 | 0x9123_683e | 0x0102_1994 | 0xf2f5_2010
+    );
+    takes_upper.then(|| overlay(&[nothing.to_owned()], tree, scratch))
 }
 
 /// The root mount of a session: changes to `lowers`, topmost first, go to `upper`.

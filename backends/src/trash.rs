@@ -91,7 +91,9 @@ fn empty(directory: &Path, launcher: &Launcher) -> Result<(), Error> {
     let has_subvolumes = subvolume::is_btrfs(directory).map_err(Error::io("look at", directory))?;
     for paths in waiting(directory)?.chunks(AT_ONCE) {
         if has_subvolumes {
-            paths.iter().for_each(|path| delete_subvolumes(path));
+            for path in paths {
+                delete_subvolumes(path);
+            }
         }
         let mut command = deletion(launcher, paths, has_subvolumes);
         // Should this process end before the child, no other deletes beside it.

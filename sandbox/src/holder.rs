@@ -1,12 +1,13 @@
 //! The process that makes a session's namespaces and ends with them.
 use std::os::fd::{AsFd, OwnedFd};
 
-use nix::sched::CloneFlags;
+use nix::sched::{CloneFlags, unshare};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
 
 use crate::channel::Channel;
+use crate::idmap::IdMap;
 use crate::message::{Begin, Begun};
 use crate::refusal::{Attempt, Refusal};
 use crate::{init, syscall, userns};
@@ -19,24 +20,29 @@ pub(crate) fn hold(control: OwnedFd) {
     // When the host runs out of memory, the kernel ends what a session holds before other things
     // (proc_pid_oom_score_adj(5)); where it can't be said, it decides by itself.
     let _ = std::fs::write("/proc/self/oom_score_adj", "500");
+    let Ok(Some((ids, _))) = control.receive::<IdMap>() else {
+        return;
+    };
+    let entered = userns::enter(&ids, CloneFlags::empty());
+    // Until it comes, nothing of the session exists but its ids.
     let Ok(Some((begin, _))) = control.receive::<Begin>() else {
         return;
     };
-    if let Err(refusal) = begin_session(&control, &begin) {
+    if let Err(refusal) = entered.and_then(|()| begin_session(&control, &begin)) {
         // When the library is gone, there is nobody to tell.
         let _ = control.send(&Begun::Refused(refusal), &[]);
     }
 }
 
 fn begin_session(control: &Channel, begin: &Begin) -> Result<(), Refusal> {
-    userns::enter(
-        &begin.ids,
+    unshare(
         CloneFlags::CLONE_NEWNS
             | CloneFlags::CLONE_NEWPID
             | CloneFlags::CLONE_NEWIPC
             | CloneFlags::CLONE_NEWUTS
             | CloneFlags::CLONE_NEWCGROUP,
-    )?;
+    )
+    .map_err(|errno| Attempt::MakeNamespaces.refused(errno))?;
     let (holder_alive, alive) =
         pipe_with(PipeFlags::CLOEXEC).map_err(|errno| Attempt::Fork.refused(errno))?;
     let Some(pid) = syscall::fork().map_err(|errno| Attempt::Fork.refused(errno))? else {

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use oci_spec::runtime::Spec;
 
 use crate::channel::Channel;
-use crate::limits::{Held, Limits};
+use crate::limits::Limits;
 use crate::message::{Begin, Begun};
 use crate::plan::plan;
 use crate::{Error, IdMap, Session, capabilities, holder, preflight, seccomp, storage, syscall};
@@ -36,13 +36,11 @@ impl Launcher {
     /// Closing the last descriptor of the session, as the death of the calling process does,
     /// ends the session.
     pub fn begin(&self, spec: &Spec) -> Result<Session, Error> {
-        let mut begin = Begin {
-            ids: self.ids.clone(),
-            steps: plan(spec)?,
-            capabilities: capabilities::names(spec),
-            limits: Limits::of(spec)?,
-            filter: seccomp::filter(spec)?,
-        };
+        self.prepare()?.begin(spec)
+    }
+
+    /// Starts the holder of a session to come, which makes its user namespace meanwhile.
+    pub fn prepare(&self) -> Result<Prepared, Error> {
         let (control, theirs) = Channel::pair().map_err(Error::Channel)?;
         let mut command = helper_command(&self.helper, "hold");
         let holder = command
@@ -57,17 +55,12 @@ impl Launcher {
             })?;
         // The command holds the helper's end of the channel, whose close tells of the helper's end.
         drop(command);
-        let held = Held::of(begin.limits, &holder);
-        begin.limits = held.left_to_the_session();
-        let session = Session::new(control, holder, held);
-        session.send(&begin, &[])?;
-        match session.receive()? {
-            Some(Begun::Ready) => Ok(session),
-            Some(Begun::Refused(refusal)) => Err(refusal.into()),
-            None => Err(Error::HelperDied {
-                path: self.helper.clone(),
-            }),
-        }
+        let session = Session::new(control, holder);
+        session.send(&self.ids, &[])?;
+        Ok(Prepared {
+            session,
+            helper: self.helper.clone(),
+        })
     }
 
     /// A host program that will run as root of a user namespace, in the host's file system view,
@@ -79,6 +72,35 @@ impl Launcher {
         let mut command = helper_command(&self.helper, "storage");
         command.args(storage::arguments(&self.ids)).arg(program);
         command
+    }
+}
+
+/// A holder that waits to be told what its session is to be; dropped, it ends.
+#[derive(Debug)]
+pub struct Prepared {
+    session: Session,
+    helper: PathBuf,
+}
+
+impl Prepared {
+    /// As [`Launcher::begin`], with what is left to do.
+    pub fn begin(self, spec: &Spec) -> Result<Session, Error> {
+        let Prepared {
+            mut session,
+            helper,
+        } = self;
+        let begin = Begin {
+            steps: plan(spec)?,
+            capabilities: capabilities::names(spec),
+            limits: session.hold_to(Limits::of(spec)?),
+            filter: seccomp::filter(spec)?,
+        };
+        session.send(&begin, &[])?;
+        match session.receive()? {
+            Some(Begun::Ready) => Ok(session),
+            Some(Begun::Refused(refusal)) => Err(refusal.into()),
+            None => Err(Error::HelperDied { path: helper }),
+        }
     }
 }
 

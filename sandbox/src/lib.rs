@@ -46,7 +46,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use idmap::{IdMap, IdRange, NoIds};
-pub use launcher::{Launcher, helper_main};
+pub use launcher::{Launcher, Prepared, helper_main};
 pub use limits::{InForce, Limits, Means, Usage};
 pub use mount_options::OptionError;
 pub use network::NetworkCounts;

@@ -3,17 +3,15 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::idmap::IdMap;
 use crate::limits::Limits;
 use crate::plan::Step;
 use crate::process::Process;
 use crate::refusal::Refusal;
 use crate::seccomp::Filter;
 
-/// Library to holder, the first message.
+/// Library to holder, after the ids.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Begin {
-    pub(crate) ids: IdMap,
     pub(crate) steps: Vec<Step>,
     /// Names of the capabilities that root of the session keeps.
     pub(crate) capabilities: Vec<String>,

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::channel::Channel;
-use crate::limits::{Held, InForce, Usage};
+use crate::limits::{Held, InForce, Limits, Usage};
 use crate::message::{Opened, Request, Started};
 use crate::network::NetworkCounts;
 use crate::{Error, Exit, Process, Stdio};
@@ -30,14 +30,23 @@ pub struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(control: Channel, holder: Child, held: Held) -> Session {
+    /// One that has no limits yet.
+    pub(crate) fn new(control: Channel, holder: Child) -> Session {
         Session {
             control: Arc::new(control),
+            held: Arc::new(Held::of(Limits::default(), &holder)),
             holder,
-            held: Arc::new(held),
             ended: Arc::new(AtomicBool::new(false)),
             next_key: AtomicU64::new(0),
         }
+    }
+
+    /// Gives the limits that are left to the session's processes themselves.
+    pub(crate) fn hold_to(&mut self, limits: Limits) -> Limits {
+        let held = Held::of(limits, &self.holder);
+        let left = held.left_to_the_session();
+        self.held = Arc::new(held);
+        left
     }
 
     pub(crate) fn send(

@@ -90,13 +90,21 @@ fn device_path(name: &str) -> PathBuf {
 
 /// Carries out all steps, the last of which enters the root.
 pub(crate) fn apply_all(steps: &[Step], host: HostPaths) -> Result<(), Refusal> {
-    let mut stage = Stage { host, root: None };
+    let mut stage = Stage {
+        host,
+        root: None,
+        nothing: None,
+    };
     steps.iter().try_for_each(|step| stage.apply(step))
 }
 
 /// Makes a mount that is attached nowhere, and gone when closed.
 pub(crate) fn mount_detached(source: &Source, host: HostPaths) -> Result<OwnedFd, Refusal> {
-    let stage = Stage { host, root: None };
+    let stage = Stage {
+        host,
+        root: None,
+        nothing: None,
+    };
     stage.mount(source, &Attributes::default(), Path::new("/"))
 }
 
@@ -104,6 +112,8 @@ struct Stage {
     host: HostPaths,
     /// The mount that becomes the root.
     root: Option<OwnedFd>,
+    /// The mount that masks directories.
+    nothing: Option<OwnedFd>,
 }
 
 impl Stage {
@@ -266,15 +276,25 @@ impl Stage {
     }
 
     /// Nothing to read, nothing to write; a path that does not exist needs no mask.
-    fn mask(&self, path: &Path) -> io::Result<()> {
+    fn mask(&mut self, path: &Path) -> io::Result<()> {
         let Some(point) = self.find_existing(path)? else {
             return Ok(());
         };
         let mount = match mount_point::kind(point.as_fd())? {
-            Kind::Directory => new_mount("tmpfs", &[], MountAttrFlags::MOUNT_ATTR_RDONLY)?,
+            Kind::Directory => self.nothing()?,
             Kind::File => clone_mount(self.host.get(&device_path("null"))?, false)?,
         };
         attach(&mount, point.as_fd())
+    }
+
+    /// An empty file system that can't be written to, the same each time.
+    fn nothing(&mut self) -> io::Result<OwnedFd> {
+        if let Some(nothing) = &self.nothing {
+            return clone_mount(nothing.as_fd(), false);
+        }
+        let nothing = new_mount("tmpfs", &[], MountAttrFlags::MOUNT_ATTR_RDONLY)?;
+        self.nothing = Some(nothing.try_clone()?);
+        Ok(nothing)
     }
 
     fn make_read_only(&self, path: &Path) -> io::Result<()> {

@@ -14,12 +14,10 @@ use crate::syscall::{self, Subvolume};
 
 /// Inode number of every subvolume's top directory (btrfs_tree.h, BTRFS_FIRST_FREE_OBJECTID).
 const TOP: u64 = 256;
-/// statfs(2), BTRFS_SUPER_MAGIC.
-const BTRFS: i64 = 0x9123_683e;
 
-/// Tells whether there is a btrfs at `path`.
+/// Tells whether there is a btrfs at `path` (statfs(2), BTRFS_SUPER_MAGIC).
 pub fn is_btrfs(path: &Path) -> io::Result<bool> {
-    Ok(i64::from(statfs(path)?.f_type) == BTRFS)
+    Ok(statfs(path)?.f_type.cast_unsigned() == 0x9123_683e)
 }
 
 /// Tells whether `path` is the top directory of a subvolume.

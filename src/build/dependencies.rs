@@ -132,6 +132,7 @@ fn resolve(
     upgraded: &Upgraded,
 ) -> Result<Resolved, Stop> {
     let session = build.begin(upgraded.layer.as_ref(), Network::Host)?;
+    build.chroots.prepare();
     let foreign = read_sources(build)?.foreign;
     let all = [foreign.as_slice(), &own.sources].concat();
     let mut tree = packages::setup(build)?;

@@ -248,6 +248,7 @@ fn run(assignment: Assignment, cancelled: &Arc<AtomicBool>) -> Result<Verdict, E
     let request = assignment.request.clone();
     let log = Log::create(&log_path(&assignment), assignment.limits.log_mib << 20)?;
     let chroots = Chroots::of_caller(Home::new(&assignment.home))?;
+    chroots.prepare();
     let mut build = Build::new(assignment, chroots, log.clone(), Arc::clone(cancelled));
     let outcome = read_dsc(&build).and_then(|dsc| {
         let kind = Kind::of(&dsc, &request.subject.architecture, request.arch_all);

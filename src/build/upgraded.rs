@@ -178,6 +178,7 @@ fn make(
         return Ok(made);
     };
     let session = build.begin(None, Network::Host)?;
+    build.chroots.prepare();
     if is_current(build, &session, foreign, releases) {
         session.close()?;
         build.log.say("The base is current.\n")?;

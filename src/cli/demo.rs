@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 use super::daemon::Running;
 use super::progress::Progress;
-use super::{Failure, up};
+use super::{Failure, backend, up};
 use crate::chroots::{Chroots, Trial};
 use crate::deb::{PackageName, Version};
 use crate::fetch::Client;
@@ -50,6 +50,8 @@ pub(super) struct Options {
     /// Directory of the demo's instance [default: mini-buildd-demo in $XDG_DATA_HOME or ~/.local/share].
     #[arg(short = 'H', long, value_name = "DIR")]
     home: Option<PathBuf>,
+    #[command(flatten)]
+    backend: backend::Options,
     /// Install missing Debian packages without asking (as root).
     #[arg(short, long)]
     yes: bool,
@@ -95,6 +97,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
         yes: options.yes,
         hostname: HOSTNAME.into(),
         architectures: Vec::new(),
+        backend: options.backend.wanted(),
         setup: setup::Wishes {
             identity: Some("demo".into()),
             ftp_endpoint: LOOPBACK.parse()?,

@@ -9,14 +9,15 @@ use clap::Args;
 
 use super::daemon::Running;
 use super::progress::Progress;
-use super::{Failure, daemon, preflight};
+use super::{Failure, backend, daemon, preflight};
 use crate::chroots::Chroots;
 use crate::deb::Architecture;
 use crate::endpoint::ServerEndpoint;
 use crate::fetch::{Client, Proxies};
 use crate::home::Home;
+use crate::model::chroot::Backend;
 use crate::model::daemon::check_identity;
-use crate::model::{Chroot, Daemon, Diststr, Item as _, Source, version_scheme};
+use crate::model::{Chroot, Daemon, Diststr, Item as _, version_scheme};
 use crate::pgp::{self, Keyring};
 use crate::setup::{self, Items};
 use crate::store::catalog::Catalog;
@@ -46,6 +47,8 @@ pub(super) struct Options {
     /// An instance that is there already gets it too. This machine must run its programs without emulation.
     #[arg(short, long = "architecture", value_name = "ARCH")]
     architectures: Vec<Architecture>,
+    #[command(flatten)]
+    backend: backend::Options,
     /// Install missing Debian packages without asking (as root).
     #[arg(short, long)]
     yes: bool,
@@ -62,6 +65,16 @@ enum Error {
     NoKey { path: PathBuf, source: pgp::Error },
     #[error("{home} has no {what}", home = home.display())]
     Incomplete { home: PathBuf, what: &'static str },
+    #[error(
+        "{home} keeps its chroot as {kept}, not as {wanted}; --backend is for new instances: \
+         name another --home, or take this one away with: mini-buildd remove --home {home}",
+        home = home.display()
+    )]
+    OtherBackend {
+        home: PathBuf,
+        kept: Backend,
+        wanted: Backend,
+    },
 }
 
 /// What is not this machine's to decide.
@@ -70,6 +83,8 @@ pub(super) struct Wanted {
     pub(super) hostname: String,
     /// Besides the machine's own.
     pub(super) architectures: Vec<Architecture>,
+    /// `None`: the best that works here.
+    pub(super) backend: Option<Backend>,
     pub(super) setup: setup::Wishes,
 }
 
@@ -95,6 +110,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
         yes: options.yes,
         hostname: options.daemon.hostname(),
         architectures: options.architectures.clone(),
+        backend: options.backend.wanted(),
         setup: setup::Wishes {
             identity: options.identity.clone(),
             ftp_endpoint,
@@ -152,7 +168,11 @@ pub(super) fn make(home: &Home, wanted: &Wanted, progress: &mut Progress) -> Res
     home.create()?;
     progress.end("nothing needed is missing");
 
-    if let Some(items) = items {
+    if let Some(mut items) = items {
+        progress.begin("backend", "Looking how chroots can be kept");
+        let choice = Chroots::of_caller(home.clone())?.choose(wanted.backend)?;
+        progress.end(&format!("{}: {}", choice.backend, choice.why));
+        items.chroot.backend = choice.backend;
         progress.begin(
             "instance",
             &format!("Making an instance in {}", home.root().display()),
@@ -196,6 +216,15 @@ fn plan(home: &Home, wanted: &Wanted) -> Result<Plan, Failure> {
     let catalog = configured(home)?;
     let there = catalog.as_ref().map(|catalog| main_chroot(home, catalog));
     let there = there.transpose()?;
+    if let (Some(chroot), Some(wanted)) = (there, wanted.backend)
+        && chroot.backend != wanted
+    {
+        return Err(Box::new(Error::OtherBackend {
+            home: home.root().to_owned(),
+            kept: chroot.backend,
+            wanted,
+        }));
+    }
     let is_there = |architecture: &Architecture| {
         let chroots = catalog.iter().flat_map(Catalog::chroots);
         let mut alike =
@@ -303,16 +332,10 @@ fn bootstrap(
     if chroots.exists(chroot) {
         return Ok(());
     }
-    let source = catalog
-        .source(&chroot.source)
-        .ok_or_else(|| incomplete(home, "source of its chroot"))?;
-    let distribution = catalog.distribution(&chroot.codename);
-    let extra = distribution.iter().flat_map(|found| &found.extra_sources);
-    let extra: Vec<(Source, i32)> = extra
-        .filter_map(|extra| Some((catalog.source(&extra.source)?.clone(), extra.priority)))
-        .collect();
+    let sources = catalog.sources_of(chroot);
+    let (source, extra) = sources.ok_or_else(|| incomplete(home, "source of its chroot"))?;
     progress.begin("bootstrap", &format!("Bootstrapping {}", chroot.name()));
-    chroots.bootstrap(chroot, source, &extra, &mut |line| {
+    chroots.bootstrap(chroot, &source, &extra, &mut |line| {
         progress.detail(line.trim_start_matches("I: "));
     })?;
     progress.end("kept for all builds");

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::deb::{Architecture, Codename};
@@ -18,7 +20,46 @@ pub struct Chroot {
 /// Kinds of storage, in stock's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Backend {
+    /// Its union type is overlay, the only one that kernels still have.
     Dir,
+    File {
+        compression: Compression,
+    },
+    BtrfsSnapshot,
+}
+
+/// How a chroot's tar archive is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    None,
+    Gzip,
+    Bzip2,
+    Xz,
+    Zstd,
+}
+
+impl fmt::Display for Backend {
+    /// As the command line has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Backend::Dir => f.write_str("dir"),
+            Backend::File { compression } => write!(f, "file ({compression})"),
+            Backend::BtrfsSnapshot => f.write_str("btrfs"),
+        }
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Compression::None => "none",
+            Compression::Gzip => "gzip",
+            Compression::Bzip2 => "bzip2",
+            Compression::Xz => "xz",
+            Compression::Zstd => "zstd",
+        })
+    }
 }
 
 impl Item for Chroot {

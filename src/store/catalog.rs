@@ -61,6 +61,16 @@ impl Catalog {
     pub fn chroots(&self) -> impl Iterator<Item = &Chroot> {
         active(&self.chroots)
     }
+    /// What a chroot is made from: its own source, and with their priorities those that its distribution adds.
+    pub fn sources_of(&self, chroot: &Chroot) -> Option<(Source, Vec<(Source, i32)>)> {
+        let base = self.source(&chroot.source)?.clone();
+        let distribution = self.distribution(&chroot.codename);
+        let extra = distribution.iter().flat_map(|found| &found.extra_sources);
+        let extra = extra
+            .filter_map(|extra| Some((self.source(&extra.source)?.clone(), extra.priority)))
+            .collect();
+        Some((base, extra))
+    }
     pub fn uploaders(&self) -> impl Iterator<Item = &Uploader> {
         active(&self.uploaders)
     }

@@ -90,11 +90,20 @@ static void attach(int mount, int directory, const char *path)
 	close(mount);
 }
 
-static void mount_all(const char *lower)
+/* A directory's name below /proc/self/fd: the caller may enter where root of the session may not. */
+static void open_directory(const char *path, char number[16])
+{
+	int directory = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	check(directory < 0, path);
+	snprintf(number, 16, "%d", directory);
+}
+
+static void mount_all(const char *lower, const char *point)
 {
 	const unsigned int plain = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
 	const char *const none[] = {NULL};
-	const char *const overlay[] = {"lowerdir", lower, "upperdir", "layer/upper", "workdir", "work", "userxattr", NULL,
+	char upper[16], work[16];
+	const char *const overlay[] = {"lowerdir", lower, "upperdir", upper, "workdir", work, "userxattr", NULL,
 				       "volatile", NULL, NULL};
 	const char *const dev[] = {"mode", "0755", "size", "65536k", NULL};
 	const char *const pts[] = {"newinstance", NULL, "ptmxmode", "0666", "mode", "0620", "gid", "5", NULL};
@@ -102,9 +111,12 @@ static void mount_all(const char *lower)
 	char path[64];
 
 	check(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), "private");
-	check(mkdir("layer/upper", 0755) || mkdir("work", 0755), "mkdir");
-	int root = new_mount("overlay", 0, overlay);
-	check(syscall(SYS_move_mount, root, "", AT_FDCWD, "root", MOVE_MOUNT_F_EMPTY_PATH), "root");
+	check(mkdir("layer/upper", 0755) || mkdir("layer/work", 0755), "mkdir");
+	open_directory("layer/upper", upper);
+	open_directory("layer/work", work);
+	check(chdir("/proc/self/fd"), "/proc/self/fd");
+	int nothing = -1, root = new_mount("overlay", 0, overlay);
+	check(syscall(SYS_move_mount, root, "", atoi(point), "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH), "root");
 	attach(new_mount("proc", plain, none), root, "proc");
 	attach(new_mount("tmpfs", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, dev), root, "dev");
 	check(mkdirat(root, "dev/pts", 0755) || mkdirat(root, "dev/shm", 0755) || mkdirat(root, "dev/mqueue", 0755), "dev");
@@ -128,8 +140,12 @@ static void mount_all(const char *lower)
 		snprintf(path, sizeof path, i < split ? "proc/%s" : "sys/%s", i < split ? masked[i] : masked_sys[i - split]);
 		if (fstatat(root, path, &about, AT_SYMLINK_NOFOLLOW))
 			continue;
-		attach(S_ISDIR(about.st_mode) ? new_mount("tmpfs", MOUNT_ATTR_RDONLY, none)
-					      : clone_mount(AT_FDCWD, "/dev/null", 0, 0), root, path);
+		if (!S_ISDIR(about.st_mode))
+			attach(clone_mount(AT_FDCWD, "/dev/null", 0, 0), root, path);
+		else if (nothing < 0)
+			attach(dup(nothing = new_mount("tmpfs", MOUNT_ATTR_RDONLY, none)), root, path);
+		else
+			attach(clone_mount(nothing, "", AT_EMPTY_PATH, 0), root, path);
 	}
 	for (size_t i = 0; i < sizeof read_only / sizeof *read_only; i++) {
 		snprintf(path, sizeof path, "proc/%s", read_only[i]);
@@ -143,13 +159,15 @@ static void mount_all(const char *lower)
 
 static void inside(const char *lower, int gate, char **command)
 {
-	char byte;
+	char byte, below[16], point[16];
 	struct ifreq loopback = {.ifr_name = "lo"};
 
 	check(read(gate, &byte, 1) < 0, "gate");
+	open_directory(lower, below);
+	open_directory("root", point);
 	check(syscall(SYS_setresgid, 0, 0, 0) || syscall(SYS_setgroups, 0, NULL) || syscall(SYS_setresuid, 0, 0, 0), "root");
 	umask(022);
-	mount_all(lower);
+	mount_all(below, point);
 	check(unshare(CLONE_NEWNET), "network");
 	int inet = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	loopback.ifr_flags = IFF_UP;

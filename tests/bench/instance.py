@@ -237,11 +237,11 @@ class Instance:
     def wakeups(self, seconds=3):
         """Times a second that an idle thread of the daemon runs."""
         def switches():
-            return sum(int(line.split()[1]) for file in glob.glob(f"/proc/{self.child.pid}/task/*/status")
-                       for line in read(file).splitlines() if line.startswith("voluntary_ctxt_switches"))
+            return {file: int(line.split()[1]) for file in glob.glob(f"/proc/{self.child.pid}/task/*/status")
+                    for line in read(file).splitlines() if line.startswith("voluntary_ctxt_switches")}
         before = switches()
         time.sleep(seconds)
-        return (switches() - before) / seconds
+        return sum(count - before.get(thread, 0) for thread, count in switches().items()) / seconds
 
     def drop_layers(self):
         for chroot in glob.glob(self.path("var/chroots/*/*")):

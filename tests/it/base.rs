@@ -117,7 +117,7 @@ impl Base {
     }
 }
 
-fn new_directory(parent: &Path) -> PathBuf {
+pub(crate) fn new_directory(parent: &Path) -> PathBuf {
     let new = tempfile::Builder::new()
         .prefix("mini-buildd-test.")
         .tempdir_in(parent);
@@ -125,7 +125,7 @@ fn new_directory(parent: &Path) -> PathBuf {
 }
 
 /// Starts what removes the directory after the end of this program: trees in it belong to subordinate ids.
-fn keep(launcher: &Launcher, directory: &Path) -> Child {
+pub(crate) fn keep(launcher: &Launcher, directory: &Path) -> Child {
     let mut remove = launcher.storage_command("rm");
     remove.args(["-rf", "--"]).arg(directory);
     Command::new("sh")

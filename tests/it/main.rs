@@ -21,5 +21,6 @@ mod restarts;
 mod results;
 mod site;
 mod small_source;
+mod storage;
 mod supervisors;
 mod uploads;

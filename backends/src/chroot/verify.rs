@@ -3,6 +3,7 @@
 //! ```text
 //! layers/KEY/digests, base/digests   noted once the tree is on disk
 //! base/damaged                       it is not what it was: it must be made anew
+//! reading                            locked while the background reads one of them
 //! ```
 //! Before use, the state of each tree is compared, which notices every write through the file system. What differs is
 //! read as a whole: if only times or inode numbers changed, as after a restore, it stays. In the
@@ -39,6 +40,7 @@ pub(super) struct Verifier {
     pub(super) launcher: Arc<Launcher>,
     pub(super) layers: Layers,
     pub(super) base: PathBuf,
+    pub(super) reading: PathBuf,
     /// Directories that this process found as they were.
     pub(super) verified: Mutex<BTreeSet<PathBuf>>,
 }
@@ -84,7 +86,8 @@ impl Verifier {
     /// Notes the digests of trees that have none yet.
     pub(super) fn note_new(&self) -> Result<(), Error> {
         for part in self.parts()? {
-            let Some(_lock) = self.lock(&part)? else {
+            let _reading = self.quiet()?;
+            let Some(_lock) = lock(&part)? else {
                 continue;
             };
             if Digests::read(&part.directory).is_none() {
@@ -98,7 +101,8 @@ impl Verifier {
     pub(super) fn read_old(&self) -> Result<(), Error> {
         let boot = boot()?;
         for part in self.parts()? {
-            let Some(_lock) = self.lock(&part)? else {
+            let _reading = self.quiet()?;
+            let Some(_lock) = lock(&part)? else {
                 continue;
             };
             if let Some(digests) = Digests::read(&part.directory)
@@ -108,6 +112,13 @@ impl Verifier {
             }
         }
         Ok(())
+    }
+
+    /// Waits until the background reads nothing; it does not begin while the lock is held.
+    ///
+    /// What changes or drops base or layers takes it first: reading is a use, but nobody's.
+    pub(super) fn quiet(&self) -> Result<Lock, Error> {
+        Lock::wait(&self.reading)
     }
 
     /// Forgets what is known of the base, which is going to change.
@@ -153,18 +164,10 @@ impl Verifier {
         })
     }
 
-    /// `None` while somebody changes or drops it.
-    fn lock(&self, part: &Part) -> Result<Option<Lock>, Error> {
-        match Lock::attempt(&part.directory, Sharing::Shared)? {
-            Attempt::Locked(lock) => Ok(Some(lock)),
-            Attempt::Busy | Attempt::Missing => Ok(None),
-        }
-    }
-
     fn note(&self, part: &Part) -> Result<(), Error> {
         // First the state: what changes meanwhile shows.
-        let state = self.one(helper::idle_command(&self.launcher, Role::State), part)?;
-        let content = self.one(helper::idle_command(&self.launcher, Role::Content), part)?;
+        let state = one(helper::idle_command(&self.launcher, Role::State), part)?;
+        let content = one(helper::idle_command(&self.launcher, Role::Content), part)?;
         Digests::now(state, content)?.write(&part.directory)
     }
 
@@ -175,8 +178,8 @@ impl Verifier {
         known: &Digests,
         command: fn(&Launcher, Role) -> std::process::Command,
     ) -> Result<(), Error> {
-        let state = self.one(command(&self.launcher, Role::State), part)?;
-        let content = self.one(command(&self.launcher, Role::Content), part)?;
+        let state = one(command(&self.launcher, Role::State), part)?;
+        let content = one(command(&self.launcher, Role::Content), part)?;
         if content.hash == known.content {
             self.verified().insert(part.directory.clone());
             return Digests::now(state, content)?.write(&part.directory);
@@ -185,21 +188,27 @@ impl Verifier {
             path = %part.directory.display(),
             "it is not what it was when it was made, and is made anew"
         );
-        match &part.key {
-            Some(key) => self.layers.set_aside(key),
-            None => {
-                let mark = self.base.join(DAMAGED);
-                fs::write(&mark, "").map_err(Error::io("make", &mark))
-            }
+        if let Some(key) = &part.key {
+            return self.layers.set_aside(key);
         }
-    }
-
-    fn one(&self, command: std::process::Command, part: &Part) -> Result<Digest, Error> {
-        let digests = digest::ask(command, std::slice::from_ref(&part.tree))?;
-        Ok(digests.into_iter().next().unwrap_or_default())
+        let mark = self.base.join(DAMAGED);
+        fs::write(&mark, "").map_err(Error::io("make", &mark))
     }
 
     fn verified(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
         self.verified.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// `None` while somebody changes or drops it.
+fn lock(part: &Part) -> Result<Option<Lock>, Error> {
+    match Lock::attempt(&part.directory, Sharing::Shared)? {
+        Attempt::Locked(lock) => Ok(Some(lock)),
+        Attempt::Busy | Attempt::Missing => Ok(None),
+    }
+}
+
+fn one(command: std::process::Command, part: &Part) -> Result<Digest, Error> {
+    let digests = digest::ask(command, std::slice::from_ref(&part.tree))?;
+    Ok(digests.into_iter().next().unwrap_or_default())
 }

@@ -196,3 +196,13 @@ fn killed_holder_takes_all_along() {
     assert_all_die(reader);
     child.wait().unwrap();
 }
+
+#[test]
+fn prepared_session_is_begun_later_or_not_at_all() {
+    let root = Root::new();
+    let prepared = root.launcher.prepare().unwrap();
+    drop(root.launcher.prepare().unwrap());
+    let session = prepared.begin(&root.spec()).unwrap();
+    assert_eq!(output(&session, "hostname"), "box\n");
+    session.end().unwrap();
+}
