@@ -132,6 +132,9 @@ impl TestInstance {
             drop(running.serving);
             drop(running.instance);
             drop(running.runtime);
+            // Children of other tests hold our descriptors too, between their fork and exec.
+            let lock = fs::File::open(self.home.root().join(".lock")).unwrap();
+            rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
         }
     }
 
