@@ -15,6 +15,7 @@ use crate::deb::Architecture;
 use crate::endpoint::ServerEndpoint;
 use crate::fetch::{Client, Proxies};
 use crate::home::Home;
+use crate::model::limits::Setting;
 use crate::model::{Chroot, Daemon, Diststr, Item as _, Source, version_scheme};
 use crate::pgp::{self, Keyring};
 use crate::setup::{self, Items};
@@ -45,6 +46,11 @@ pub(super) struct Options {
     /// An instance that is there already gets it too. This machine must run its programs without emulation.
     #[arg(short, long = "architecture", value_name = "ARCH")]
     architectures: Vec<Architecture>,
+    /// Limit of every build, like memory_mib=4096; may be repeated.
+    ///
+    /// An instance that is there already takes it too, from its next build on.
+    #[arg(long = "limit", value_name = "NAME=VALUE")]
+    limits: Vec<Setting>,
     /// Install missing Debian packages without asking (as root).
     #[arg(short, long)]
     yes: bool,
@@ -102,6 +108,9 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
         },
     };
     make(&home, &wanted, &mut progress)?;
+    if !options.limits.is_empty() {
+        setup::limit_builds(&Store::open(&home.database())?, &options.limits)?;
+    }
     if !options.no_start {
         daemon::run(&options.daemon)?;
     }

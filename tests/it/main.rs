@@ -10,6 +10,7 @@ mod http;
 mod http_apt;
 mod instance;
 mod limbo;
+mod limits;
 mod memory;
 mod package;
 mod packager;
