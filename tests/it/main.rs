@@ -1,4 +1,5 @@
 //! The one integration test program: one file a user-visible matter.
+mod abuse;
 mod api;
 mod architectures;
 mod base;
