@@ -15,8 +15,9 @@ use jiff::Timestamp;
 
 use crate::deb::Architecture;
 use crate::home::{self, Home};
+use crate::model::limits::Setting;
 use crate::model::source::NoArchive;
-use crate::model::{Invalid, Item, Repository, Status, Uploader};
+use crate::model::{Daemon, Invalid, Item, Repository, Status, Uploader};
 use crate::pgp::{self, SigningKey};
 use crate::store::{self, Store, Transaction};
 
@@ -57,6 +58,8 @@ pub enum Error {
     },
     #[error(transparent)]
     Command(#[from] crate::command::Error),
+    #[error("can't limit builds: {0}")]
+    Limit(String),
     #[error(transparent)]
     NoArchive(#[from] NoArchive),
     #[error("can't read which architectures the archive has from {url}: {fault}")]
@@ -107,6 +110,20 @@ pub fn add_uploaders(store: &Store, uploaders: &[(String, String)]) -> Result<()
             uploader.validate()?;
             put(tx, &uploader)
         })
+    })
+}
+
+/// Changes limits of the builds that begin from now on.
+pub fn limit_builds(store: &Store, settings: &[Setting]) -> Result<(), Error> {
+    store.write(|tx| {
+        let Some((mut daemon, status)) = store::items::get::<Daemon>(tx, "daemon")? else {
+            return Ok(());
+        };
+        for setting in settings {
+            daemon.limits = daemon.limits.with(setting).map_err(Error::Limit)?;
+        }
+        daemon.validate()?;
+        Ok(store::items::put(tx, &daemon, status)?)
     })
 }
 

@@ -183,6 +183,9 @@ impl Build {
         let ended = session.start(process, stdio).and_then(|running| {
             let network = running.network();
             let exit = session.wait(process, running)?;
+            if !exit.success() {
+                self.watch.look();
+            }
             Ok((exit, network.without_route()))
         });
         self.watch.stop_listening();

@@ -124,21 +124,16 @@ impl Watch {
         self.shared.lock().exceeded
     }
 
-    /// What of a failed process's surroundings explains its end better than its exit code.
+    /// Looks at once: a process has failed, and what it left behind may tell why.
+    pub(super) fn look(&self) {
+        self.shared.look(&mut self.shared.lock());
+    }
+
+    /// What explains the end of a failed process better than its exit code.
     pub(super) fn explanation(&self) -> Option<Failure> {
-        let exceeded = self.exceeded();
-        exceeded.or_else(|| {
-            let state = self.shared.lock();
-            let watched = state.session.as_ref()?;
-            let usage = watched.session.usage();
-            let facts = Facts {
-                usage,
-                ..disk(watched)
-            };
-            let out_of_memory = out_of_memory_kills() > self.shared.kills;
-            exceeded_by(&self.shared.limits, &facts)
-                .or_else(|| out_of_memory.then_some(Failure::Memory))
-        })
+        let out_of_memory = || out_of_memory_kills() > self.shared.kills;
+        self.exceeded()
+            .or_else(|| out_of_memory().then_some(Failure::Memory))
     }
 }
 

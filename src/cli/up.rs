@@ -17,6 +17,7 @@ use crate::fetch::{Client, Proxies};
 use crate::home::Home;
 use crate::model::chroot::Backend;
 use crate::model::daemon::check_identity;
+use crate::model::limits::Setting;
 use crate::model::{Chroot, Daemon, Diststr, Item as _, version_scheme};
 use crate::pgp::{self, Keyring};
 use crate::setup::{self, Items};
@@ -49,6 +50,11 @@ pub(super) struct Options {
     architectures: Vec<Architecture>,
     #[command(flatten)]
     backend: backend::Options,
+    /// Limit of every build, like memory_mib=4096; may be repeated.
+    ///
+    /// An instance that is there already takes it too, from its next build on.
+    #[arg(long = "limit", value_name = "NAME=VALUE")]
+    limits: Vec<Setting>,
     /// Install missing Debian packages without asking (as root).
     #[arg(short, long)]
     yes: bool,
@@ -119,6 +125,9 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
         },
     };
     make(&home, &wanted, &mut progress)?;
+    if !options.limits.is_empty() {
+        setup::limit_builds(&Store::open(&home.database())?, &options.limits)?;
+    }
     if !options.no_start {
         daemon::run(&options.daemon)?;
     }

@@ -1,3 +1,5 @@
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 /// What one build may use here, whoever asked for it.
@@ -44,7 +46,47 @@ impl Default for Limits {
     }
 }
 
+/// `NAME=VALUE`, one limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    name: String,
+    value: u64,
+}
+
+impl FromStr for Setting {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Setting, String> {
+        let (name, value) = text
+            .split_once('=')
+            .ok_or_else(|| format!("{text:?} is not NAME=VALUE"))?;
+        let setting = Setting {
+            name: name.to_owned(),
+            value: value
+                .parse()
+                .map_err(|_| format!("{value:?} is not a number"))?,
+        };
+        let limits = Limits::default().with(&setting)?;
+        match limits.fault() {
+            Some((field, fault)) => Err(format!("{field} {fault}")),
+            None => Ok(setting),
+        }
+    }
+}
+
 impl Limits {
+    /// The same but for one; an unknown name is answered with the known ones.
+    pub fn with(&self, setting: &Setting) -> Result<Limits, String> {
+        let known = serde_json::to_value(self).map_err(|error| error.to_string())?;
+        let mut fields = known.as_object().cloned().unwrap_or_default();
+        let Some(field) = fields.get_mut(&setting.name) else {
+            let names: Vec<&str> = fields.keys().map(String::as_str).collect();
+            let names = names.join(", ");
+            return Err(format!("{:?} is none of {names}", setting.name));
+        };
+        *field = setting.value.into();
+        serde_json::from_value(fields.into()).map_err(|error| error.to_string())
+    }
+
     /// Names the first field that makes no sense, and why.
     pub fn fault(&self) -> Option<(&'static str, &'static str)> {
         let is_weight = |weight| (1..=10_000).contains(&weight);
@@ -83,6 +125,19 @@ mod tests {
             ..Limits::default()
         };
         assert_eq!(limits, expected);
+    }
+
+    #[test]
+    fn one_limit_is_set_by_name() {
+        let setting: Setting = "memory_mib=4096".parse().unwrap();
+        let limits = Limits::default().with(&setting).unwrap();
+        assert_eq!(limits.memory_mib, 4096);
+        assert_eq!(limits.processes, Limits::default().processes);
+        for wrong in ["memory_mib", "memory_mib=much", "patience=1", "io_weight=0"] {
+            assert!(wrong.parse::<Setting>().is_err(), "{wrong}");
+        }
+        let unknown = "patience=1".parse::<Setting>().unwrap_err();
+        assert!(unknown.contains("silence_seconds"), "{unknown}");
     }
 
     #[test]

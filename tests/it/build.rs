@@ -11,7 +11,7 @@ use mini_buildd::chroots::Trial;
 use mini_buildd::deb::Architecture;
 use mini_buildd::model::build_check::Mode;
 use mini_buildd::model::message::Subject;
-use mini_buildd::model::{Buildrequest, Failure, Limits};
+use mini_buildd::model::{Buildrequest, Limits};
 
 use crate::base::Base;
 use crate::program::program;
@@ -57,7 +57,7 @@ impl Base {
         assignment
     }
 
-    fn build(&self, package: &Package) -> Built {
+    pub(crate) fn build(&self, package: &Package) -> Built {
         let directory = tempfile::tempdir().unwrap();
         let assignment = self.assignment(directory.path(), package);
         let mut child = supervisor::start_program(&program(), &assignment).unwrap();
@@ -78,10 +78,10 @@ impl Base {
     }
 }
 
-struct Built {
+pub(crate) struct Built {
     directory: tempfile::TempDir,
-    verdict: Verdict,
-    log: String,
+    pub(crate) verdict: Verdict,
+    pub(crate) log: String,
 }
 
 impl Built {
@@ -97,7 +97,11 @@ impl Built {
         LayerKey(key.unwrap().1.to_owned())
     }
 
-    fn results(&self) -> Vec<String> {
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn results(&self) -> Vec<String> {
         let mut names: Vec<String> = fs::read_dir(self.directory.path().join("result"))
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -386,102 +390,4 @@ fn package_is_installed_and_tried_in_a_throw_away_session() {
         .try_package(&base.chroot, &trial, &mut |_| {})
         .unwrap();
     assert_eq!(said, "Hello, world!\n");
-}
-
-/// A package whose build does this under these limits, and how it ends.
-fn failure(name: &'static str, build: &'static str, limits: Limits) -> (Verdict, String) {
-    let package = Package {
-        name,
-        build,
-        limits,
-        ..Package::default()
-    };
-    let ended = Base::get().build(&package);
-    let (verdict, log) = (ended.verdict, ended.log);
-    assert_ne!(verdict.status, BuildStatus::Successful, "{log}");
-    if let Some(failure) = verdict.failure {
-        assert_eq!(verdict.summary["failure"], failure.to_string());
-        assert!(log.contains(&format!("\nFailure: {failure}\n")), "{log}");
-    }
-    (verdict, log)
-}
-
-#[test]
-fn failure_names_its_exit_code() {
-    let (verdict, log) = failure("mbd-test-exit", "exit 3", Limits::default());
-    // make ends with 2, debian/rules' status is dpkg-buildpackage's.
-    assert_eq!(verdict.failure, Some(Failure::ExitCode(2)), "{log}");
-}
-
-#[test]
-fn failure_for_want_of_memory_is_told() {
-    let limits = Limits {
-        memory_mib: 300,
-        ..Limits::default()
-    };
-    let hog = "perl -e '$$x = \"x\" x (1 << 30); sleep 1000000'";
-    let (verdict, log) = failure("mbd-test-memory", hog, limits);
-    assert_eq!(verdict.failure, Some(Failure::Memory), "{log}");
-    assert_eq!(
-        verdict.error.as_deref(),
-        Some("the build used more than 300 MiB of memory")
-    );
-}
-
-#[test]
-fn failure_for_want_of_processes_is_told() {
-    let limits = Limits {
-        processes: 200,
-        ..Limits::default()
-    };
-    let bomb = "while :; do sleep 1000000 & done; wait";
-    let (verdict, log) = failure("mbd-test-processes", bomb, limits);
-    assert_eq!(verdict.failure, Some(Failure::Processes), "{log}");
-}
-
-#[test]
-fn failure_for_want_of_disk_is_told() {
-    let limits = Limits {
-        disk_mib: 200,
-        ..Limits::default()
-    };
-    let filler = "while :; do head -c 10000000 /dev/urandom >>filler; done";
-    let (verdict, log) = failure("mbd-test-disk", filler, limits);
-    assert_eq!(verdict.failure, Some(Failure::Disk), "{log}");
-    assert_eq!(verdict.status, BuildStatus::Failed);
-}
-
-#[test]
-fn silence_and_wall_time_are_told_apart() {
-    let silent = Limits {
-        silence_seconds: 20,
-        ..Limits::default()
-    };
-    let (verdict, log) = failure("mbd-test-silence", "sleep 1000000", silent);
-    assert_eq!(verdict.failure, Some(Failure::Silence), "{log}");
-    let short = Limits {
-        wall_seconds: 60,
-        ..Limits::default()
-    };
-    let talking = "while :; do echo still there; sleep 1; done";
-    let (verdict, log) = failure("mbd-test-talking", talking, short);
-    assert_eq!(verdict.failure, Some(Failure::WallTime), "{log}");
-    assert_eq!(
-        verdict.error.as_deref(),
-        Some("the build took more than 60 s")
-    );
-}
-
-#[test]
-fn failure_after_an_attempt_to_reach_the_network_is_told() {
-    let by_name = "perl -MSocket -e 'gethostbyname(\"www.example.org\") or exit 7'";
-    let (verdict, log) = failure("mbd-test-network", by_name, Limits::default());
-    assert_eq!(verdict.failure, Some(Failure::Network), "{log}");
-    assert_eq!(verdict.status, BuildStatus::Attempted);
-    assert!(
-        verdict
-            .error
-            .unwrap()
-            .contains("tried to reach the network")
-    );
 }

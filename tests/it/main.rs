@@ -1,4 +1,5 @@
 //! The one integration test program: one file a user-visible matter.
+mod abuse;
 mod api;
 mod architectures;
 mod base;
@@ -11,6 +12,7 @@ mod http;
 mod http_apt;
 mod instance;
 mod limbo;
+mod limits;
 mod memory;
 mod package;
 mod packager;

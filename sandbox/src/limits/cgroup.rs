@@ -1,6 +1,7 @@
 //! Cgroups of version 2 below one that is delegated to the caller (cgroups(7)).
 //!
-//! Delegated is what systemd says so (`Delegate=yes`), or what an ordinary user may write to.
+//! Delegated is what systemd says so of (`Delegate=yes`); where it does not run, what the caller may
+//! write to.
 //! A cgroup with controllers for those below it has no processes of its own, so the caller and its
 //! like move to a leaf beside the sessions'.
 use std::fs::{self, File};
@@ -67,9 +68,9 @@ impl Delegation {
             .iter()
             .all(|name| access(self.directory.join(name), Access::WRITE_OK).is_ok())
             && access(&self.directory, Access::WRITE_OK).is_ok();
-        // Root may write everywhere, and yet the tree is systemd's.
-        let by_right = !rustix::process::geteuid().is_root()
-            || !Path::new("/run/systemd/system").exists()
+        // Root may write everywhere, and users to all below their own manager; yet the tree is
+        // systemd's unless it says otherwise (systemd's CGROUP_DELEGATION).
+        let by_right = !Path::new("/run/systemd/system").exists()
             || ["trusted.delegate", "user.delegate"].iter().any(|name| {
                 let mut value = [0; 8];
                 getxattr(&self.directory, *name, &mut value).is_ok_and(|_| value[0] == b'1')
