@@ -52,6 +52,7 @@ pub(super) struct Own {
 
 /// What an index says of one package.
 struct Stanza {
+    /// After where it stands: apt's policy is about dists.
     text: String,
     /// Its own and those that it provides.
     names: Vec<String>,
@@ -168,7 +169,7 @@ fn stanzas(files: &[IndexFile]) -> Option<Vec<Stanza>> {
         if hexadecimal(&Sha256::digest(&content)) != file.sha256 {
             return None;
         }
-        stanzas.extend(parse(&unpack(file, content)?)?);
+        stanzas.extend(parse(&file.dist, &unpack(file, content)?)?);
     }
     Some(stanzas)
 }
@@ -190,17 +191,17 @@ fn unpack(file: &IndexFile, content: Vec<u8>) -> Option<String> {
     Some(text)
 }
 
-fn parse(index: &str) -> Option<Vec<Stanza>> {
+fn parse(dist: &str, index: &str) -> Option<Vec<Stanza>> {
     index
         .split("\n\n")
         .map(str::trim_end)
         .filter(|text| !text.is_empty())
-        .map(Stanza::parse)
+        .map(|text| Stanza::parse(dist, text))
         .collect()
 }
 
 impl Stanza {
-    fn parse(text: &str) -> Option<Stanza> {
+    fn parse(dist: &str, text: &str) -> Option<Stanza> {
         let paragraph: Paragraph = text.parse().ok()?;
         let provided = relation::names(paragraph.get("Provides").unwrap_or_default());
         Some(Stanza {
@@ -212,7 +213,7 @@ impl Stanza {
             is_unasked: UNASKED
                 .iter()
                 .any(|field| paragraph.get(field) == Some("yes")),
-            text: text.to_owned(),
+            text: format!("{dist}\n{text}"),
         })
     }
 }
@@ -227,7 +228,7 @@ mod tests {
             sources: Vec::new(),
             releases: Vec::new(),
             indices: String::new(),
-            stanzas: parse(index),
+            stanzas: parse("unstable", index),
         }
     }
 
@@ -250,6 +251,19 @@ mod tests {
             relevant("Package: libfoo-dev\nVersion: 1\n\n"),
             relevant("Package: libfoo-dev\nVersion: 2\n\n")
         );
+    }
+
+    #[test]
+    fn the_same_package_in_another_dist_matters() {
+        let names: BTreeSet<String> = ["libfoo-dev".to_owned()].into();
+        let of = |dist: &str| {
+            let own = Own {
+                stanzas: parse(dist, "Package: libfoo-dev\nVersion: 1\n\n"),
+                ..own("")
+            };
+            own.relevant(&names)
+        };
+        assert_ne!(of("unstable"), of("experimental"));
     }
 
     #[test]

@@ -71,6 +71,8 @@ pub(super) fn index_digest(source: &Source, release: &str, architecture: &Archit
 /// A Packages file in one of its forms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct IndexFile {
+    /// URL of the directory with the Release file.
+    pub(super) dist: String,
     pub(super) url: String,
     pub(super) sha256: String,
     /// Of its compression; empty for none.
@@ -101,6 +103,7 @@ pub(super) fn index_files(
             path.to_owned()
         };
         let file = IndexFile {
+            dist: directory.to_owned(),
             url: format!("{directory}{name}"),
             sha256: sha256.to_owned(),
             extension: extension.to_owned(),
