@@ -288,7 +288,10 @@ impl Backend for Chroot {
             Err(error) => return Err(error),
         }
         self.drop_ended_sessions()?;
-        self.parts.layers.drop_broken(&self.parts.trash)?;
+        if self.config.directory.is_dir() {
+            let _quiet = self.parts.verifier.quiet()?;
+            self.parts.layers.drop_broken(&self.parts.trash)?;
+        }
         self.parts.settle.wake();
         self.parts.read.wake();
         self.parts.trash.delete();

@@ -141,12 +141,18 @@ fn background_notices(fixture: &Fixture) {
     let digests = layer_directory(fixture, &layer).join("digests");
     let text = std::fs::read_to_string(&digests).unwrap();
     let mut noted: serde_json::Value = serde_json::from_str(&text).unwrap();
+    // Whole at every moment: half a file would be noted anew.
+    let write = |noted: &serde_json::Value| {
+        let new = digests.with_extension("new");
+        std::fs::write(&new, noted.to_string()).unwrap();
+        std::fs::rename(new, &digests).unwrap();
+    };
     noted["content"] = "another".into();
-    std::fs::write(&digests, noted.to_string()).unwrap();
+    write(&noted);
     fixture.backend.clean().unwrap();
     assert_eq!(fixture.backend.layers().unwrap().len(), 1);
     noted["boot"] = "the boot before".into();
-    std::fs::write(&digests, noted.to_string()).unwrap();
+    write(&noted);
 
     eventually("a layer that is gone", || {
         fixture.backend.clean().unwrap();
