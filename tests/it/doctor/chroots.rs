@@ -1,4 +1,5 @@
 //! Chroots of an instance that are broken.
+use std::fs;
 use std::process::{Command, Output};
 
 use mini_buildd::home::Home;
@@ -16,16 +17,18 @@ use super::finding;
 fn copied(base: &Base, name: &str) -> Home {
     let home = Home::new(base.directory(name));
     let original = base.chroots.home();
+    run(Command::new("sh")
+        .args(["-euc", "cp \"$0\"* ."])
+        .arg(original.database())
+        .current_dir(home.root()));
+    let chroot = home.chroot(&base.chroot.codename, &base.chroot.architecture);
+    fs::create_dir_all(&chroot).unwrap();
+    // Layers come and go while other tests build.
+    let original = original.chroot(&base.chroot.codename, &base.chroot.architecture);
     run(storage("cp")
         .arg("-al")
-        .arg(original.root())
-        .arg(home.root().join("copy")));
-    run(Command::new("sh")
-        .args([
-            "-euc",
-            "mv copy/* .; mv mini-buildd.sqlite shared; cp shared mini-buildd.sqlite",
-        ])
-        .current_dir(home.root()));
+        .arg(original.join("base"))
+        .arg(&chroot));
     home
 }
 

@@ -151,8 +151,12 @@ fn package_that_fails_its_own_test_ends_failed_with_its_log() {
     let failed = one(buildd, EventType::Failed, FAILING);
     assert_event(&failed, &format!("{UPLOAD} error buildresults"));
     let result = &failed.extra["buildresults"][architecture()];
-    assert_keys(result, RESULT);
+    assert_keys(
+        result,
+        &RESULT.replace("sbuild_package", "sbuild_failure sbuild_package"),
+    );
     assert_eq!(result["sbuild_status"], "attempted");
+    assert_eq!(result["sbuild_failure"], "exit-code-2");
     let log = buildd
         .home
         .events()

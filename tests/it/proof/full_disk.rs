@@ -62,7 +62,7 @@ fn instance(disk: &SmallDisk) -> Buildd {
         (home.sessions(), buildd.home.sessions()),
         (home.trash(), buildd.home.trash()),
     ] {
-        fs::remove_dir(&place).unwrap();
+        fs::remove_dir_all(&place).unwrap();
         symlink(elsewhere, place).unwrap();
     }
     buildd.home = home;
