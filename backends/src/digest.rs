@@ -27,7 +27,7 @@ pub(crate) struct Digest {
     pub(crate) size: u64,
 }
 
-/// Runs a helper on `trees`; the digest of each.
+/// Runs a tree command on `trees`; the digest of each.
 pub(crate) fn ask(mut command: Command, trees: &[PathBuf]) -> Result<Vec<Digest>, Error> {
     let said = tool::output(command.args(trees))?;
     let digests = said.lines().map(|line| {

@@ -22,10 +22,10 @@ use std::sync::Arc;
 
 use sandbox::Launcher;
 
-use crate::helper::{self, Role};
 use crate::lock::make_locked_directory;
 use crate::storage::{Below, Root, Storage, TREE, root};
 use crate::trash::Trash;
+use crate::tree_command::{self, Role};
 use crate::{Config, Error, directory, tool};
 
 pub use compression::Compression;
@@ -60,7 +60,7 @@ impl File {
         let failed = |source| Error::io("make", &new)(source);
         let archive = OpenFile::create(&new).map_err(failed)?;
         let to = archive.try_clone().map_err(failed)?;
-        let mut command = helper::command(&self.launcher, Role::Pack);
+        let mut command = tree_command::command(&self.launcher, Role::Pack);
         command.arg(compression.as_str()).arg(tree.join("root"));
         tool::run(command.stdout(to))?;
         archive
@@ -74,7 +74,7 @@ impl File {
         let (path, compression) = archive(directory)?;
         let from = OpenFile::open(&path).map_err(Error::io("open", &path))?;
         self.make_tree(tree)?;
-        let mut command = helper::command(&self.launcher, Role::Unpack);
+        let mut command = tree_command::command(&self.launcher, Role::Unpack);
         command.arg(compression.as_str()).arg(tree.join("root"));
         tool::run(command.stdin(from)).map_err(|error| Error::Archive {
             path,

@@ -6,7 +6,7 @@
 //! Reading order: `chroot` is what all backends share, with `layers`, `digest` and `trash`; `storage`
 //! says what differs between them: `dir` (with `overlay`), `btrfs` and `file`. `bootstrap` fills a base,
 //! with the programs of the host that `host` shows it, under the `personality` of its architecture;
-//! `helper`, `lock`, `worker`, `directory` and `tool` serve them.
+//! `tree_command`, `lock`, `worker`, `directory` and `tool` serve them.
 pub mod bootstrap;
 mod btrfs;
 mod chroot;
@@ -15,7 +15,6 @@ mod digests;
 mod dir;
 mod directory;
 mod file;
-mod helper;
 mod host;
 mod layers;
 mod lock;
@@ -24,6 +23,7 @@ mod personality;
 mod storage;
 mod tool;
 mod trash;
+mod tree_command;
 mod worker;
 
 use std::ffi::OsString;
@@ -145,13 +145,13 @@ pub fn open(config: &Config, launcher: &Arc<Launcher>) -> Box<dyn Backend> {
     Box::new(chroot::Chroot::new(config.clone(), Arc::clone(launcher)))
 }
 
-/// Runs a helper's part, the sandbox's or our own, when `arguments` (without the program name) say so.
+/// Runs the sandbox's helper or a tree command when `arguments` (without the program name) say so.
 ///
 /// Must be called first thing in `main`, before any thread exists; returns only when not meant.
 pub fn helper_main(arguments: impl Iterator<Item = OsString>) {
     let arguments: Vec<OsString> = arguments.collect();
     sandbox::helper_main(arguments.iter().cloned());
-    helper::main(&arguments);
+    tree_command::main(&arguments);
 }
 
 /// What went wrong, on what.

@@ -19,10 +19,10 @@ use sandbox::Launcher;
 
 use crate::digest::{self, Digest};
 use crate::digests::{DIGESTS, Digests};
-use crate::helper::{self, Role};
 use crate::layers::{Layers, boot};
 use crate::lock::{Attempt, Lock, Sharing};
 use crate::storage::Storage;
+use crate::tree_command::{self, Role};
 use crate::{Error, LayerKey};
 
 const DAMAGED: &str = "damaged";
@@ -63,13 +63,13 @@ impl Verifier {
         if trees.is_empty() {
             return self.is_there(layer);
         }
-        let command = helper::command(&self.launcher, Role::State);
+        let command = tree_command::command(&self.launcher, Role::State);
         let states = digest::ask(command, &trees)?;
         for ((part, digests), state) in parts.iter().zip(known).zip(states) {
             if state.hash == digests.state {
                 self.verified().insert(part.directory.clone());
             } else {
-                self.read_whole(part, &digests, helper::command)?;
+                self.read_whole(part, &digests, tree_command::command)?;
             }
         }
         self.is_there(layer)
@@ -109,7 +109,7 @@ impl Verifier {
             if let Some(digests) = Digests::read(&part.directory)
                 && digests.are_old(SystemTime::now(), &boot)
             {
-                self.read_whole(&part, &digests, helper::idle_command)?;
+                self.read_whole(&part, &digests, tree_command::idle_command)?;
             }
         }
         Ok(())
@@ -167,8 +167,14 @@ impl Verifier {
 
     fn note(&self, part: &Part) -> Result<(), Error> {
         // First the state: what changes meanwhile shows.
-        let state = one(helper::idle_command(&self.launcher, Role::State), part)?;
-        let content = one(helper::idle_command(&self.launcher, Role::Content), part)?;
+        let state = one(
+            tree_command::idle_command(&self.launcher, Role::State),
+            part,
+        )?;
+        let content = one(
+            tree_command::idle_command(&self.launcher, Role::Content),
+            part,
+        )?;
         Digests::now(state, content)?.write(&part.directory)
     }
 

@@ -1,4 +1,4 @@
-//! What this program itself does as root of the user namespace that has the trees' ids.
+//! Commands on trees, carried out by this program itself as root of the user namespace that has the trees' ids.
 use std::error::Error as _;
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -9,8 +9,8 @@ use sandbox::Launcher;
 
 use crate::{digest, file};
 
-/// First argument of the helper, before its role.
-const HELPER: &str = "backends-helper";
+/// First argument of the program, before its role.
+const NAME: &str = "tree-command";
 
 /// Something to do with trees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,10 +38,10 @@ impl Role {
     }
 }
 
-/// The helper's command line, but for what it is about.
+/// The command line, but for the trees.
 pub(crate) fn command(launcher: &Launcher, role: Role) -> Command {
     let mut command = launcher.storage_command(&launcher.helper.to_string_lossy());
-    command.args([HELPER, role.as_str()]);
+    command.args([NAME, role.as_str()]);
     command
 }
 
@@ -51,16 +51,16 @@ pub(crate) fn idle_command(launcher: &Launcher, role: Role) -> Command {
     command
         .args(["-c3", "nice", "-n19"])
         .arg(&launcher.helper)
-        .args([HELPER, role.as_str()]);
+        .args([NAME, role.as_str()]);
     command
 }
 
-/// Runs the helper's part when `arguments` (without the program name) begin with its name.
+/// Carries the command out when `arguments` (without the program name) begin with its name.
 pub(crate) fn main(arguments: &[OsString]) {
-    let [helper, role, arguments @ ..] = arguments else {
+    let [name, role, arguments @ ..] = arguments else {
         return;
     };
-    if helper != HELPER {
+    if name != NAME {
         return;
     }
     let role = Role::ALL.into_iter().find(|known| role == known.as_str());
