@@ -72,7 +72,7 @@ pub enum Error {
     },
 }
 
-/// Makes home, key and database of a new instance with these items; may be repeated.
+/// Makes home, key, database and empty dists of a new instance with these items; may be repeated.
 pub fn create(home: &Home, hostname: &str, items: &Items) -> Result<(), Error> {
     home.create()?;
     if !home.signing_key().exists() {
@@ -81,7 +81,8 @@ pub fn create(home: &Home, hostname: &str, items: &Items) -> Result<(), Error> {
         SigningKey::generate(&name, &daemon.email_address)?.save(&home.signing_key())?;
     }
     let store = Arc::new(Store::open(&home.database())?);
-    apply(home, &store, hostname, items)
+    apply(home, &store, hostname, items)?;
+    archives::publish(home, &store)
 }
 
 /// Makes the items active and the dists those of the repositories, all or nothing.

@@ -5,13 +5,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::archive::ArchiveDir;
 use crate::deb::{Architecture, Paragraph};
 use crate::fetch;
 use crate::home::Home;
 use crate::model::distribution::ArchitectureOption;
-use crate::model::{Chroot, Distribution, Item, Repository, Source};
-use crate::pgp::{self, SigningKey};
+use crate::model::{Chroot, Distribution, Item, Source};
+use crate::pgp;
 use crate::store::{Store, Transaction, items};
 
 use super::{Error, archives, put};
@@ -76,15 +75,7 @@ pub fn add(home: &Home, store: &Arc<Store>, hostname: &str, chroot: &Chroot) -> 
         extend(tx, chroot)?;
         archives::configure(tx, home, store, hostname)
     })?;
-    let key = SigningKey::load(&home.signing_key())?;
-    let repositories = store.read(items::all::<Repository>)?;
-    for (repository, _) in repositories {
-        let identity = repository.identity;
-        let directory = home.repository(&identity);
-        ArchiveDir::new(directory, identity, Arc::clone(store))
-            .publish(&key, jiff::Timestamp::now())?;
-    }
-    Ok(())
+    archives::publish(home, store)
 }
 
 fn extend(tx: &Transaction<'_>, chroot: &Chroot) -> Result<(), Error> {
@@ -119,6 +110,7 @@ fn extend(tx: &Transaction<'_>, chroot: &Chroot) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pgp::SigningKey;
 
     #[test]
     fn architectures_are_read_from_signed_and_unsigned_releases() {

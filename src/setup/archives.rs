@@ -1,9 +1,12 @@
 //! The dists of all configured repositories.
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::archive::{ArchiveDir, DistSettings};
 use crate::home::Home;
 use crate::model::{Daemon, Distribution, Layout, Repository};
+use crate::pgp::SigningKey;
 use crate::store::catalog::Catalog;
 use crate::store::{Store, Transaction, items};
 
@@ -29,15 +32,27 @@ pub fn configure(
         let dists: Vec<DistSettings> = distributions
             .flat_map(|distribution| dists(repository, layout, distribution, &origin))
             .collect();
-        let identity = &repository.identity;
-        ArchiveDir::new(
-            home.repository(identity),
-            identity.clone(),
-            Arc::clone(store),
-        )
-        .configure(tx, &dists)?;
+        archive(home, store, repository).configure(tx, &dists)?;
     }
     Ok(())
+}
+
+/// Publishes what changed, so that the next start has nothing left to publish.
+pub fn publish(home: &Home, store: &Arc<Store>) -> Result<(), Error> {
+    let key = SigningKey::load(&home.signing_key())?;
+    for (repository, _) in store.read(items::all::<Repository>)? {
+        archive(home, store, &repository).publish(&key, Timestamp::now())?;
+    }
+    Ok(())
+}
+
+fn archive(home: &Home, store: &Arc<Store>, repository: &Repository) -> ArchiveDir {
+    let identity = &repository.identity;
+    ArchiveDir::new(
+        home.repository(identity),
+        identity.clone(),
+        Arc::clone(store),
+    )
 }
 
 fn dists(

@@ -23,6 +23,13 @@ fn upload_whose_connection_is_open_is_taken_after_a_restart() {
     assert_eq!(instance.log("hello"), [EventType::Packaging]);
 }
 
+/// Its first start has nothing to sign, and answers at once.
+#[test]
+fn new_instance_is_published_before_it_starts() {
+    let instance = TestInstance::new(&facts(), |_| {});
+    assert_ne!(instance.published(&format!("{DIST}/InRelease")), "");
+}
+
 #[test]
 fn upload_without_its_changes_leaves_nothing() {
     let mut instance = TestInstance::started();
