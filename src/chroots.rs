@@ -261,7 +261,7 @@ impl Chroots {
             None => self.launcher.begin(&spec),
         }
         .map_err(Error::Begin)?;
-        Ok(Session::new(session, rootfs))
+        Ok(Session::new(session, rootfs, access))
     }
 }
 

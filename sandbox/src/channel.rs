@@ -62,7 +62,11 @@ impl Channel {
 
     /// Waits for a message; `None` when the other end is closed.
     pub(crate) fn receive<T: DeserializeOwned>(&self) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
-        let mut text = vec![0; LONGEST_MESSAGE];
+        // Where the length is asked for, it is told without copying anything (recv(2)).
+        let ask = RecvFlags::PEEK | RecvFlags::TRUNC;
+        let (_, length) =
+            rustix::io::retry_on_intr(|| rustix::net::recv(&self.socket, &mut [0; 0], ask))?;
+        let mut text = vec![0; length.clamp(1, LONGEST_MESSAGE)];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let received = rustix::io::retry_on_intr(|| {

@@ -1,14 +1,14 @@
 //! The process that makes a session's namespaces and ends with them.
 use std::os::fd::{AsFd, OwnedFd};
 
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::CloneFlags;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
 
 use crate::channel::Channel;
 use crate::idmap::IdMap;
-use crate::message::{Begin, Begun};
+use crate::message::Begun;
 use crate::refusal::{Attempt, Refusal};
 use crate::{init, syscall, userns};
 
@@ -23,49 +23,52 @@ pub(crate) fn hold(control: OwnedFd) {
     let Ok(Some((ids, _))) = control.receive::<IdMap>() else {
         return;
     };
-    let entered = userns::enter(&ids, CloneFlags::empty());
-    // Until it comes, nothing of the session exists but its ids.
-    let Ok(Some((begin, _))) = control.receive::<Begin>() else {
-        return;
-    };
-    if let Err(refusal) = entered.and_then(|()| begin_session(&control, &begin)) {
+    if let Err(refusal) = hold_namespaces(&control, &ids) {
         // When the library is gone, there is nobody to tell.
         let _ = control.send(&Begun::Refused(refusal), &[]);
     }
 }
 
-fn begin_session(control: &Channel, begin: &Begin) -> Result<(), Refusal> {
-    unshare(
+fn hold_namespaces(control: &Channel, ids: &IdMap) -> Result<(), Refusal> {
+    userns::enter(
+        ids,
         CloneFlags::CLONE_NEWNS
             | CloneFlags::CLONE_NEWPID
             | CloneFlags::CLONE_NEWIPC
-            | CloneFlags::CLONE_NEWUTS
-            | CloneFlags::CLONE_NEWCGROUP,
-    )
-    .map_err(|errno| Attempt::MakeNamespaces.refused(errno))?;
+            | CloneFlags::CLONE_NEWUTS,
+    )?;
     let (holder_alive, alive) =
         pipe_with(PipeFlags::CLOEXEC).map_err(|errno| Attempt::Fork.refused(errno))?;
     let Some(pid) = syscall::fork().map_err(|errno| Attempt::Fork.refused(errno))? else {
         drop(alive);
-        init::run(control, &holder_alive, begin);
+        init::run(control, &holder_alive);
     };
     let pid = Pid::from_raw(pid.as_raw()).expect("fork gives the parent a pid above zero");
-    watch(control, pid);
+    // Not reaped yet, so the pid is still init's.
+    if let Ok(init) = pidfd_open(pid, PidfdFlags::empty()) {
+        let told = Begun::Init {
+            pid: pid.as_raw_nonzero().get().cast_unsigned(),
+        };
+        // Without it, the library begins nothing.
+        let _ = control.send(&told, &[init.as_fd()]);
+        watch(control, &init);
+    }
+    end(pid);
     drop(alive);
     Ok(())
 }
 
-/// Waits until init is dead, which it is at the latest when the library's end of `control` closes.
-fn watch(control: &Channel, init: Pid) {
-    // Not reaped yet, so the pid is still init's.
-    if let Ok(pidfd) = pidfd_open(init, PidfdFlags::empty()) {
-        let mut ends = [
-            PollFd::from_borrowed_fd(control.as_fd(), PollFlags::RDHUP),
-            PollFd::new(&pidfd, PollFlags::IN),
-        ];
-        // Whatever ends the wait, init must not outlive it.
-        let _ = rustix::io::retry_on_intr(|| poll(&mut ends, None));
-    }
+/// Waits until init is dead, or the library's end of `control` closed.
+fn watch(control: &Channel, init: &OwnedFd) {
+    let mut ends = [
+        PollFd::from_borrowed_fd(control.as_fd(), PollFlags::RDHUP),
+        PollFd::new(init, PollFlags::IN),
+    ];
+    // Whatever ends the wait, init must not outlive it.
+    let _ = rustix::io::retry_on_intr(|| poll(&mut ends, None));
+}
+
+fn end(init: Pid) {
     let _ = kill_process(init, Signal::KILL);
     // The kernel lets init be reaped when all processes of its namespace are gone
     // (pid_namespaces(7)).

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -14,7 +15,8 @@ use rustix::process::{DumpableBehavior, Pid, WaitOptions, WaitStatus};
 use crate::capabilities::Capabilities;
 use crate::channel::Channel;
 use crate::message::{Begin, Begun, Opened, Request, Started};
-use crate::process::{Exit, Process};
+use crate::network::OwnNetwork;
+use crate::process::{Exit, Network, Process};
 use crate::refusal::{Attempt, Refusal};
 use crate::seccomp::Filter;
 use crate::{limits, start, step, syscall, userns};
@@ -22,7 +24,9 @@ use crate::{limits, start, step, syscall, userns};
 struct Init<'a> {
     control: &'a Channel,
     capabilities: Capabilities,
-    filter: Option<&'a Filter>,
+    filter: Option<Filter>,
+    /// Of the first process that wants its own.
+    network: Option<OwnNetwork>,
     children: HashMap<Pid, Child>,
 }
 
@@ -34,14 +38,23 @@ struct Child {
 /// Sets the session up and serves it; its end ends all processes of the session.
 ///
 /// `holder_alive` is a pipe whose other end only the holder has.
-pub(crate) fn run(control: &Channel, holder_alive: &OwnedFd, begin: &Begin) -> ! {
+pub(crate) fn run(control: &Channel, holder_alive: &OwnedFd) -> ! {
+    die_with_the_holder();
+    // Made while nobody waits.
+    let network = OwnNetwork::make();
+    // Until it comes, nothing of the session exists but its namespaces.
+    let Ok(Some((begin, _))) = control.receive::<Begin>() else {
+        std::process::exit(0)
+    };
+    let set_up = set_up(&begin);
     let mut init = Init {
         control,
         capabilities: Capabilities::named(&begin.capabilities),
-        filter: begin.filter.as_ref(),
+        filter: begin.filter,
+        network,
         children: HashMap::new(),
     };
-    match set_up(begin).and_then(|()| init.serve(holder_alive)) {
+    match set_up.and_then(|()| init.serve(holder_alive)) {
         Ok(()) => std::process::exit(0),
         Err(refusal) => {
             // Before the session is ready, this is its answer; afterwards nobody reads it.
@@ -51,7 +64,15 @@ pub(crate) fn run(control: &Channel, holder_alive: &OwnedFd, begin: &Begin) -> !
     }
 }
 
+/// Also when the holder is killed.
+fn die_with_the_holder() {
+    // It takes a number, which is right.
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+}
+
 fn set_up(begin: &Begin) -> Result<(), Refusal> {
+    // Its root is the cgroup that the library put init into.
+    unshare(CloneFlags::CLONE_NEWCGROUP).map_err(|errno| Attempt::MakeNamespaces.refused(errno))?;
     // Where the caller alone may look, its files are opened while the process is still the caller's.
     let host = step::HostPaths::of_steps(&begin.steps)?;
     userns::become_root()?;
@@ -59,8 +80,7 @@ fn set_up(begin: &Begin) -> Result<(), Refusal> {
     // so not dumpable means: no process of the session can trace init or look into its /proc/1.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(|errno| Attempt::BecomeRoot.refused(errno))?;
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
-        .map_err(|errno| Attempt::BecomeRoot.refused(errno))?;
+    die_with_the_holder();
     // A kernel without keyrings has none to leave behind.
     let _ = syscall::new_session_keyring();
     rustix::process::umask(Mode::from_bits_truncate(0o022));
@@ -133,6 +153,10 @@ impl Init<'_> {
             return;
         };
         let failure = Channel::new(failure);
+        let network = match process.network {
+            Network::None => self.network.take(),
+            Network::Host => None,
+        };
         match syscall::fork() {
             Ok(Some(pid)) => {
                 let pid = Pid::from_raw(pid.as_raw()).expect("a parent gets a pid above zero");
@@ -143,7 +167,8 @@ impl Init<'_> {
                     process,
                     [stdin, stdout, stderr],
                     &self.capabilities,
-                    self.filter,
+                    self.filter.as_ref(),
+                    network,
                     &failure,
                 );
                 // When the library has gone, there is nobody to tell.

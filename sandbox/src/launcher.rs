@@ -39,7 +39,7 @@ impl Launcher {
         self.prepare()?.begin(spec)
     }
 
-    /// Starts the holder of a session to come, which makes its user namespace meanwhile.
+    /// Starts holder and init of a session to come, which make its namespaces meanwhile.
     pub fn prepare(&self) -> Result<Prepared, Error> {
         let (control, theirs) = Channel::pair().map_err(Error::Channel)?;
         let mut command = helper_command(&self.helper, "hold");
@@ -89,17 +89,22 @@ impl Prepared {
             mut session,
             helper,
         } = self;
-        let begin = Begin {
+        let mut begin = Begin {
             steps: plan(spec)?,
             capabilities: capabilities::names(spec),
-            limits: session.hold_to(Limits::of(spec)?),
+            limits: Limits::of(spec)?,
             filter: seccomp::filter(spec)?,
         };
-        session.send(&begin, &[])?;
-        match session.receive()? {
-            Some(Begun::Ready) => Ok(session),
-            Some(Begun::Refused(refusal)) => Err(refusal.into()),
-            None => Err(Error::HelperDied { path: helper }),
+        loop {
+            match session.hear()? {
+                Some(Begun::Init { pid }) => {
+                    begin.limits = session.hold_to(begin.limits, pid);
+                    session.send(&begin, &[])?;
+                }
+                Some(Begun::Ready) => return Ok(session),
+                Some(Begun::Refused(refusal)) => return Err(refusal.into()),
+                None => return Err(Error::HelperDied { path: helper }),
+            }
         }
     }
 }

@@ -8,7 +8,6 @@ mod fallback;
 pub(crate) mod rlimit;
 
 use std::fmt;
-use std::process::Child;
 
 use oci_spec::runtime::{LinuxResources, Spec};
 use serde::{Deserialize, Serialize};
@@ -212,22 +211,25 @@ impl fmt::Display for Means {
 pub(crate) struct Held {
     limits: Limits,
     cgroup: Option<Cgroup>,
-    holder: u32,
+    holder: Option<u32>,
 }
 
 impl Held {
-    /// Puts the holder, and so all that comes of it, into a cgroup where that is possible.
-    pub(crate) fn of(limits: Limits, holder: &Child) -> Held {
+    /// Puts the processes, the holder first, and so all that comes of them, into a cgroup where that is possible.
+    pub(crate) fn of(limits: Limits, processes: &[u32]) -> Held {
         let mut cgroup = None;
         if !limits.is_none() {
             // Whatever hinders a cgroup, there are other means, and it is told which are in force.
             cgroup = Delegation::of_caller().and_then(|above| above.make(&limits).ok());
-            cgroup = cgroup.filter(|cgroup| cgroup.add(holder.id()).is_ok());
+            cgroup = cgroup.filter(|cgroup| {
+                let mut processes = processes.iter();
+                processes.all(|process| cgroup.add(*process).is_ok())
+            });
         }
         Held {
             limits,
             cgroup,
-            holder: holder.id(),
+            holder: processes.first().copied(),
         }
     }
 
@@ -250,13 +252,9 @@ impl Held {
     /// A cgroup tells also when the session `ended`; the number of its holder may then be another's.
     pub(crate) fn usage(&self, ended: bool) -> Usage {
         let told = self.cgroup.as_ref().and_then(Cgroup::usage);
-        told.unwrap_or_else(|| {
-            if ended {
-                Usage::default()
-            } else {
-                fallback::usage_below(self.holder, &self.limits)
-            }
-        })
+        let look = |holder| fallback::usage_below(holder, &self.limits);
+        told.or_else(|| self.holder.filter(|_| !ended).map(look))
+            .unwrap_or_default()
     }
 }
 

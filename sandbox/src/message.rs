@@ -9,7 +9,7 @@ use crate::process::Process;
 use crate::refusal::Refusal;
 use crate::seccomp::Filter;
 
-/// Library to holder, after the ids.
+/// Library to init, which waits for it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Begin {
     pub(crate) steps: Vec<Step>,
@@ -21,9 +21,14 @@ pub(crate) struct Begin {
     pub(crate) filter: Option<Filter>,
 }
 
-/// Holder or init to library, the answer to [`Begin`].
+/// Holder and init to library, while a session begins.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Begun {
+    /// Of the holder; comes with a descriptor of init's process (pidfd_open(2)).
+    Init {
+        pid: u32,
+    },
+    /// Of init, when all that [`Begin`] says is done.
     Ready,
     Refused(Refusal),
 }

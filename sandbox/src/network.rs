@@ -6,12 +6,49 @@ use std::sync::Arc;
 
 use nix::sched::{CloneFlags, unshare};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+use crate::channel::Channel;
 use crate::refusal::{Attempt, Refusal};
 use crate::syscall;
 
+/// A network namespace with nothing but loopback, for one process.
+pub(crate) struct OwnNetwork(OwnedFd);
+
+impl OwnNetwork {
+    /// Made by a child that ends; `None` where that does not work.
+    pub(crate) fn make() -> Option<OwnNetwork> {
+        let (init, child) = Channel::pair().ok()?;
+        let Some(pid) = syscall::fork().ok()? else {
+            let namespace = make_own()
+                .ok()
+                .map(|()| File::open("/proc/thread-self/ns/net"));
+            if let Some(Ok(namespace)) = namespace {
+                // Init does without it.
+                let _ = child.send(&(), &[namespace.as_fd()]);
+            }
+            std::process::exit(0);
+        };
+        drop(child);
+        let made = init.receive::<()>();
+        let _ = nix::sys::wait::waitpid(pid, None);
+        let ((), descriptors) = made.ok()??;
+        descriptors.into_iter().next().map(OwnNetwork)
+    }
+}
+
+/// Moves the calling process into the network namespace that was made for it, or a new one where it
+/// may enter none (setns(2) is not for guests of every container engine).
+pub(crate) fn enter_own(made: Option<OwnNetwork>) -> Result<(), Refusal> {
+    let kind = Some(LinkNameSpaceType::Network);
+    match made.map(|OwnNetwork(namespace)| move_into_link_name_space(namespace.as_fd(), kind)) {
+        Some(Ok(())) => Ok(()),
+        Some(Err(_)) | None => make_own(),
+    }
+}
+
 /// Moves the calling process into a new network namespace, `lo` up.
-pub(crate) fn make_own() -> Result<(), Refusal> {
+fn make_own() -> Result<(), Refusal> {
     unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| Attempt::MakeNetwork.refused(errno))?;
     let socket = socket_with(
         AddressFamily::INET,

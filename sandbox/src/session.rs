@@ -6,13 +6,16 @@ use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Mode;
+use rustix::io::retry_on_intr;
+use rustix::process::{Signal, pidfd_send_signal};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::channel::Channel;
 use crate::limits::{Held, InForce, Limits, Usage};
-use crate::message::{Opened, Request, Started};
+use crate::message::{Begun, Opened, Request, Started};
 use crate::network::NetworkCounts;
 use crate::{Error, Exit, Process, Stdio};
 
@@ -23,30 +26,47 @@ const LONGEST_REPORT: u64 = 64 * 1024;
 #[derive(Debug)]
 pub struct Session {
     control: Arc<Channel>,
-    holder: Child,
+    /// `None` once somebody waits for its end.
+    holder: Option<Child>,
+    /// Its process descriptor, once it is known.
+    init: Option<OwnedFd>,
     held: Arc<Held>,
     ended: Arc<AtomicBool>,
     next_key: AtomicU64,
 }
 
 impl Session {
-    /// One that has no limits yet.
+    /// One whose holder has just been started.
     pub(crate) fn new(control: Channel, holder: Child) -> Session {
         Session {
             control: Arc::new(control),
-            held: Arc::new(Held::of(Limits::default(), &holder)),
-            holder,
+            held: Arc::new(Held::of(Limits::default(), &[])),
+            holder: Some(holder),
+            init: None,
             ended: Arc::new(AtomicBool::new(false)),
             next_key: AtomicU64::new(0),
         }
     }
 
     /// Gives the limits that are left to the session's processes themselves.
-    pub(crate) fn hold_to(&mut self, limits: Limits) -> Limits {
-        let held = Held::of(limits, &self.holder);
+    pub(crate) fn hold_to(&mut self, limits: Limits, init: u32) -> Limits {
+        let holder = self.holder.as_ref().map(Child::id);
+        let processes: Vec<u32> = holder.into_iter().chain([init]).collect();
+        let held = Held::of(limits, &processes);
         let left = held.left_to_the_session();
         self.held = Arc::new(held);
         left
+    }
+
+    /// What holder or init say while the session begins; `None` when they have died.
+    pub(crate) fn hear(&mut self) -> Result<Option<Begun>, Error> {
+        let Some((begun, descriptors)) = self.control.receive().map_err(Error::Channel)? else {
+            return Ok(None);
+        };
+        if let Begun::Init { .. } = begun {
+            self.init = descriptors.into_iter().next();
+        }
+        Ok(Some(begun))
     }
 
     pub(crate) fn send(
@@ -55,11 +75,6 @@ impl Session {
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), Error> {
         self.control.send(message, descriptors).map_err(send_error)
-    }
-
-    pub(crate) fn receive<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
-        let received = self.control.receive().map_err(Error::Channel)?;
-        Ok(received.map(|(message, _)| message))
     }
 
     /// Starts a process; several may run side by side.
@@ -144,11 +159,33 @@ impl Session {
         self.take_down()
     }
 
+    /// Kills all processes and waits until they are dead; the kernel takes mounts and namespaces down meanwhile, which
+    /// takes the longer the more files were used.
+    pub fn stop(mut self) -> Result<(), Error> {
+        let Some(init) = self.init.take() else {
+            return self.take_down();
+        };
+        // It fails where init is dead already.
+        let _ = pidfd_send_signal(&init, Signal::KILL);
+        let mut dead = [PollFd::new(&init, PollFlags::IN)];
+        retry_on_intr(|| poll(&mut dead, None)).map_err(|errno| Error::Wait(errno.into()))?;
+        self.ended.store(true, Ordering::SeqCst);
+        // The holder has the mounts, too, and a cgroup goes when nothing is in it.
+        let (holder, held) = (self.holder.take(), Arc::clone(&self.held));
+        std::thread::spawn(move || {
+            let _ = holder.map(|mut holder| holder.wait());
+            drop(held);
+        });
+        Ok(())
+    }
+
     fn take_down(&mut self) -> Result<(), Error> {
         // The holder sees it, kills init and ends last. When it is gone already, so is the session.
         let _ = self.control.shut_down();
         self.ended.store(true, Ordering::SeqCst);
-        self.holder.wait().map_err(Error::Wait)?;
+        if let Some(holder) = &mut self.holder {
+            holder.wait().map_err(Error::Wait)?;
+        }
         Ok(())
     }
 }

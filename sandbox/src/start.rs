@@ -12,6 +12,7 @@ use crate::capabilities::Capabilities;
 use crate::channel::Channel;
 use crate::limits::rlimit;
 use crate::message::Started;
+use crate::network::OwnNetwork;
 use crate::process::{Network, Process};
 use crate::refusal::{Attempt, Refusal};
 use crate::seccomp::Filter;
@@ -23,9 +24,10 @@ pub(crate) fn start(
     stdio: [OwnedFd; 3],
     capabilities: &Capabilities,
     filter: Option<&Filter>,
+    network: Option<OwnNetwork>,
     library: &Channel,
 ) -> Refusal {
-    match try_start(process, stdio, capabilities, filter, library) {
+    match try_start(process, stdio, capabilities, filter, network, library) {
         Ok(never) => match never {},
         Err(refusal) => refusal,
     }
@@ -36,12 +38,13 @@ fn try_start(
     stdio: [OwnedFd; 3],
     capabilities: &Capabilities,
     filter: Option<&Filter>,
+    network: Option<OwnNetwork>,
     library: &Channel,
 ) -> Result<Infallible, Refusal> {
     setsid().map_err(|errno| Attempt::Fork.refused(errno))?;
     match process.network {
         Network::None => {
-            network::make_own()?;
+            network::enter_own(network)?;
             let counts = network::open_counts();
             let counts: Vec<BorrowedFd<'_>> = counts.iter().map(AsFd::as_fd).collect();
             // The library counts nothing then.

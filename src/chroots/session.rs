@@ -4,7 +4,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use backends::{LayerKey, Rootfs};
+use backends::{Access, LayerKey, Rootfs};
 use sandbox::{Exit, Network, Process, Running, Stdio};
 
 use super::tree::Tree;
@@ -18,11 +18,20 @@ pub struct Session {
     // Declared first: dropped before the root file system it runs in.
     session: sandbox::Session,
     rootfs: Box<dyn Rootfs>,
+    access: Access,
 }
 
 impl Session {
-    pub(super) fn new(session: sandbox::Session, rootfs: Box<dyn Rootfs>) -> Session {
-        Session { session, rootfs }
+    pub(super) fn new(
+        session: sandbox::Session,
+        rootfs: Box<dyn Rootfs>,
+        access: Access,
+    ) -> Session {
+        Session {
+            session,
+            rootfs,
+            access,
+        }
     }
 
     /// Where its changes go, on the host.
@@ -148,7 +157,12 @@ impl Session {
 
     /// Ends the session; a snapshot's changes go away.
     pub fn close(self) -> Result<(), Error> {
-        self.session.end().map_err(Error::End)?;
+        let ended = match self.access {
+            Access::Source => self.session.end(),
+            // Nobody uses what it leaves.
+            Access::Snapshot => self.session.stop(),
+        };
+        ended.map_err(Error::End)?;
         self.rootfs.close().map_err(|source| Error::Rootfs {
             action: "close",
             source,

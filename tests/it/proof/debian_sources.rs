@@ -190,10 +190,14 @@ fn hosts_apt_takes_packages_and_sources_and_looks_at_dates_and_signatures() {
     // Publications of one second are dated a second apart, and what is dated now or later is sent again, so that apt
     // misses none of them.
     let deadline = Instant::now() + Duration::from_secs(20);
-    while !apt("apt-get", &["update", "--error-on=any"]).contains("Hit:") {
+    loop {
+        let said = apt("apt-get", &["update", "--error-on=any"]);
+        if said.contains("Hit:") {
+            break;
+        }
         assert!(
             Instant::now() < deadline,
-            "an unchanged InRelease is not sent again"
+            "an unchanged InRelease is sent again: {said}"
         );
     }
     for (source, ..) in SOURCES {
