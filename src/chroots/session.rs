@@ -16,19 +16,19 @@ const SAID: usize = 4096;
 /// Namespaces and mounts on a root file system; dropped, all in it ends and its changes go away.
 pub struct Session {
     // Declared first: dropped before the root file system it runs in.
-    session: sandbox::Session,
+    namespaces: sandbox::Session,
     rootfs: Box<dyn Rootfs>,
     access: Access,
 }
 
 impl Session {
     pub(super) fn new(
-        session: sandbox::Session,
+        namespaces: sandbox::Session,
         rootfs: Box<dyn Rootfs>,
         access: Access,
     ) -> Session {
         Session {
-            session,
+            namespaces,
             rootfs,
             access,
         }
@@ -42,16 +42,16 @@ impl Session {
 
     /// For who looks after the session from another thread.
     pub fn watch(&self) -> sandbox::Watch {
-        self.session.watch()
+        self.namespaces.watch()
     }
 
     /// Its limits, and what holds it to them.
     pub fn in_force(&self) -> sandbox::InForce {
-        self.session.in_force()
+        self.namespaces.in_force()
     }
 
     pub fn start(&self, process: &Process, stdio: Stdio) -> Result<Running, Error> {
-        self.session
+        self.namespaces
             .run(process, stdio)
             .map_err(failed_to_run(process))
     }
@@ -140,7 +140,7 @@ impl Session {
 
     /// Opens a regular file for reading; links are not followed.
     pub fn open(&self, path: &Path) -> Result<File, Error> {
-        self.session.open(path).map_err(|source| Error::Open {
+        self.namespaces.open(path).map_err(|source| Error::Open {
             path: path.to_owned(),
             source,
         })
@@ -148,7 +148,7 @@ impl Session {
 
     /// Ends the session and makes its changes a layer.
     pub fn freeze(self, layer: &LayerKey) -> Result<(), Error> {
-        self.session.end().map_err(Error::End)?;
+        self.namespaces.end().map_err(Error::End)?;
         self.rootfs.freeze(layer).map_err(|source| Error::Rootfs {
             action: "freeze",
             source,
@@ -158,9 +158,9 @@ impl Session {
     /// Ends the session; a snapshot's changes go away.
     pub fn close(self) -> Result<(), Error> {
         let ended = match self.access {
-            Access::Source => self.session.end(),
+            Access::Source => self.namespaces.end(),
             // Nobody uses what it leaves.
-            Access::Snapshot => self.session.stop(),
+            Access::Snapshot => self.namespaces.stop(),
         };
         ended.map_err(Error::End)?;
         self.rootfs.close().map_err(|source| Error::Rootfs {
