@@ -5,16 +5,20 @@
 //! PROGRAM is mini-buildd, HOME that of an instance with a chroot. `prepared` does what can be done before a session is
 //! wanted, as builds do, before the line is read. After each session a line with its milliseconds, the
 //! CPU milliseconds of this process and its children, and the milliseconds of beginning, running and ending is printed;
-//! tests/bench/session reads it.
+//! tests/bench/session reads it. CPU time is that until the kernel has taken all down; what the session left is deleted
+//! after that.
 use std::error::Error;
+use std::fs::{self, File};
 use std::io::{Write as _, stdin, stdout};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use mini_buildd::chroots::{Chroots, process};
 use mini_buildd::home::Home;
 use mini_buildd::store::{Store, catalog::Catalog};
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::resource::{UsageWho, getrusage};
 use sandbox::{IdMap, Launcher, Network, Stdio};
 
@@ -36,6 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         helper: program,
         ids: IdMap::of_caller()?,
     };
+    let trash = home.trash().join(".lock");
     let chroots = Chroots::new(home, Arc::new(launcher));
     let backend = chroots.backend(chroot);
     let line: Vec<&str> = command.iter().map(String::as_str).collect();
@@ -48,6 +53,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         if lines.next().is_none() {
             return Ok(());
         }
+        // Who deletes holds it.
+        let undisturbed = Flock::lock(File::create(&trash)?, FlockArg::LockExclusive)
+            .map_err(|(_, errno)| errno)?;
         // Of what was prepared by another process, all counts: it is added when that ends.
         let (start, used) = (Instant::now(), cpu()?);
         let session = chroots.begin(chroot, backend.as_ref(), None, Network::None)?;
@@ -55,7 +63,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         let exit = session.run(&process, Stdio::default())?;
         let done = Instant::now();
         session.close()?;
-        let (end, used) = (Instant::now(), cpu()?.saturating_sub(used));
+        let end = Instant::now();
+        while has_children()? {
+            sleep(Duration::from_millis(1));
+        }
+        let used = cpu()?.saturating_sub(used);
+        drop(undisturbed);
         if !exit.success() {
             return Err(format!("{} ended with {exit:?}", command.join(" ")).into());
         }
@@ -69,6 +82,18 @@ fn main() -> Result<(), Box<dyn Error>> {
             milliseconds(end - done),
         )?;
     }
+}
+
+/// Also those that nobody has waited for yet (proc_pid_children(5)).
+fn has_children() -> Result<bool, Box<dyn Error>> {
+    for thread in fs::read_dir("/proc/self/task")? {
+        // A thread may end meanwhile.
+        let children = fs::read_to_string(thread?.path().join("children"));
+        if children.is_ok_and(|children| !children.is_empty()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn milliseconds(time: Duration) -> f64 {

@@ -51,7 +51,7 @@ pub(crate) enum Request {
 /// A starting process to library.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Started {
-    /// Comes with the files of [`crate::network::open_counts`].
+    /// Comes with the files of [`crate::network::enter_own`].
     OwnNetwork,
     Refused(Refusal),
 }

@@ -1,6 +1,6 @@
 //! Network of one process: its own with nothing but loopback, or the host's.
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -13,42 +13,59 @@ use crate::refusal::{Attempt, Refusal};
 use crate::syscall;
 
 /// A network namespace with nothing but loopback, for one process.
-pub(crate) struct OwnNetwork(OwnedFd);
+pub(crate) struct OwnNetwork {
+    namespace: OwnedFd,
+    counts: Vec<OwnedFd>,
+}
 
 impl OwnNetwork {
     /// Made by a child that ends; `None` where that does not work.
     pub(crate) fn make() -> Option<OwnNetwork> {
         let (init, child) = Channel::pair().ok()?;
         let Some(pid) = syscall::fork().ok()? else {
-            let namespace = make_own()
-                .ok()
-                .map(|()| File::open("/proc/thread-self/ns/net"));
-            if let Some(Ok(namespace)) = namespace {
+            if let Some(files) = OwnNetwork::files() {
+                let files: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
                 // Init does without it.
-                let _ = child.send(&(), &[namespace.as_fd()]);
+                let _ = child.send(&(), &files);
             }
             std::process::exit(0);
         };
         drop(child);
         let made = init.receive::<()>();
         let _ = nix::sys::wait::waitpid(pid, None);
-        let ((), descriptors) = made.ok()??;
-        descriptors.into_iter().next().map(OwnNetwork)
+        let ((), files) = made.ok()??;
+        let mut files = files.into_iter();
+        Some(OwnNetwork {
+            namespace: files.next()?,
+            counts: files.collect(),
+        })
+    }
+
+    /// Those of a new one, into which the calling process is moved.
+    fn files() -> Option<Vec<OwnedFd>> {
+        let counts = make_own().ok()?;
+        let namespace = File::open("/proc/thread-self/ns/net").ok()?;
+        Some([namespace.into()].into_iter().chain(counts).collect())
     }
 }
 
 /// Moves the calling process into the network namespace that was made for it, or a new one where it
 /// may enter none (setns(2) is not for guests of every container engine).
-pub(crate) fn enter_own(made: Option<OwnNetwork>) -> Result<(), Refusal> {
+///
+/// Returns files of the kernel's counts there, for IPv4 and IPv6; open, they keep the namespace. None
+/// where there is no /proc.
+pub(crate) fn enter_own(made: Option<OwnNetwork>) -> Result<Vec<OwnedFd>, Refusal> {
     let kind = Some(LinkNameSpaceType::Network);
-    match made.map(|OwnNetwork(namespace)| move_into_link_name_space(namespace.as_fd(), kind)) {
-        Some(Ok(())) => Ok(()),
-        Some(Err(_)) | None => make_own(),
+    match made {
+        Some(made) if move_into_link_name_space(made.namespace.as_fd(), kind).is_ok() => {
+            Ok(made.counts)
+        }
+        Some(_) | None => make_own(),
     }
 }
 
-/// Moves the calling process into a new network namespace, `lo` up.
-fn make_own() -> Result<(), Refusal> {
+/// Moves the calling process into a new network namespace, `lo` up; returns what [`enter_own`] does.
+fn make_own() -> Result<Vec<OwnedFd>, Refusal> {
     unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| Attempt::MakeNetwork.refused(errno))?;
     let socket = socket_with(
         AddressFamily::INET,
@@ -57,17 +74,12 @@ fn make_own() -> Result<(), Refusal> {
         None,
     )
     .map_err(|errno| Attempt::MakeNetwork.refused(errno))?;
-    syscall::set_loopback_up(socket.as_fd()).map_err(|error| Attempt::MakeNetwork.refused(error))
-}
-
-/// Files of the kernel's counts of the calling process's network namespace, for IPv4 and IPv6;
-/// open, they keep the namespace. None where there is no /proc.
-pub(crate) fn open_counts() -> Vec<OwnedFd> {
-    ["snmp", "snmp6"]
+    syscall::set_loopback_up(socket.as_fd())
+        .map_err(|error| Attempt::MakeNetwork.refused(error))?;
+    let counts = ["snmp", "snmp6"]
         .iter()
-        .filter_map(|name| File::open(format!("/proc/thread-self/net/{name}")).ok())
-        .map(OwnedFd::from)
-        .collect()
+        .filter_map(|name| File::open(format!("/proc/thread-self/net/{name}")).ok());
+    Ok(counts.map(OwnedFd::from).collect())
 }
 
 /// What the kernel counted in the network namespace of one process, also after its end.

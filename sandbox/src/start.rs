@@ -44,8 +44,7 @@ fn try_start(
     setsid().map_err(|errno| Attempt::Fork.refused(errno))?;
     match process.network {
         Network::None => {
-            network::enter_own(network)?;
-            let counts = network::open_counts();
+            let counts = network::enter_own(network)?;
             let counts: Vec<BorrowedFd<'_>> = counts.iter().map(AsFd::as_fd).collect();
             // The library counts nothing then.
             let _ = library.send(&Started::OwnNetwork, &counts);
