@@ -34,10 +34,21 @@ impl Validators {
         } else {
             now.as_second() - 1
         };
+        Validators::dated(size, modified, date)
+    }
+
+    /// Of a file whose every content has another second, as Release files of our archives do.
+    ///
+    /// apt keeps the date it knows when the same file comes with a later one, and would get it again and again.
+    pub(super) fn of_release(size: u64, modified: Timestamp) -> Validators {
+        Validators::dated(size, modified, modified.as_second())
+    }
+
+    fn dated(size: u64, modified: Timestamp, second: i64) -> Validators {
         Validators {
             size,
             etag: format!("\"{:x}-{size:x}\"", modified.as_nanosecond()),
-            last_modified: Timestamp::from_second(date).unwrap_or(Timestamp::UNIX_EPOCH),
+            last_modified: Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH),
         }
     }
 

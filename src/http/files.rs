@@ -26,6 +26,8 @@ use super::path::RelativePath;
 use super::tree::{self, Node};
 use super::{listing, media_type, page, redirect, with_slash};
 
+/// Their dates tell apt whether a dist is new.
+const RELEASES: [&str; 3] = ["InRelease", "Release", "Release.gpg"];
 /// Read from disk and held in memory at once, for each connection.
 const CHUNK: u64 = 64 * 1024;
 
@@ -91,7 +93,14 @@ async fn deliver(site: &Arc<Site>, prefix: &str, uri: &Uri, headers: &HeaderMap)
             size,
             modified,
         }) => {
-            let validators = Validators::new(size, modified, Timestamp::now());
+            let validators = match path.names.as_slice() {
+                [_, dists, .., name]
+                    if dists == "dists" && RELEASES.iter().any(|file| name == file) =>
+                {
+                    Validators::of_release(size, modified)
+                }
+                _ => Validators::new(size, modified, Timestamp::now()),
+            };
             let kind = media_type::of(path.file_name());
             file_response(file, kind, &validators, &validators.decide(headers))
         }

@@ -3,7 +3,10 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::symlink;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
 
 use crate::site::Site;
 
@@ -81,6 +84,26 @@ fn unchanged_file_is_not_sent_again() {
     );
     let answer = site.get_with(RELEASE, &format!("If-None-Match: {etag}"));
     assert_eq!((answer.status, answer.text()), (200, "new content"));
+}
+
+#[test]
+fn release_has_one_date_from_its_first_moment() {
+    let site = Site::start();
+    let path = site.file("repositories/test/dists/sid-test-stable/Release", "new");
+    // Published again and again within seconds, it may be dated ahead.
+    for ahead in [0, 5] {
+        let modified = SystemTime::now() + Duration::from_secs(ahead);
+        File::open(&path).unwrap().set_modified(modified).unwrap();
+        let second = Timestamp::try_from(modified).unwrap().as_second();
+        let date = Timestamp::from_second(second).unwrap();
+        let date = rfc2822::DateTimePrinter::new()
+            .timestamp_to_rfc9110_string(&date)
+            .unwrap();
+        let answer = site.get(RELEASE);
+        assert_eq!(answer.header("last-modified"), Some(date.as_str()));
+        let known = format!("If-Modified-Since: {date}");
+        assert_eq!(site.get_with(RELEASE, &known).status, 304);
+    }
 }
 
 #[test]
