@@ -108,6 +108,9 @@ fn as_text(findings: &[Finding]) -> String {
         writeln!(text, "\nAll missing packages: {INSTALL}{packages}")
             .expect("a String takes every write");
     }
+    if findings.iter().any(|finding| finding.problem.is_some()) {
+        text.push_str("\nCommands are for root.\n");
+    }
     text
 }
 
@@ -176,7 +179,7 @@ mod tests {
         );
         assert!(text.contains("ADVICE   pasta: pasta is"), "{text}");
         assert!(
-            text.ends_with("apt install debootstrap passt uidmap\n"),
+            text.ends_with("apt install debootstrap passt uidmap\n\nCommands are for root.\n"),
             "{text}"
         );
     }

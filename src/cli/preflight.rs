@@ -12,7 +12,10 @@ use crate::home::Home;
 pub(super) enum Error {
     #[error("can't examine this host")]
     Examine(#[source] io::Error),
-    #[error("this host lacks what an instance needs:{}", list(.problems))]
+    #[error(
+        "this host lacks what an instance needs:{}\nCommands are for root; all that was looked at: mini-buildd doctor",
+        list(.problems)
+    )]
     Problems { problems: Vec<String> },
     #[error("can't run {command}")]
     Run { command: String, source: io::Error },
