@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Mode;
@@ -172,10 +173,12 @@ impl Session {
         self.ended.store(true, Ordering::SeqCst);
         // The holder has the mounts, too, and a cgroup goes when nothing is in it.
         let (holder, held) = (self.holder.take(), Arc::clone(&self.held));
-        std::thread::spawn(move || {
+        let wait = move || {
             let _ = holder.map(|mut holder| holder.wait());
             drop(held);
-        });
+        };
+        // Without a thread, the holder's entry stays until this process ends.
+        let _ = thread::Builder::new().name("holder".to_owned()).spawn(wait);
         Ok(())
     }
 

@@ -59,6 +59,17 @@ fn end_leaves_no_process() {
 }
 
 #[test]
+fn all_are_dead_when_a_session_has_stopped() {
+    let root = Root::new();
+    let session = root.begin();
+    let mut reader = start_stubborn(&session);
+    session.stop().unwrap();
+    let mut ends = [PollFd::from_borrowed_fd(reader.as_fd(), PollFlags::IN)];
+    assert_eq!(poll(&mut ends, Some(&Timespec::default())).unwrap(), 1);
+    assert_eq!(reader.read(&mut [0]).unwrap(), 0);
+}
+
+#[test]
 fn drop_leaves_no_process() {
     let root = Root::new();
     let session = root.begin();
