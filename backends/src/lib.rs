@@ -6,7 +6,7 @@
 //! Reading order: `chroot` is what all backends share, with `layers`, `digest` and `trash`; `storage`
 //! says what differs between them: `dir` (with `overlay`), `btrfs` and `file`. `bootstrap` fills a base,
 //! with the programs of the host that `host` shows it, under the `personality` of its architecture;
-//! `tree_command`, `lock`, `worker`, `directory` and `tool` serve them.
+//! `tree_command`, `lock`, `worker`, `directory`, `pace` and `tool` serve them.
 pub mod bootstrap;
 mod btrfs;
 mod chroot;
@@ -19,6 +19,7 @@ mod host;
 mod layers;
 mod lock;
 mod overlay;
+mod pace;
 mod personality;
 mod storage;
 mod tool;

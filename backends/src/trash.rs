@@ -2,7 +2,7 @@
 //!
 //! Deleting a tree takes seconds where renaming it takes microseconds, and most of its files belong
 //! to ids that only exist in a user namespace: so trees wait in a directory of their own until a
-//! thread has them deleted, one at a time and with low priority.
+//! thread has them deleted, one at a time, with low priority and about half of the time.
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,6 +14,7 @@ use sandbox::{Launcher, subvolume};
 
 use crate::lock::Lock;
 use crate::storage::TREE;
+use crate::tree_command::{self, Role};
 use crate::worker::Worker;
 use crate::{Error, directory, tool};
 
@@ -122,11 +123,8 @@ fn delete_subvolumes(path: &Path) {
     }
 }
 
-/// Deletes trees of any kind: as root of the user namespace rm may enter directories of mode 000,
-/// and it walks by descriptor, so that depth is no limit.
 fn deletion(launcher: &Launcher, paths: &[PathBuf], has_subvolumes: bool) -> Command {
-    let mut command = launcher.storage_command("ionice");
-    command.args(["-c3", "nice", "-n19", "rm", "-rf"]);
+    let mut command = tree_command::idle_command(launcher, Role::Delete);
     // To rm, a subvolume is another file system.
     if !has_subvolumes {
         command.arg("--one-file-system");

@@ -5,12 +5,15 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::{Command, exit};
 
+use rustix::process::{Signal, getpid, getppid, nice, set_parent_process_death_signal};
 use sandbox::Launcher;
 
-use crate::{digest, file};
+use crate::{digest, file, pace};
 
 /// First argument of the program, before its role.
 const NAME: &str = "tree-command";
+/// Stands before the role of what is nobody's wish just now.
+const IDLE: &str = "idle";
 
 /// Something to do with trees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,10 +26,18 @@ pub(crate) enum Role {
     State,
     /// Tells what the files of each tree hold.
     Content,
+    /// Deletes the trees, whatever they are.
+    Delete,
 }
 
 impl Role {
-    const ALL: [Role; 4] = [Role::Pack, Role::Unpack, Role::State, Role::Content];
+    const ALL: [Role; 5] = [
+        Role::Pack,
+        Role::Unpack,
+        Role::State,
+        Role::Content,
+        Role::Delete,
+    ];
 
     fn as_str(self) -> &'static str {
         match self {
@@ -34,6 +45,7 @@ impl Role {
             Role::Unpack => "unpack",
             Role::State => "state",
             Role::Content => "content",
+            Role::Delete => "delete",
         }
     }
 }
@@ -46,25 +58,34 @@ pub(crate) fn command(launcher: &Launcher, role: Role) -> Command {
 }
 
 /// As [`command`], without being in anybody's way.
+///
+/// It steps back itself: the helper may be /proc/self/exe, which to nice(1) is another program.
 pub(crate) fn idle_command(launcher: &Launcher, role: Role) -> Command {
-    let mut command = launcher.storage_command("ionice");
-    command
-        .args(["-c3", "nice", "-n19"])
-        .arg(&launcher.helper)
-        .args([NAME, role.as_str()]);
+    let mut command = launcher.storage_command(&launcher.helper.to_string_lossy());
+    command.args([NAME, IDLE, role.as_str()]);
     command
 }
 
 /// Carries the command out when `arguments` (without the program name) begin with its name.
 pub(crate) fn main(arguments: &[OsString]) {
-    let [name, role, arguments @ ..] = arguments else {
+    let [name, arguments @ ..] = arguments else {
         return;
     };
     if name != NAME {
         return;
     }
+    let (is_idle, arguments) = match arguments {
+        [word, arguments @ ..] if word == IDLE => (true, arguments),
+        arguments => (false, arguments),
+    };
+    let [role, arguments @ ..] = arguments else {
+        exit(2)
+    };
     let role = Role::ALL.into_iter().find(|known| role == known.as_str());
     let Some(role) = role else { exit(2) };
+    if is_idle {
+        step_back();
+    }
     match run(role, arguments) {
         Ok(()) => exit(0),
         Err(error) => {
@@ -81,8 +102,30 @@ pub(crate) fn main(arguments: &[OsString]) {
     }
 }
 
+/// What can't be had is done without.
+fn step_back() {
+    let _ = nice(19);
+    let own = getpid().as_raw_nonzero().to_string();
+    let _ = Command::new("ionice").args(["-c3", "-p", &own]).status();
+}
+
+/// With the caller, the kernel frees its locks on the trees: nothing goes on there.
+fn end_with_caller() -> io::Result<()> {
+    let caller = getppid();
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    if getppid() != caller {
+        return Err(io::Error::other("the caller is dead"));
+    }
+    Ok(())
+}
+
 fn run(role: Role, arguments: &[OsString]) -> Result<(), file::Fault> {
+    // What is thrown away belongs to nobody, and is deleted when its build is long over.
+    if role != Role::Delete {
+        end_with_caller()?;
+    }
     match (role, arguments) {
+        (Role::Delete, options_and_trees) => Ok(pace::delete(options_and_trees)?),
         (Role::Pack, [compression, tree]) => file::pack_here(compression, Path::new(tree)),
         (Role::Unpack, [compression, tree]) => file::unpack_here(compression, Path::new(tree)),
         (Role::Pack | Role::Unpack, _) => exit(2),

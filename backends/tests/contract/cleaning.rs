@@ -1,4 +1,4 @@
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -22,6 +22,10 @@ pub(crate) const PROMISES: &[Promise] = &[
     (
         "what a killed process left in the trash is deleted",
         trash_is_emptied,
+    ),
+    (
+        "what packs and unpacks trees ends with who wanted it",
+        commands_end_with_their_caller,
     ),
     (
         "cleaning beside sessions that come and go disturbs none",
@@ -99,6 +103,39 @@ fn trash_is_emptied(fixture: &Fixture) {
     fixture.backend.clean().unwrap();
 
     fixture.wait_for_trash();
+}
+
+fn commands_end_with_their_caller(fixture: &Fixture) {
+    let helper = fixture.launcher.helper.to_str().unwrap();
+    let mut unpack = fixture.launcher.storage_command(helper);
+    unpack.args(["tree-command", "unpack", "none"]);
+    unpack.arg(fixture.home.path().join("unpacked"));
+    let mut caller = Command::new("sh")
+        .args(["-c", "\"$@\"; exit", "caller"])
+        .arg(unpack.get_program())
+        .args(unpack.get_args())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // An archive without an end; when more than a pipe holds of it is read, unpacking is under way.
+    let mut archive = tar::Header::new_gnu();
+    archive.set_path("endless").unwrap();
+    archive.set_size(1 << 40);
+    archive.set_mode(0o644);
+    archive.set_uid(0);
+    archive.set_gid(0);
+    archive.set_mtime(0);
+    archive.set_cksum();
+    let mut input = caller.stdin.take().unwrap();
+    input.write_all(archive.as_bytes()).unwrap();
+    input.write_all(&vec![0; 4 << 20]).unwrap();
+    let mut output = caller.stdout.take().unwrap();
+    caller.kill().unwrap();
+    caller.wait().unwrap();
+    // It ends when the last who could write to it is dead.
+    output.read_to_end(&mut Vec::new()).unwrap();
+    drop(input);
 }
 
 fn cleaning_disturbs_none(fixture: &Fixture) {
