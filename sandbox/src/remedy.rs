@@ -284,6 +284,22 @@ mod tests {
     }
 
     #[test]
+    fn overlay_that_is_refused_is_told_by_its_reason() {
+        let attempt = Attempt::Mount {
+            kind: "overlay".to_owned(),
+            target: "/".into(),
+        };
+        for (errno, told) in [
+            (Errno::EPERM, "Linux 5.11"),
+            (Errno::ENODEV, "modprobe overlay"),
+            (Errno::EINVAL, "--home"),
+        ] {
+            let text = remedy(&attempt, errno, &Set("", ""));
+            assert!(text.contains(told), "{text}");
+        }
+    }
+
+    #[test]
     fn refused_proc_is_an_outer_containers_mask() {
         let attempt = Attempt::Mount {
             kind: "proc".to_owned(),
