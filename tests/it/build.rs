@@ -31,7 +31,7 @@ pub(crate) fn architecture() -> Architecture {
 }
 
 impl Base {
-    fn sources_list(&self) -> String {
+    pub(crate) fn sources_list(&self) -> String {
         format!(
             "deb [] {} {} main\n",
             self.source.archives[0], self.source.suite
@@ -95,10 +95,6 @@ impl Built {
         let mut lines = self.log.lines();
         let key = lines.find_map(|line| line.strip_prefix("Chroot ")?.split_once(", layer "));
         LayerKey(key.unwrap().1.to_owned())
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        self.directory.path()
     }
 
     pub(crate) fn results(&self) -> Vec<String> {
@@ -187,7 +183,7 @@ impl Package {
         fs::remove_dir_all(tree).unwrap();
     }
 
-    fn request(&self, architecture: &Architecture) -> Buildrequest {
+    pub(crate) fn request(&self, architecture: &Architecture) -> Buildrequest {
         Buildrequest {
             subject: Subject {
                 distribution: "host-test-unstable".to_owned(),

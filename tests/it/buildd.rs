@@ -47,11 +47,17 @@ impl Buildd {
 
     /// Sets an instance up.
     pub(crate) fn made(home: Home) -> Buildd {
+        Buildd::made_on(home, "auto")
+    }
+
+    /// Sets an instance up whose chroots are of this kind.
+    pub(crate) fn made_on(home: Home, backend: &str) -> Buildd {
         let uploader = Packager::new("Uploader");
         let key = home.root().join("uploader.asc");
         fs::write(&key, uploader.public_key()).unwrap();
         run(Command::new(program())
             .args(["up", "--no-start", "--identity", "proof"])
+            .args(["--backend", backend])
             .args(["--ftp-endpoint", &free_endpoint(), "--uploader-key"])
             .arg(&key)
             .arg("--home")

@@ -12,6 +12,10 @@ pub(crate) struct SmallSource<'a> {
     pub(crate) packages: &'a [(&'a str, &'a str)],
     /// Shell line of the target `build`.
     pub(crate) build: &'a str,
+    /// Shell line that runs when the packages are made.
+    pub(crate) after: &'a str,
+    /// Maintainer script of the binary packages.
+    pub(crate) postinst: &'a str,
     /// Upstream version; without it the source is native.
     pub(crate) upstream: Option<&'a str>,
     /// Fields of the source and of the binary package, each ended by a newline.
@@ -26,6 +30,8 @@ impl Default for SmallSource<'_> {
             name: "mbd-small",
             packages: &[],
             build: "true",
+            after: "true",
+            postinst: "",
             upstream: None,
             fields: ("", ""),
             ballast: 0,
@@ -36,7 +42,9 @@ impl Default for SmallSource<'_> {
 impl SmallSource<'_> {
     /// Writes the tree, and beside it what upstream released.
     pub(crate) fn write(&self, directory: &Path) -> PathBuf {
-        let SmallSource { name, build, .. } = self;
+        let SmallSource {
+            name, build, after, ..
+        } = self;
         let tree = directory.join(name);
         fs::create_dir_all(tree.join("debian/source")).unwrap();
         let put = |file: &str, text: String| fs::write(tree.join(file), text).unwrap();
@@ -87,7 +95,7 @@ impl SmallSource<'_> {
             self.fields.0
         );
         let mut rules = format!(
-            "#!/usr/bin/make -f\nbinary: binary-arch binary-indep\nbinary-arch binary-indep:\n\
+            "#!/usr/bin/make -f\nbinary: binary-arch binary-indep\nbinary-arch binary-indep:\n\t{after}\n\
              clean:\n\trm -rf debian/tmp debian/files\nbuild-arch build-indep: build\nbuild:\n\t{build}\n"
         );
         for (package, architecture) in packages {
@@ -107,7 +115,8 @@ impl SmallSource<'_> {
                  \trm -rf debian/tmp\n\
                  \tinstall -D program debian/tmp/usr/bin/{package}\n\
                  \ttest ! -e ballast || install -D -m 644 ballast debian/tmp/usr/share/{package}/ballast\n\
-                 \tmkdir -p debian/tmp/DEBIAN\n\tdpkg-gencontrol -p{package}\n\
+                 \tmkdir -p debian/tmp/DEBIAN\n\
+                 \ttest ! -e debian/postinst || install debian/postinst debian/tmp/DEBIAN\n\tdpkg-gencontrol -p{package}\n\
                  \tdpkg-deb --root-owner-group --build debian/tmp ..\n\
                  .PHONY: {package}.deb\n"
             )
@@ -115,6 +124,9 @@ impl SmallSource<'_> {
         }
         rules += ".NOTPARALLEL:\n\
                   .PHONY: clean build build-arch build-indep binary binary-arch binary-indep\n";
+        if !self.postinst.is_empty() {
+            put("debian/postinst", format!("#!/bin/sh\n{}\n", self.postinst));
+        }
         put("debian/control", control);
         put("debian/rules", rules);
         run(Command::new("chmod")

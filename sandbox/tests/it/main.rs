@@ -1,5 +1,4 @@
 //! Real sessions over a root file system of busybox, run by root or by a user with subordinate ids.
-mod abuse;
 mod files;
 mod isolation;
 mod lifetime;

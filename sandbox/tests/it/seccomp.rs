@@ -40,57 +40,6 @@ fn answers(launcher: &Launcher, spec: &Spec, user: u32, calls: &[&str]) -> Vec<S
     text.lines().map(str::to_owned).collect()
 }
 
-/// Numbers of asm/unistd_64.h and asm/unistd_32.h.
-const REFUSED: [&str; 26] = [
-    "x86_64:keyctl:250:0,4294967293,0 ENOSYS",
-    "i386:keyctl:288:0,4294967293,0 ENOSYS",
-    "x86_64:add_key:248 ENOSYS",
-    "i386:add_key:286 ENOSYS",
-    "x86_64:bpf:321 EPERM",
-    "i386:bpf:357 EPERM",
-    "x86_64:perf_event_open:298 EPERM",
-    "i386:perf_event_open:336 EPERM",
-    "x86_64:userfaultfd:323:1 ENOSYS",
-    "i386:userfaultfd:374:1 ENOSYS",
-    "x86_64:io_uring_setup:425:1 ENOSYS",
-    "i386:io_uring_setup:425:1 ENOSYS",
-    "x86_64:kexec_load:246 EPERM",
-    "i386:kexec_load:283 EPERM",
-    "x86_64:open_by_handle_at:304 EPERM",
-    "i386:open_by_handle_at:342 EPERM",
-    "x86_64:init_module:175 EPERM",
-    "i386:init_module:128 EPERM",
-    "x86_64:unshare:272:0x10000000 EPERM",
-    "i386:unshare:310:0x10000000 EPERM",
-    "x86_64:ioctl:16:0,0x100005412,0 EPERM",
-    "i386:ioctl:54:0,0x5412,0 EPERM",
-    "x86_64:socket:41:40,1,0 EAFNOSUPPORT",
-    "i386:socketcall:102:1,0 ENOSYS",
-    "x32:getpid:39 ENOSYS",
-    "x32:keyctl:250:0,4294967293,0 ENOSYS",
-];
-
-#[test]
-fn dangerous_calls_are_refused_by_every_door() {
-    let launcher = launcher();
-    let calls: Vec<&str> = REFUSED
-        .iter()
-        .map(|line| line.split_once(' ').unwrap().0)
-        .collect();
-    let expected: Vec<String> = REFUSED
-        .iter()
-        .map(|line| {
-            let (call, answer) = line.split_once(' ').unwrap();
-            let mut parts = call.split(':');
-            let (door, name) = (parts.next().unwrap(), parts.next().unwrap());
-            format!("{door} {name} {answer}")
-        })
-        .collect();
-    for user in [0, 1000] {
-        assert_eq!(answers(&launcher, &spec_of_host(), user, &calls), expected);
-    }
-}
-
 #[test]
 fn without_a_filter_the_same_calls_work() {
     let mut spec = spec_of_host();
