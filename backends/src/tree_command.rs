@@ -11,6 +11,10 @@ use crate::{digest, file};
 
 /// First argument of the program, before its role.
 const NAME: &str = "tree-command";
+/// The same for who has time; the kernel also reads disks for it later (ionice(1)).
+///
+/// nice(1) could not run it: where the helper is /proc/self/exe, that would be nice itself.
+const IDLE_NAME: &str = "idle-tree-command";
 
 /// Something to do with trees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,18 +44,17 @@ impl Role {
 
 /// The command line, but for the trees.
 pub(crate) fn command(launcher: &Launcher, role: Role) -> Command {
-    let mut command = launcher.storage_command(&launcher.helper.to_string_lossy());
-    command.args([NAME, role.as_str()]);
-    command
+    named(launcher, NAME, role)
 }
 
 /// As [`command`], without being in anybody's way.
 pub(crate) fn idle_command(launcher: &Launcher, role: Role) -> Command {
-    let mut command = launcher.storage_command("ionice");
-    command
-        .args(["-c3", "nice", "-n19"])
-        .arg(&launcher.helper)
-        .args([NAME, role.as_str()]);
+    named(launcher, IDLE_NAME, role)
+}
+
+fn named(launcher: &Launcher, name: &str, role: Role) -> Command {
+    let mut command = launcher.storage_command(&launcher.helper.to_string_lossy());
+    command.args([name, role.as_str()]);
     command
 }
 
@@ -60,7 +63,10 @@ pub(crate) fn main(arguments: &[OsString]) {
     let [name, role, arguments @ ..] = arguments else {
         return;
     };
-    if name != NAME {
+    if name == IDLE_NAME {
+        // Without it, it is in somebody's way, no more.
+        let _ = rustix::process::nice(19);
+    } else if name != NAME {
         return;
     }
     let role = Role::ALL.into_iter().find(|known| role == known.as_str());
