@@ -10,7 +10,7 @@ mod upkeep;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -232,11 +232,12 @@ async fn build(parts: &Arc<Parts>, slots: &Semaphore, key: &BuildKey) -> Result<
         if matches!(row.state, BuilderState::Built | BuilderState::Uploaded) {
             return Ok(());
         }
+        let began = SystemTime::now();
         let verdict = supervise(parts, &row).await;
         let verdict = match verdict {
             // The row counts the attempts.
             Ok(None) => continue,
-            Ok(Some(verdict)) if begin_again(parts, &row, &verdict).await? => continue,
+            Ok(Some(verdict)) if begin_again(parts, &row, &verdict, began).await? => continue,
             Ok(Some(verdict)) => Ok(verdict),
             Err(error) if error.is_final() => Err(with_causes(&error)),
             Err(error) => return Err(error),
@@ -248,7 +249,12 @@ async fn build(parts: &Arc<Parts>, slots: &Semaphore, key: &BuildKey) -> Result<
 }
 
 /// Queues a build once more that failed for its chroot's base, which is renewed.
-async fn begin_again(parts: &Arc<Parts>, row: &Build, verdict: &Verdict) -> Result<bool, Error> {
+async fn begin_again(
+    parts: &Arc<Parts>,
+    row: &Build,
+    verdict: &Verdict,
+    began: SystemTime,
+) -> Result<bool, Error> {
     if verdict.status != BuildStatus::Failed {
         return Ok(false);
     }
@@ -258,7 +264,7 @@ async fn begin_again(parts: &Arc<Parts>, row: &Build, verdict: &Verdict) -> Resu
         return Ok(false);
     }
     blocking(parts, move |parts| {
-        if !upkeep::mend(parts, &build.request)? {
+        if !upkeep::mend(parts, &build.request, began)? {
             return Ok(false);
         }
         build.state = BuilderState::Queued;

@@ -2,13 +2,17 @@
 //!
 //! Reading order: [`Chroots`] finds a chroot's backend and begins a [`Session`]; [`tree`] is how files get into one,
 //! [`process`] who runs in it, [`apt`] how packages get into it, [`debs`] what was downloaded already; [`choice`] finds
-//! the kind of storage that works here, `bootstrap` makes a base, [`upkeep`] keeps it in order, `trial` installs a package in a
+//! the kind of storage that works here, `bootstrap` makes a base as its
+//! release's [`quirks`] want it, [`upkeep`] keeps it in order,
+//! [`renewal`] makes it anew, `trial` installs a package in a
 //! throw-away session.
 pub mod apt;
 pub mod bootstrap;
 pub mod choice;
 pub mod debs;
 pub mod process;
+pub mod quirks;
+pub mod renewal;
 mod session;
 pub mod tree;
 mod trial;
@@ -87,6 +91,11 @@ pub enum Error {
         source_name: String,
         what: &'static str,
     },
+    #[error(
+        "chroot {chroot} could build nothing: its apt is older than 1.1 and can't install the build dependencies of a \
+         .dsc file; choose a newer release"
+    )]
+    TooOld { chroot: String },
     #[error("can't make a keyring for source {source_name}")]
     Keyring {
         source_name: String,

@@ -1,12 +1,13 @@
 //! Debian's formats as types: parsed once where text comes in. No I/O.
 //!
 //! Reading order: [`name`] (words), [`paragraph`], [`version`], [`checksums`], then the files: [`dsc`], [`changes`],
-//! [`buildinfo`], [`binary_package`], [`changelog`], [`release`], [`sources_list`].
+//! [`buildinfo`], [`binary_package`], [`changelog`], [`release`], [`sources_list`], [`distro_info`].
 pub mod binary_package;
 pub mod buildinfo;
 pub mod changelog;
 pub mod changes;
 pub mod checksums;
+pub mod distro_info;
 pub mod dsc;
 pub mod name;
 pub mod paragraph;

@@ -1,6 +1,6 @@
 //! mini-buildd's own words. No I/O, no clock, no async.
 //!
-//! Reading order: [`status`], [`diststr`], the items that administrators configure ([`daemon`] with [`limits`], [`source`], [`layout`],
+//! Reading order: [`status`], [`diststr`], the items that administrators configure ([`daemon`] with [`limits`], [`source`] with [`quirks`], [`layout`],
 //! [`distribution`], [`repository`], [`chroot`], [`remote`], [`user`]), then what happens to an upload:
 //! [`upload_options`], [`build_check`], [`version_scheme`], [`key`], [`build_sources`], [`message`],
 //! [`buildrequest`], [`buildresult`], [`failure`], [`job`], [`event`].
@@ -20,6 +20,7 @@ pub mod key;
 pub mod layout;
 pub mod limits;
 pub mod message;
+pub mod quirks;
 pub mod remote;
 pub mod repository;
 pub mod source;
@@ -41,6 +42,7 @@ pub use key::{BuildKey, PackageKey, Timecode};
 pub use layout::{Layout, SuiteOptions};
 pub use limits::Limits;
 pub use message::MessageKind;
+pub use quirks::{Quirk, Quirks};
 pub use remote::Remote;
 pub use repository::Repository;
 pub use source::{Archive, Source};

@@ -116,13 +116,31 @@ pub fn add_uploaders(store: &Store, uploaders: &[(String, String)]) -> Result<()
 
 /// Changes limits of the builds that begin from now on.
 pub fn limit_builds(store: &Store, settings: &[Setting]) -> Result<(), Error> {
+    change_daemon(store, |daemon| {
+        for setting in settings {
+            daemon.limits = daemon.limits.with(setting).map_err(Error::Limit)?;
+        }
+        Ok(())
+    })
+}
+
+/// Changes after how many days a chroot's base is made anew.
+pub fn renew_chroots_after(store: &Store, days: u32) -> Result<(), Error> {
+    change_daemon(store, |daemon| {
+        daemon.renew_chroots_after_days = days;
+        Ok(())
+    })
+}
+
+fn change_daemon(
+    store: &Store,
+    change: impl FnOnce(&mut Daemon) -> Result<(), Error>,
+) -> Result<(), Error> {
     store.write(|tx| {
         let Some((mut daemon, status)) = store::items::get::<Daemon>(tx, "daemon")? else {
             return Ok(());
         };
-        for setting in settings {
-            daemon.limits = daemon.limits.with(setting).map_err(Error::Limit)?;
-        }
+        change(&mut daemon)?;
         daemon.validate()?;
         Ok(store::items::put(tx, &daemon, status)?)
     })

@@ -49,6 +49,8 @@ pub struct Bootstrap {
     /// debootstrap's variant; a build chroot is `buildd`.
     pub variant: String,
     pub components: Vec<String>,
+    /// debootstrap's script, where it is not named as the codename.
+    pub script: Option<String>,
     /// Extra options for debootstrap.
     pub options: Vec<String>,
     /// Variables for debootstrap besides those that it always gets, like `http_proxy`.
@@ -187,6 +189,7 @@ fn debootstrap(what: &Bootstrap) -> Vec<String> {
     ];
     line.extend(what.options.iter().cloned());
     line.extend([what.codename.as_str(), TARGET, &what.mirror].map(str::to_owned));
+    line.extend(what.script.clone());
     line
 }
 
@@ -214,6 +217,7 @@ mod tests {
             keyring: PathBuf::from("/usr/share/keyrings/archive.gpg"),
             variant: "buildd".to_owned(),
             components: vec!["main".to_owned(), "contrib".to_owned()],
+            script: Some("sid".to_owned()),
             options: vec!["--no-merged-usr".to_owned()],
             environment: vec![("http_proxy".to_owned(), "http://proxy.test:3128".to_owned())],
             cache: PathBuf::from("/home/cache"),
@@ -227,7 +231,7 @@ mod tests {
             debootstrap(&what()).join(" "),
             "debootstrap --variant=buildd --arch=amd64 --keyring=/keyring/archive.gpg \
              --components=main,contrib --cache-dir=/cache --no-merged-usr \
-             bookworm /target file:///srv/mirror"
+             bookworm /target file:///srv/mirror sid"
         );
     }
 

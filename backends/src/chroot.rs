@@ -33,6 +33,10 @@ use snapshot::Snapshot;
 use source::Source;
 use verify::Verifier;
 
+const BASE: &str = "base";
+/// See `verify`.
+const READING: &str = "reading";
+
 pub(crate) struct Chroot {
     config: Config,
     parts: Arc<Parts>,
@@ -85,8 +89,8 @@ impl Chroot {
             storage: Arc::clone(&storage),
             launcher: Arc::clone(&launcher),
             layers: layers.clone(),
-            base: config.directory.join("base"),
-            reading: config.directory.join("reading"),
+            base: config.directory.join(BASE),
+            reading: config.directory.join(READING),
             verified: Mutex::default(),
         });
         let settle = Worker::new("settle", {
@@ -123,7 +127,7 @@ impl Chroot {
     }
 
     fn base(&self) -> PathBuf {
-        self.config.directory.join("base")
+        self.config.directory.join(BASE)
     }
 
     fn new_base(&self) -> PathBuf {
@@ -131,14 +135,7 @@ impl Chroot {
     }
 
     fn lock_base(&self, sharing: Sharing) -> Result<Lock, Error> {
-        let base = self.base();
-        match Lock::attempt(&base, sharing)? {
-            Attempt::Locked(lock) => Ok(lock),
-            Attempt::Busy => Err(Error::InUse { path: base }),
-            Attempt::Missing => Err(Error::NoBase {
-                directory: self.config.directory.clone(),
-            }),
-        }
+        lock_base_in(&self.config.directory, sharing)
     }
 
     fn created(&self) -> MutexGuard<'_, Option<Lock>> {
@@ -270,6 +267,25 @@ impl Backend for Chroot {
             .drop_with_children(layer, &self.parts.trash)
     }
 
+    fn take_over(&self, directory: &Path) -> Result<(), Error> {
+        let (base, new) = (self.base(), directory.join(BASE));
+        if !new.is_dir() {
+            return Err(Error::NoBase {
+                directory: directory.to_owned(),
+            });
+        }
+        let reading = directory.join(READING);
+        let _quiet = (self.parts.verifier.quiet()?, Lock::wait(&reading)?);
+        let _new_lock = lock_base_in(directory, Sharing::Exclusive)?;
+        let lock = self.exists().then(|| self.lock_base(Sharing::Exclusive));
+        let _lock = lock.transpose()?;
+        self.parts.layers.drop_all(&self.parts.trash)?;
+        self.parts.trash.put(&base)?;
+        self.parts.verifier.forget_base()?;
+        std::fs::rename(&new, &base).map_err(Error::io("rename", &new))?;
+        self.parts.trash.put(directory)
+    }
+
     fn remove(&self) -> Result<(), Error> {
         *self.created() = None;
         self.drop_unfinished_base()?;
@@ -297,6 +313,17 @@ impl Backend for Chroot {
         self.parts.trash.delete();
         self.parts.session_trash.delete();
         Ok(())
+    }
+}
+
+fn lock_base_in(directory: &Path, sharing: Sharing) -> Result<Lock, Error> {
+    let base = directory.join(BASE);
+    match Lock::attempt(&base, sharing)? {
+        Attempt::Locked(lock) => Ok(lock),
+        Attempt::Busy => Err(Error::InUse { path: base }),
+        Attempt::Missing => Err(Error::NoBase {
+            directory: directory.to_owned(),
+        }),
     }
 }
 

@@ -69,6 +69,11 @@ pub trait Backend: Send + Sync {
     fn verify(&self, layer: Option<&LayerKey>) -> Result<bool, Error>;
     /// Drops a layer and those made on it, unless a session uses one of them.
     fn drop_layer(&self, layer: &LayerKey) -> Result<(), Error>;
+    /// Takes the base of the chroot in `directory`, which is of the same kind and on the same file system, in the place
+    /// of its own; its layers go.
+    ///
+    /// Fails while a session uses one of the two bases.
+    fn take_over(&self, directory: &Path) -> Result<(), Error>;
     /// Removes base and layers.
     fn remove(&self) -> Result<(), Error>;
     /// Removes what ended sessions and killed processes left behind; called at start.

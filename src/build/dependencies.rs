@@ -14,7 +14,7 @@ use super::nearest::{self, Installed};
 use super::own::Own;
 use super::package::Kind;
 use super::packages;
-use super::reached;
+use super::reached::{self, Asked};
 use super::sources::{self, digest};
 use super::steps::Build;
 use super::stop::{Step, Stop};
@@ -140,9 +140,12 @@ fn resolve(
     build.subsection("apt-get build-dep")?;
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let plan = packages::plan(build, &session, Step::Resolve, &arguments)?;
-    let reached = reached(build, own, &session, question)?;
+    // It thinks while packages are got: the first build of a package waits for less.
+    let asked = ask(build, own, &session, question)?;
+    let reached = |session: &Session| asked.map(|asked| asked.names(session)).transpose();
     if plan.is_empty() {
         build.log.say("Nothing to install.\n")?;
+        let reached = reached(&session)?.flatten();
         session.close()?;
         return Ok(Resolved {
             layer: Layer::Upgraded,
@@ -152,6 +155,7 @@ fn resolve(
     let key = key(&upgraded.key, &plan);
     let Claim::Make(_making) = build.backend.claim(&key).map_err(failed("claim"))? else {
         build.log.say("These are installed in a layer already.\n")?;
+        let reached = reached(&session)?.flatten();
         session.close()?;
         return Ok(Resolved {
             layer: Layer::Installed(key),
@@ -160,14 +164,19 @@ fn resolve(
     };
     let wanted = Installed::new(upgraded, &plan);
     let nearer = on_nearest(build, own, question, &arguments, upgraded, &wanted)?;
-    let (session, plan) = match nearer {
-        Some(nearer) => {
+    let (session, reached) = match nearer {
+        Some((nearer, plan)) => {
+            let reached = reached(&session)?.flatten();
             session.close()?;
-            nearer
+            packages::download(build, &nearer, Step::Download, &plan, &arguments)?;
+            (nearer, reached)
         }
-        None => (session, plan),
+        None => {
+            packages::download(build, &session, Step::Download, &plan, &arguments)?;
+            let reached = reached(&session)?.flatten();
+            (session, reached)
+        }
     };
-    packages::download(build, &session, Step::Download, &plan, &arguments)?;
     build.run_step(&session, Step::Install, &apt::get(&arguments))?;
     packages::drop_requested(&session)?;
     session.freeze(&key)?;
@@ -232,17 +241,17 @@ fn begin(
     Ok(session)
 }
 
-/// What the answer to the question could come to, unless what apt knows and what we know of the own repository differ.
-fn reached(
+/// Asks what the answer to the question could come to, unless what apt knows and what we know of the own repository differ.
+fn ask(
     build: &Build,
     own: &Own,
     session: &Session,
     question: &Paragraph,
-) -> Result<Option<BTreeSet<String>>, Stop> {
+) -> Result<Option<Asked>, Stop> {
     if !own.is_what_apt_read(build, session) {
         return Ok(None);
     }
-    reached::names(build, session, question)
+    reached::ask(build, session, question).map(Some)
 }
 
 fn key(upgraded: &LayerKey, plan: &Plan) -> LayerKey {

@@ -7,6 +7,7 @@ use super::stop::{Step, Stop};
 use super::upgraded::read_sources;
 use crate::chroots::apt::{self, Plan};
 use crate::chroots::debs::Debs;
+use crate::chroots::quirks::configure_apt;
 use crate::chroots::tree::Tree;
 use crate::chroots::{self, process};
 
@@ -20,7 +21,7 @@ const REQUESTED: &str = "rm -f /etc/apt/preferences /etc/apt/trusted.gpg.d/mini-
 /// Configuration that every apt of a build needs: keys and pins of the request, proxies of this host.
 pub(super) fn setup(build: &Build) -> Result<Tree, Stop> {
     let mut tree = Tree::default();
-    tree.text(apt::CONFIGURATION_FILE, apt::CONFIGURATION);
+    configure_apt(&mut tree, &build.quirks);
     for (number, key) in armored_blocks(&build.configuration("apt_keys")?)
         .iter()
         .enumerate()
@@ -69,13 +70,16 @@ pub(super) fn update(build: &Build, session: &chroots::Session, args: &[&str]) -
 }
 
 /// What apt would do with these arguments.
+///
+/// apt keeps a cache of the indices for the run that installs. The other one, without what is installed, would be for runs
+/// after that: there are none, so it isn't written if it isn't there.
 pub(super) fn plan(
     build: &Build,
     session: &chroots::Session,
     step: Step,
     args: &[&str],
 ) -> Result<Plan, Stop> {
-    let args = [args, &["--print-uris"]].concat();
+    let args = [args, &["--print-uris", "-oDir::Cache::srcpkgcache="]].concat();
     let output = build.run_for_output(session, step, &apt::get(&args))?;
     Ok(Plan::parse(&output)?)
 }

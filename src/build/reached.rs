@@ -3,10 +3,15 @@
 //! apt installs what is depended on, and what provides that; it replaces what is installed already. So a package that is
 //! none of these, by its name or what it provides, can't change what apt chooses.
 use std::collections::BTreeSet;
+use std::io::{self, Read as _};
+use std::thread::JoinHandle;
 
+use sandbox::{Network, Process, Running, Stdio};
+
+use super::log::Flow;
 use super::steps::Build;
 use super::stop::Stop;
-use crate::chroots::{Session, process};
+use crate::chroots::{self, Session, process};
 use crate::deb::{Paragraph, relation};
 
 /// Follows all alternatives, all versions and all providers, from what is installed and from the arguments.
@@ -20,29 +25,62 @@ exec apt-cache depends --recurse -o APT::Cache::AllVersions=true --no-recommends
 const BUILD_ESSENTIAL: &str = "build-essential";
 const LONGEST: u64 = 64 << 20;
 
-/// `None` where apt could not tell.
-pub(super) fn names(
-    build: &Build,
-    session: &Session,
-    question: &Paragraph,
-) -> Result<Option<BTreeSet<String>>, Stop> {
+/// The question while apt is thinking.
+pub(super) struct Asked {
+    /// Names that need no apt.
+    known: BTreeSet<String>,
+    process: Process,
+    running: Running,
+    output: JoinHandle<io::Result<String>>,
+    stderr: Flow,
+}
+
+/// Asks apt as it is now; packages may be got meanwhile, but not installed.
+pub(super) fn ask(build: &Build, session: &Session, question: &Paragraph) -> Result<Asked, Stop> {
     let asked = question
         .fields()
         .filter(|(field, _)| field.starts_with("Build-"))
         .flat_map(|(_, value)| relation::names(value));
-    let mut names: BTreeSet<String> = asked.chain([BUILD_ESSENTIAL]).map(str::to_owned).collect();
+    let known: BTreeSet<String> = asked.chain([BUILD_ESSENTIAL]).map(str::to_owned).collect();
     let line = ["/bin/sh", "-c", FOLLOW, "sh"];
     let line: Vec<&str> = line
         .into_iter()
-        .chain(names.iter().map(String::as_str))
+        .chain(known.iter().map(String::as_str))
         .collect();
-    let process = process::of_root(&line, sandbox::Network::None);
+    let process = process::of_root(&line, Network::None);
     let (stderr, flow) = build.log.pump(build.watch.ear())?.split();
-    let output = session.output(&process, Some(stderr), LONGEST);
-    flow.finish()?;
-    let (exit, output) = output?;
-    names.extend(followed(&output).map(str::to_owned));
-    Ok(exit.success().then_some(names))
+    let (reader, writer) = io::pipe().map_err(chroots::Error::Pipe)?;
+    let stdio = Stdio {
+        stdin: None,
+        stdout: Some(writer.into()),
+        stderr: Some(stderr),
+    };
+    Ok(Asked {
+        running: session.start(&process, stdio)?,
+        output: std::thread::spawn(move || {
+            let mut output = String::new();
+            reader.take(LONGEST).read_to_string(&mut output)?;
+            Ok(output)
+        }),
+        stderr: flow,
+        known,
+        process,
+    })
+}
+
+impl Asked {
+    /// Waits for the answer; `None` where apt could not tell.
+    pub(super) fn names(self, session: &Session) -> Result<Option<BTreeSet<String>>, Stop> {
+        let output = self.output.join();
+        let exit = session.wait(&self.process, self.running)?;
+        self.stderr.finish()?;
+        let Ok(Ok(output)) = output else {
+            return Ok(None);
+        };
+        let mut names = self.known;
+        names.extend(followed(&output).map(str::to_owned));
+        Ok(exit.success().then_some(names))
+    }
 }
 
 /// Names in what `apt-cache depends` prints: packages, ` |Depends: NAME`, `  PreDepends: <NAME:any>`, providers.

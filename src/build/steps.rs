@@ -15,7 +15,7 @@ use super::watch::{self, Watch};
 use super::{Assignment, dependencies, package, results, section, upgraded};
 use crate::chroots::{self, Chroots};
 use crate::deb::{Changes, Dsc, FileName};
-use crate::model::Item;
+use crate::model::{Item, Quirks};
 
 /// One build and what its steps share.
 pub(super) struct Build {
@@ -24,6 +24,7 @@ pub(super) struct Build {
     pub(super) backend: Box<dyn Backend>,
     pub(super) log: Log,
     pub(super) memo: Memo,
+    pub(super) quirks: Quirks,
     pub(super) phases: Phases,
     pub(super) watch: Watch,
     pub(super) cancelled: Arc<AtomicBool>,
@@ -51,6 +52,7 @@ impl Build {
         Build {
             backend,
             memo: Memo::new(memo),
+            quirks: chroots.quirks(&assignment.chroot),
             assignment,
             chroots,
             log,

@@ -16,6 +16,7 @@ use super::sources::{self, Sources, digest};
 use super::steps::Build;
 use super::stop::{Step, Stop, in_one_line};
 use crate::chroots::bootstrap::{PACKAGES, PREPARED, prepare};
+use crate::chroots::quirks::apt_configuration;
 use crate::chroots::{Session, apt};
 use crate::deb::sources_list::Source;
 use crate::fetch;
@@ -101,10 +102,16 @@ fn known(build: &Build, key: LayerKey) -> Result<Option<Upgraded>, Stop> {
 
 pub(super) fn read_sources(build: &Build) -> Result<Sources, Stop> {
     let text = build.configuration("apt_sources.list")?;
-    Sources::parse(&text, &build.assignment.request.packager).map_err(|source| Stop::Format {
+    let parsed = Sources::parse(&text, &build.assignment.request.packager);
+    let mut sources = parsed.map_err(|source| Stop::Format {
         what: "the buildrequest's apt sources".to_owned(),
         source,
-    })
+    })?;
+    let foreign = sources.foreign.into_iter();
+    sources.foreign = foreign
+        .map(|source| build.quirks.apt_source(source))
+        .collect();
+    Ok(sources)
 }
 
 /// Tells whether there is such a layer, as it was when it was made; a damaged one goes away.
@@ -232,7 +239,7 @@ fn is_current(build: &Build, session: &Session, foreign: &[Source], releases: &[
     };
     let architecture = &build.assignment.request.subject.architecture;
     let mut sources = foreign.iter().zip(releases);
-    read(PREPARED).is_some_and(|text| text == apt::CONFIGURATION)
+    read(PREPARED).is_some_and(|text| text == apt_configuration(&build.quirks))
         && sources.all(|(source, digest)| {
             read(&sources::release_file(source))
                 .is_some_and(|text| sources::index_digest(source, &text, architecture) == *digest)

@@ -4,17 +4,23 @@ use std::time::{Duration, SystemTime};
 
 use sandbox::{IdMap, Launcher};
 use tokio::sync::Semaphore;
-use tokio::time::interval;
-use tracing::{info, warn};
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tracing::{debug, info, warn};
 
 use super::{Error, Parts, assignment, blocking};
 use crate::cause::with_causes;
-use crate::chroots::upkeep::{Policy, Reason};
+use crate::chroots::renewal::{Reason, Renewal};
+use crate::chroots::upkeep::{DAY, Policy};
 use crate::chroots::{self, Chroots};
-use crate::model::{Buildrequest, Chroot, Item};
+use crate::fetch::Proxies;
+use crate::model::{Buildrequest, Chroot, Daemon, Item};
 use crate::store::catalog::Catalog;
+use crate::store::items;
 
 const EVERY: Duration = Duration::from_secs(3600);
+/// Times in an hour that a new base may find no build running, to take its place.
+const TRIES: u32 = 60;
+const PAUSE: Duration = Duration::from_secs(60);
 
 /// Removes, in the background, what killed supervisors left of their sessions.
 pub(super) fn clean(parts: &Arc<Parts>) {
@@ -29,6 +35,7 @@ pub(super) fn clean(parts: &Arc<Parts>) {
 /// Keeps the chroots in order until it is dropped.
 pub(super) async fn run(parts: Arc<Parts>, slots: Arc<Semaphore>) {
     let mut hours = interval(EVERY);
+    hours.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         hours.tick().await;
         if let Err(error) = once(&parts, &slots).await {
@@ -38,22 +45,42 @@ pub(super) async fn run(parts: Arc<Parts>, slots: Arc<Semaphore>) {
 }
 
 async fn once(parts: &Arc<Parts>, slots: &Semaphore) -> Result<(), Error> {
-    let renewals = blocking(parts, tidy).await?;
-    if renewals.is_empty() {
-        return Ok(());
+    let mut made = Vec::new();
+    for (chroot, reason) in blocking(parts, tidy).await? {
+        let (name, of) = (chroot.name(), chroot.clone());
+        match blocking(parts, move |parts| make(parts, &of, reason)).await {
+            Ok(()) => made.push(chroot),
+            Err(error) => warn!(
+                chroot = name,
+                error = with_causes(&error),
+                "can't renew the base: {}",
+                until_renewed(reason)
+            ),
+        }
     }
-    // A base is renewed while nobody uses it. Where builds run, the next hour will do: one that finds its base damaged
-    // has it renewed itself.
+    // Layers go with their base: it is replaced when no build runs, in a minute of this hour or of a later one.
     let all = u32::try_from(parts.load.slots()).unwrap_or(1);
-    let Ok(_slots) = slots.try_acquire_many(all) else {
-        return Ok(());
-    };
-    blocking(parts, move |parts| {
-        renewals
-            .iter()
-            .try_for_each(|(chroot, reason)| renew(parts, chroot, *reason))
-    })
-    .await
+    for _ in 0..TRIES {
+        if made.is_empty() {
+            break;
+        }
+        let Ok(_slots) = slots.try_acquire_many(all) else {
+            sleep(PAUSE).await;
+            continue;
+        };
+        return blocking(parts, move |parts| {
+            made.iter().try_for_each(|chroot| finish(parts, chroot))
+        })
+        .await;
+    }
+    Ok(())
+}
+
+fn until_renewed(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Old => "it stays in use as it is",
+        Reason::Damaged | Reason::Missing => "builds wait until it can be made",
+    }
 }
 
 fn clean_all(parts: &Parts) -> Result<(), Error> {
@@ -67,7 +94,7 @@ fn clean_all(parts: &Parts) -> Result<(), Error> {
 
 /// Removes what is superfluous; the chroots to renew.
 fn tidy(parts: &Parts) -> Result<Vec<(Chroot, Reason)>, Error> {
-    let (chroots, policy, now) = (chroots(parts)?, Policy::default(), SystemTime::now());
+    let (chroots, policy, now) = (chroots(parts)?, policy(parts)?, SystemTime::now());
     let catalog = parts.store.read(Catalog::load)?;
     let mut renewals = Vec::new();
     for chroot in catalog.chroots() {
@@ -87,39 +114,119 @@ fn tidy(parts: &Parts) -> Result<Vec<(Chroot, Reason)>, Error> {
     Ok(renewals)
 }
 
-/// Renews the base of a build that failed, if it is no more what it was; `false`: it was not to blame.
-pub(super) fn mend(parts: &Parts, request: &Buildrequest) -> Result<bool, Error> {
+/// Renews the base of a build that began at `began` and failed, if it is no more what it was; `false`: it was not to
+/// blame.
+pub(super) fn mend(
+    parts: &Parts,
+    request: &Buildrequest,
+    began: SystemTime,
+) -> Result<bool, Error> {
     let catalog = parts.store.read(Catalog::load)?;
     let chroot = assignment::chroot(&catalog, request)?;
-    let (policy, now) = (Policy::default(), SystemTime::now());
-    match chroots(parts)?.needs_renewal(chroot, &policy, now)? {
-        Some(reason @ (Reason::Damaged | Reason::Missing)) => {
-            renew(parts, chroot, reason)?;
-            Ok(true)
-        }
-        Some(Reason::Old) | None => Ok(false),
+    let chroots = chroots(parts)?;
+    // Another build may have had it renewed since.
+    let is_newer = || chroots.renewed(chroot).is_some_and(|made| made > began);
+    let reason = || match chroots.needs_renewal(chroot, &policy(parts)?, SystemTime::now())? {
+        Some(reason @ (Reason::Damaged | Reason::Missing)) => Ok(Some(reason)),
+        Some(Reason::Old) | None => Ok::<_, Error>(None),
+    };
+    if reason()?.is_none() {
+        return Ok(is_newer());
     }
+    let renewal = chroots.renewal(chroot)?;
+    if let Some(reason) = reason()? {
+        make_in(parts, &renewal, chroot, reason)?;
+        renewal.finish()?;
+        info!(chroot = chroot.name(), "renewed the base");
+    }
+    Ok(true)
 }
 
-/// Renews a base; its progress is in the log.
-fn renew(parts: &Parts, chroot: &Chroot, reason: Reason) -> Result<(), Error> {
+/// Makes a new base beside the old one.
+fn make(parts: &Parts, chroot: &Chroot, reason: Reason) -> Result<(), Error> {
+    let chroots = chroots(parts)?;
+    make_in(parts, &chroots.renewal(chroot)?, chroot, reason)
+}
+
+/// Its progress is in the log.
+fn make_in(
+    parts: &Parts,
+    renewal: &Renewal<'_>,
+    chroot: &Chroot,
+    reason: Reason,
+) -> Result<(), Error> {
     let catalog = parts.store.read(Catalog::load)?;
     let name = chroot.name();
     let Some((source, extra)) = catalog.sources_of(chroot) else {
         return Err(Error::NoSource(name));
     };
     info!(chroot = name, ?reason, "renewing the base");
-    let mut progress = |line: &str| info!(chroot = name, "{line}");
-    chroots(parts)?.renew(chroot, &source, &extra, reason, &mut progress)?;
-    info!(chroot = name, "renewed the base");
+    let mut progress = |line: &str| match is_of_one_package(line) {
+        true => debug!(chroot = name, "{line}"),
+        false => info!(chroot = name, "{line}"),
+    };
+    Ok(renewal.make(&source, &extra, &mut progress)?)
+}
+
+/// Tells whether debootstrap's message is one of hundreds: `I: Unpacking dash...`.
+fn is_of_one_package(line: &str) -> bool {
+    let mut words = line.split_whitespace().skip(1);
+    match words.next() {
+        Some("Retrieving" | "Validating") => true,
+        Some("Extracting" | "Unpacking" | "Configuring") => words.count() == 1,
+        _ => false,
+    }
+}
+
+fn finish(parts: &Parts, chroot: &Chroot) -> Result<(), Error> {
+    let chroots = chroots(parts)?;
+    // A build may have had it renewed meanwhile.
+    let renewal = chroots.renewal(chroot)?;
+    if renewal.is_made() {
+        renewal.finish()?;
+        info!(chroot = chroot.name(), "renewed the base");
+    }
     Ok(())
 }
 
-/// With the program that supervises builds as helper.
+/// As the daemon's item wants it.
+fn policy(parts: &Parts) -> Result<Policy, Error> {
+    let daemon = parts.store.read(|tx| items::get::<Daemon>(tx, "daemon"))?;
+    let Some((daemon, _)) = daemon else {
+        return Ok(Policy::default());
+    };
+    let days = daemon.renew_chroots_after_days;
+    Ok(Policy {
+        base_age: (days > 0).then_some(DAY * days),
+        ..Policy::default()
+    })
+}
+
+/// With the program that supervises builds as helper, and the proxies of the host's apt.
 fn chroots(parts: &Parts) -> Result<Chroots, Error> {
     let launcher = Launcher {
         helper: parts.supervisor.clone(),
         ids: IdMap::of_caller().map_err(chroots::Error::Ids)?,
     };
-    Ok(Chroots::new(parts.home.clone(), Arc::new(launcher)))
+    let proxies = Proxies::of_host().map_err(chroots::Error::Proxies)?;
+    Ok(Chroots::new(parts.home.clone(), Arc::new(launcher)).with_proxies(proxies))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_of_debootstrap_are_told_and_its_packages_are_not() {
+        for (line, of_one) in [
+            ("I: Retrieving dash 0.5.12-2", true),
+            ("I: Validating dash 0.5.12-2", true),
+            ("I: Unpacking dash...", true),
+            ("I: Unpacking the base system...", false),
+            ("I: Installing core packages...", false),
+            ("I: Base system installed successfully.", false),
+        ] {
+            assert_eq!(is_of_one_package(line), of_one, "{line}");
+        }
+    }
 }

@@ -29,6 +29,9 @@ pub const SOURCES_FILE: &str = "/etc/apt/sources.list";
 /// Path of what tells apt of proxies; it may hold a password, and never gets into a base or a layer.
 pub const PROXIES_FILE: &str = "/etc/apt/apt.conf.d/00mini-buildd-proxies";
 
+/// Makes an archive that does not answer an error, not a warning only; as an option it is unknown before apt 2.1.
+pub const ERROR_ON_ANY: &str = "-oAPT::Update::Error-Mode=any";
+
 /// Times that an update of the indices may take, one try each.
 pub const UPDATE_TRIES: [Duration; 5] = [
     Duration::from_secs(10),
@@ -57,11 +60,7 @@ pub fn update(time: Duration, args: &[&str]) -> Process {
         "-q",
         "update",
     ];
-    process::of_root(
-        // Without this, an archive that does not answer is a warning only.
-        &[&line[..], &["--error-on=any"], args].concat(),
-        Network::Host,
-    )
+    process::of_root(&[&line[..], &[ERROR_ON_ANY], args].concat(), Network::Host)
 }
 
 /// A .deb that apt would download.

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use backends::{Access, Backend, Bootstrap};
 use sandbox::Network;
 
+use super::quirks::{self, apt_configuration, configure_apt};
 use super::tree::Tree;
 use super::{Chroots, Error, apt, failed, process};
 use crate::deb::sources_list;
 use crate::model::source::AptKey;
-use crate::model::{Chroot, Item, Source};
-use crate::pgp::{self, Keyring};
+use crate::model::{Chroot, Item, Quirk, Quirks, Source};
+use crate::pgp::Keyring;
 
 /// Makes the build user and where it works, once; $1 is its name, $2 its id.
 ///
@@ -33,6 +34,9 @@ echo "$1:x:$2:$2::/build:/bin/sh" >> /etc/passwd
 /// Tells how a base was prepared; written last.
 pub const PREPARED: &str = "/var/lib/mini-buildd-prepared";
 
+/// Keys that the archives are checked against; binary, which every apt reads.
+const TRUSTED: &str = "/etc/apt/trusted.gpg.d/mini-buildd-sources.gpg";
+
 /// Which version of a package apt prefers (apt_preferences(5)).
 const PREFERENCES: &str = "/etc/apt/preferences";
 
@@ -49,22 +53,45 @@ impl Chroots {
         extra: &[(Source, i32)],
         progress: &mut dyn FnMut(&str),
     ) -> Result<(), Error> {
-        let what = self.bootstrap_of(chroot, source)?;
-        let backend = self.backend(chroot);
         self.forget_memo(chroot)?;
+        let backend = self.backend(chroot);
+        self.bootstrap_in(backend.as_ref(), chroot, source, extra, progress)?;
+        self.note_renewal(chroot)
+    }
+
+    /// Makes the base of `backend`.
+    pub(super) fn bootstrap_in(
+        &self,
+        backend: &dyn Backend,
+        chroot: &Chroot,
+        source: &Source,
+        extra: &[(Source, i32)],
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<(), Error> {
+        let quirks = self.quirks(chroot);
+        if quirks.has(Quirk::NoBuildDependenciesOfFiles) {
+            return Err(Error::TooOld {
+                chroot: chroot.name(),
+            });
+        }
+        let what = self.bootstrap_of(chroot, source, &quirks)?;
         let failed = failed("bootstrap", chroot);
-        backends::bootstrap(&self.launcher, backend.as_ref(), &what, progress).map_err(failed)?;
+        backends::bootstrap(&self.launcher, backend, &what, progress).map_err(failed)?;
         progress("I: Preparing for builds...");
-        let prepared = self.prepare_base(chroot, backend.as_ref(), source, extra);
+        let prepared = self.prepare_base(chroot, backend, &quirks, source, extra);
         if prepared.is_err() {
             // Or else the next start would take it for whole. If that fails too, the first failure is the one to tell.
             let _ = backend.remove();
         }
-        prepared?;
-        self.note_renewal(chroot)
+        prepared
     }
 
-    fn bootstrap_of(&self, chroot: &Chroot, source: &Source) -> Result<Bootstrap, Error> {
+    fn bootstrap_of(
+        &self,
+        chroot: &Chroot,
+        source: &Source,
+        quirks: &Quirks,
+    ) -> Result<Bootstrap, Error> {
         let incomplete = |what| Error::Incomplete {
             source_name: source.name(),
             what,
@@ -77,7 +104,7 @@ impl Chroots {
         if source.apt_keys.is_empty() {
             return Err(incomplete("key"));
         }
-        let keyring = self.keyring_file(chroot, source)?;
+        let keyring = self.keyring_file(chroot, source, quirks)?;
         let mut options = vec![format!("--include={}", PACKAGES.join(","))];
         options.extend(chroot.debootstrap_extra_options.iter().cloned());
         Ok(Bootstrap {
@@ -87,6 +114,7 @@ impl Chroots {
             keyring,
             variant: "buildd".to_owned(),
             components: source.components.iter().map(ToString::to_string).collect(),
+            script: quirks::script(chroot, quirks).map(str::to_owned),
             options,
             environment: self.proxies.environment(mirror),
             cache: directory.join("cache"),
@@ -95,11 +123,13 @@ impl Chroots {
     }
 
     /// The file that debootstrap checks the archive's signature against.
-    fn keyring_file(&self, chroot: &Chroot, source: &Source) -> Result<PathBuf, Error> {
-        let keyring = keyring(source).map_err(|fault| Error::Keyring {
-            source_name: source.name(),
-            source: fault,
-        })?;
+    fn keyring_file(
+        &self,
+        chroot: &Chroot,
+        source: &Source,
+        quirks: &Quirks,
+    ) -> Result<PathBuf, Error> {
+        let keyring = keyring([source], quirks)?;
         let directory = self.home.chroot(&chroot.codename, &chroot.architecture);
         let path = directory.join("keyring.gpg");
         fs::create_dir_all(&directory)
@@ -111,10 +141,11 @@ impl Chroots {
         Ok(path)
     }
 
-    pub(super) fn prepare_base(
+    fn prepare_base(
         &self,
         chroot: &Chroot,
         backend: &dyn Backend,
+        quirks: &Quirks,
         source: &Source,
         extra: &[(Source, i32)],
     ) -> Result<(), Error> {
@@ -124,28 +155,14 @@ impl Chroots {
                 .into_iter()
                 .chain(extra.iter().map(|(extra, _)| extra))
         };
-        let sources = apt_sources(all())?;
+        let sources = apt_sources(all(), quirks)?;
         let mut tree = Tree::default();
-        tree.text(apt::CONFIGURATION_FILE, apt::CONFIGURATION)
-            .text(apt::SOURCES_FILE, sources_list(&sources))
-            .text(PREFERENCES, preferences(extra));
+        configure_apt(&mut tree, quirks);
+        tree.text(apt::SOURCES_FILE, sources_list(&sources))
+            .text(PREFERENCES, preferences(extra))
+            .text(TRUSTED, keyring(all(), quirks)?.to_binary());
         let proxies = self.proxies.apt_configuration(&sources, &[]);
         tree.secret(apt::PROXIES_FILE, proxies);
-        for (number, key) in keys(all()).enumerate() {
-            let trusted = format!("/etc/apt/trusted.gpg.d/mini-buildd-source-{number}");
-            match key {
-                AptKey::Armored(text) => tree.text(&format!("{trusted}.asc"), text.as_str()),
-                AptKey::KeyringFile(path) => {
-                    let armored = path.extension().is_some_and(|extension| extension == "asc");
-                    let extension = if armored { "asc" } else { "gpg" };
-                    tree.file(
-                        &format!("{trusted}.{extension}"),
-                        super::tree::Owner::Root,
-                        path,
-                    )
-                }
-            };
-        }
         session.unpack(&tree)?;
         session.succeed(&prepare())?;
         session.succeed(&apt::get(&["update"]))?;
@@ -156,33 +173,46 @@ impl Chroots {
         let rm = ["rm", "-f", PREFERENCES, apt::PROXIES_FILE];
         session.succeed(&process::of_root(&rm, Network::None))?;
         let mut mark = Tree::default();
-        mark.text(PREPARED, apt::CONFIGURATION);
+        mark.text(PREPARED, apt_configuration(quirks));
         session.unpack(&mark)?;
         session.close()
     }
 }
 
-/// All keys of a source.
-fn keyring(source: &Source) -> Result<Keyring, pgp::Error> {
+/// All keys of the sources, each once: the pockets of a release share theirs.
+fn keyring<'a>(
+    sources: impl IntoIterator<Item = &'a Source>,
+    quirks: &Quirks,
+) -> Result<Keyring, Error> {
     let mut keyring = Keyring::default();
-    for key in &source.apt_keys {
-        match key {
-            AptKey::Armored(text) => keyring.add(text.as_bytes())?,
-            AptKey::KeyringFile(path) => keyring.add_file(path)?,
-        }
+    for source in sources {
+        let added = source.apt_keys.iter().try_for_each(|key| match key {
+            AptKey::Armored(text) => keyring.add(text.as_bytes()),
+            AptKey::KeyringFile(path) => keyring.add_file(path),
+        });
+        let removed = quirks::removed_keys(quirks);
+        added
+            .and_then(|()| removed.iter().try_for_each(|path| keyring.add_file(path)))
+            .map_err(|fault| Error::Keyring {
+                source_name: source.name(),
+                source: fault,
+            })?;
     }
     Ok(keyring)
 }
 
 fn apt_sources<'a>(
     sources: impl Iterator<Item = &'a Source>,
+    quirks: &Quirks,
 ) -> Result<Vec<sources_list::Source>, Error> {
     let sources = sources.map(|source| {
         let found = source.apt_source(&source.components);
-        found.map_err(|_no_archive| Error::Incomplete {
-            source_name: source.name(),
-            what: "archive",
-        })
+        found
+            .map(|source| quirks.apt_source(source))
+            .map_err(|_no_archive| Error::Incomplete {
+                source_name: source.name(),
+                what: "archive",
+            })
     });
     sources.collect()
 }
@@ -198,17 +228,6 @@ fn preferences(extra: &[(Source, i32)]) -> String {
         format!("Package: *\nPin: {pin}\nPin-Priority: {priority}\n\n")
     });
     stanzas.collect()
-}
-
-/// Each once: the pockets of a release share theirs.
-fn keys<'a>(sources: impl Iterator<Item = &'a Source>) -> impl Iterator<Item = &'a AptKey> {
-    let mut keys: Vec<&AptKey> = Vec::new();
-    for key in sources.flat_map(|source| &source.apt_keys) {
-        if !keys.contains(&key) {
-            keys.push(key);
-        }
-    }
-    keys.into_iter()
 }
 
 /// Makes the build user where there is none yet.
@@ -233,7 +252,7 @@ mod tests {
         let mut security = source("Debian", "trixie-security");
         security.components.truncate(2);
         assert_eq!(
-            sources_list(&apt_sources([&base, &security].into_iter()).unwrap()),
+            sources_list(&apt_sources([&base, &security].into_iter(), &Quirks::default()).unwrap()),
             "deb [check-valid-until=yes] http://buildd.test:9999/debian/ trixie main non-free-firmware\n\
              deb [check-valid-until=yes] http://buildd.test:9999/debian/ trixie-security main non-free-firmware\n"
         );
@@ -256,7 +275,8 @@ mod tests {
             AptKey::KeyringFile(path("two.asc")),
         ];
         // gpgv of Debian 12 reads binary keyrings only.
-        fs::write(path("keyring.gpg"), keyring(&source).unwrap().to_binary()).unwrap();
+        let keyring = keyring([&source], &Quirks::default()).unwrap();
+        fs::write(path("keyring.gpg"), keyring.to_binary()).unwrap();
         for signer in signers {
             fs::write(path("InRelease"), signer.clearsign("Suite: a\n").unwrap()).unwrap();
             let gpgv = Command::new("gpgv")
@@ -270,11 +290,15 @@ mod tests {
 
     #[test]
     fn a_key_that_sources_share_is_trusted_once() {
+        let keys = ["one", "two"].map(|name| {
+            let key = SigningKey::generate(name, "a@example.org").unwrap();
+            AptKey::Armored(key.public_armored())
+        });
         let mut base = source("Debian", "trixie");
-        base.apt_keys = vec![AptKey::Armored("one".into())];
+        base.apt_keys = vec![keys[0].clone()];
         let mut security = source("Debian", "trixie-security");
-        security.apt_keys = vec![AptKey::Armored("one".into()), AptKey::Armored("two".into())];
-        let shared = keys([&base, &security].into_iter());
-        assert_eq!(shared.count(), 2);
+        security.apt_keys = keys.to_vec();
+        let shared = keyring([&base, &security], &Quirks::default()).unwrap();
+        assert_eq!(shared.fingerprints().len(), 2);
     }
 }

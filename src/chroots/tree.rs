@@ -55,6 +55,10 @@ impl Tree {
         self.add(path, Owner::Root, 0o644, Content::Text(text.into()))
     }
 
+    pub fn program(&mut self, path: &str, text: impl Into<Vec<u8>>) -> &mut Tree {
+        self.add(path, Owner::Root, 0o755, Content::Text(text.into()))
+    }
+
     /// What root alone may read; none where there is nothing to keep.
     pub fn secret(&mut self, path: &str, text: impl Into<Vec<u8>>) -> &mut Tree {
         let text = text.into();

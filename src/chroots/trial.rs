@@ -4,6 +4,7 @@ use std::path::Path;
 
 use sandbox::Network;
 
+use super::quirks::configure_apt;
 use super::tree::Tree;
 use super::{Chroots, Error, Session, apt, process};
 use crate::deb::PackageName;
@@ -42,15 +43,15 @@ impl Chroots {
         let backend = self.backend(chroot);
         let session = self.begin(chroot, backend.as_ref(), None, Network::Host)?;
         let mut tree = Tree::default();
-        tree.text(apt::CONFIGURATION_FILE, apt::CONFIGURATION)
-            .text("/etc/apt/sources.list.d/mini-buildd.sources", trial.sources)
+        configure_apt(&mut tree, &self.quirks(chroot));
+        tree.text("/etc/apt/sources.list.d/mini-buildd.sources", trial.sources)
             .text(Trial::KEY, trial.key);
         let own = Source::parse_deb822(trial.sources).unwrap_or_default();
         let proxies = self.proxies.apt_configuration(&sources(&session)?, &own);
         tree.secret(apt::PROXIES_FILE, proxies);
         session.unpack(&tree)?;
         progress("apt-get update");
-        session.succeed(&apt::get(&["update", "--error-on=any"]))?;
+        session.succeed(&apt::get(&["update", apt::ERROR_ON_ANY]))?;
         progress(&format!("apt-get install {}", trial.package));
         session.succeed(&apt::get(&["install", trial.package.as_str()]))?;
         progress(&trial.command.join(" "));

@@ -1,14 +1,11 @@
-//! Upkeep: what is superfluous goes, what is damaged is made anew, what is old is upgraded.
-use std::fs;
-use std::io;
-use std::path::PathBuf;
+//! Upkeep: what is superfluous goes.
 use std::time::{Duration, SystemTime};
 
 use backends::LayerKey;
 
 use super::debs::Debs;
 use super::{Chroots, Error, failed};
-use crate::model::{Chroot, Source};
+use crate::model::Chroot;
 
 /// What is kept for how long.
 #[derive(Clone, Copy, Debug)]
@@ -19,11 +16,11 @@ pub struct Policy {
     pub deb_unused: Duration,
     /// Bytes that are to be free: else layers go that were used the longest ago.
     pub free: u64,
-    /// After this time, a base is upgraded: builds begin with less on top of it.
-    pub base_age: Duration,
+    /// After this time, a base is made anew: builds begin with less on top of it. `None`: never.
+    pub base_age: Option<Duration>,
 }
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
+pub const DAY: Duration = Duration::from_secs(24 * 3600);
 
 impl Default for Policy {
     fn default() -> Policy {
@@ -31,19 +28,9 @@ impl Default for Policy {
             layer_unused: 14 * DAY,
             deb_unused: 30 * DAY,
             free: 5 << 30,
-            base_age: 14 * DAY,
+            base_age: Some(14 * DAY),
         }
     }
-}
-
-/// Why a base is renewed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// It is not what it was when it was made.
-    Damaged,
-    /// An earlier renewal was broken off.
-    Missing,
-    Old,
 }
 
 impl Chroots {
@@ -76,99 +63,6 @@ impl Chroots {
         Debs::new(path.clone())
             .expire(policy.deb_unused, now)
             .map_err(|source| Error::Remove { path, source })
-    }
-
-    /// Tells whether the base should be renewed.
-    pub fn needs_renewal(
-        &self,
-        chroot: &Chroot,
-        policy: &Policy,
-        now: SystemTime,
-    ) -> Result<Option<Reason>, Error> {
-        let backend = self.backend(chroot);
-        let renewed = fs::metadata(self.renewed(chroot)).and_then(|found| found.modified());
-        if !backend.exists() {
-            return Ok(renewed.is_ok().then_some(Reason::Missing));
-        }
-        match backend.verify(None) {
-            Ok(_) => {}
-            Err(backends::Error::Damaged { .. }) => return Ok(Some(Reason::Damaged)),
-            Err(backends::Error::InUse { .. }) => return Ok(None),
-            Err(error) => return Err(failed("verify", chroot)(error)),
-        }
-        let age = renewed.map(|renewed| now.duration_since(renewed));
-        let is_old = age.is_ok_and(|age| age.is_ok_and(|age| age > policy.base_age));
-        Ok(is_old.then_some(Reason::Old))
-    }
-
-    /// Upgrades an old base, or makes it anew where it is damaged or can't be upgraded.
-    ///
-    /// Fails while a session uses it.
-    pub fn renew(
-        &self,
-        chroot: &Chroot,
-        source: &Source,
-        extra: &[(Source, i32)],
-        reason: Reason,
-        progress: &mut dyn FnMut(&str),
-    ) -> Result<(), Error> {
-        let backend = self.backend(chroot);
-        if reason == Reason::Old {
-            match self.upgrade_base(chroot, source, extra, progress) {
-                Err(Error::Rootfs { source, action }) => {
-                    return Err(Error::Rootfs { source, action });
-                }
-                Err(error) => progress(&format!("W: {}", crate::cause::with_causes(&error))),
-                Ok(()) => return Ok(()),
-            }
-        }
-        if backend.exists() {
-            backend.remove().map_err(failed("remove", chroot))?;
-        }
-        // The directory went with the base; should this be broken off, the next upkeep goes on.
-        self.note_renewal(chroot)?;
-        self.bootstrap(chroot, source, extra, progress)
-    }
-
-    fn upgrade_base(
-        &self,
-        chroot: &Chroot,
-        source: &Source,
-        extra: &[(Source, i32)],
-        progress: &mut dyn FnMut(&str),
-    ) -> Result<(), Error> {
-        progress("I: Upgrading the base...");
-        self.prepare_base(chroot, self.backend(chroot).as_ref(), source, extra)?;
-        self.forget_memo(chroot)?;
-        self.note_renewal(chroot)
-    }
-
-    pub(super) fn note_renewal(&self, chroot: &Chroot) -> Result<(), Error> {
-        let path = self.renewed(chroot);
-        let directory = path.parent().unwrap_or(&path);
-        fs::create_dir_all(directory)
-            .and_then(|()| fs::write(&path, ""))
-            .map_err(|source| Error::Write {
-                path: path.clone(),
-                source,
-            })
-    }
-
-    /// Drops what was found out on an earlier base.
-    pub(super) fn forget_memo(&self, chroot: &Chroot) -> Result<(), Error> {
-        let path = self.memo(chroot);
-        match fs::remove_dir_all(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(Error::Remove { path, source })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Its time tells when the base was made or upgraded last.
-    fn renewed(&self, chroot: &Chroot) -> PathBuf {
-        let directory = self.home.chroot(&chroot.codename, &chroot.architecture);
-        directory.join("renewed")
     }
 
     fn free(&self) -> Result<u64, Error> {

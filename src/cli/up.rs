@@ -55,6 +55,11 @@ pub(super) struct Options {
     /// An instance that is there already takes it too, from its next build on.
     #[arg(long = "limit", value_name = "NAME=VALUE")]
     limits: Vec<Setting>,
+    /// Days after which a chroot's base is made anew, 0 for never; a new instance has 14.
+    ///
+    /// An instance that is there already takes it too.
+    #[arg(long, value_name = "DAYS")]
+    renew_chroots_after: Option<u32>,
     /// Install missing Debian packages without asking (as root).
     #[arg(short, long)]
     yes: bool,
@@ -127,6 +132,9 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     make(&home, &wanted, &mut progress)?;
     if !options.limits.is_empty() {
         setup::limit_builds(&Store::open(&home.database())?, &options.limits)?;
+    }
+    if let Some(days) = options.renew_chroots_after {
+        setup::renew_chroots_after(&Store::open(&home.database())?, days)?;
     }
     if !options.no_start {
         daemon::run(&options.daemon)?;

@@ -16,9 +16,16 @@ pub struct Daemon {
     pub event_queue_size: u32,
     pub expire_events_after_days: u32,
     pub expire_builds_after_days: u32,
+    /// After that many days, a chroot's base is made anew; 0: never.
+    #[serde(default = "renew_chroots_after_days")]
+    pub renew_chroots_after_days: u32,
     /// What one build may use here.
     #[serde(default)]
     pub limits: Limits,
+}
+
+pub fn renew_chroots_after_days() -> u32 {
+    14
 }
 
 impl Item for Daemon {
@@ -93,6 +100,7 @@ mod tests {
             event_queue_size: 500,
             expire_events_after_days: 336,
             expire_builds_after_days: 5,
+            renew_chroots_after_days: renew_chroots_after_days(),
             limits: Limits::default(),
         }
     }

@@ -8,7 +8,7 @@ use tracing::warn;
 
 use crate::command;
 use crate::deb::sources_list::Source;
-use crate::deb::{Architecture, Codename};
+use crate::deb::{Architecture, Codename, distro_info};
 
 use super::Error;
 
@@ -81,14 +81,10 @@ fn origin(id: &str) -> String {
     first.into_iter().chain(letters).collect()
 }
 
-/// Version of a series in distro-info's table: `13,Trixie,trixie,…`.
+/// Version of a release in a table of distro-info.
 fn known_version(table: &str, codename: &Codename) -> Option<String> {
-    let mut rows = table
-        .lines()
-        .map(|line| line.split(',').collect::<Vec<_>>());
-    let row = rows.find(|row| row.get(2) == Some(&codename.as_str()))?;
-    let version = row.first()?.split_whitespace().next()?;
-    Some(version.to_owned())
+    let releases = distro_info::parse(table);
+    distro_info::find(&releases, codename)?.version.clone()
 }
 
 fn check_valid_until() -> Result<bool, Error> {

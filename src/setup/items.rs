@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use crate::deb::{Component, sources_list};
 use crate::endpoint::ServerEndpoint;
 use crate::model::chroot::Backend;
+use crate::model::daemon;
 use crate::model::distribution::{ArchitectureOption, PrioritySource};
 use crate::model::source::{AptKey, codeversion};
 use crate::model::{
@@ -95,6 +96,7 @@ fn daemon(facts: &HostFacts, wishes: &Wishes) -> Daemon {
         event_queue_size: 500,
         expire_events_after_days: 336,
         expire_builds_after_days: 5,
+        renew_chroots_after_days: daemon::renew_chroots_after_days(),
         limits: Limits::default(),
     }
 }

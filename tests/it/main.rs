@@ -19,6 +19,8 @@ mod packager;
 mod program;
 mod proof;
 mod proxies;
+mod quirks;
+mod renewal;
 mod restarts;
 mod results;
 mod site;

@@ -1,4 +1,6 @@
-use backends::{Access, Error};
+use std::path::PathBuf;
+
+use backends::{Access, Config, Error};
 
 use super::Promise;
 use super::fixture::{Fixture, entries};
@@ -29,6 +31,15 @@ pub(crate) const PROMISES: &[Promise] = &[
     ),
     ("a removed base leaves nothing", removed_leaves_nothing),
     ("a base in use is not removed", used_is_not_removed),
+    (
+        "a base that was made beside takes the place of the old one",
+        new_takes_the_place,
+    ),
+    (
+        "a base takes a place that is empty",
+        new_takes_an_empty_place,
+    ),
+    ("a base in use keeps its place", used_keeps_its_place),
 ];
 
 fn works_here(fixture: &Fixture) {
@@ -133,4 +144,55 @@ fn used_is_not_removed(fixture: &Fixture) {
     assert!(matches!(fixture.backend.remove(), Err(Error::InUse { .. })));
     assert_eq!(fixture.run(snapshot.as_ref(), "cat /etc/name"), "base");
     snapshot.close().unwrap();
+}
+
+/// Makes a base in a chroot beside; where it is.
+fn beside(fixture: &Fixture) -> PathBuf {
+    let directory = fixture.config.directory.join("beside");
+    let config = Config {
+        directory: directory.clone(),
+        ..fixture.config.clone()
+    };
+    let backend = backends::open(&config, &fixture.launcher);
+    fixture.make_base(backend.as_ref());
+    let source = backend.open(Access::Source, None).unwrap();
+    fixture.run(source.as_ref(), "echo new > /etc/name");
+    source.close().unwrap();
+    directory
+}
+
+fn new_takes_the_place(fixture: &Fixture) {
+    fixture.with_base();
+    fixture.layer("a1", None, "echo layer > /etc/name");
+    let directory = beside(fixture);
+    assert_eq!(fixture.look(None, "cat /etc/name"), "base");
+
+    fixture.backend.take_over(&directory).unwrap();
+    assert_eq!(fixture.look(None, "cat /etc/name"), "new");
+    assert!(fixture.backend.layers().unwrap().is_empty());
+    assert!(!directory.exists());
+    assert!(fixture.backend.verify(None).unwrap());
+    fixture.wait_for_trash();
+}
+
+fn new_takes_an_empty_place(fixture: &Fixture) {
+    let directory = beside(fixture);
+    fixture.backend.take_over(&directory).unwrap();
+    assert_eq!(fixture.look(None, "cat /etc/name"), "new");
+    let again = fixture.backend.take_over(&directory).unwrap_err();
+    assert!(matches!(again, Error::NoBase { .. }), "{again}");
+    assert_eq!(fixture.look(None, "cat /etc/name"), "new");
+}
+
+fn used_keeps_its_place(fixture: &Fixture) {
+    fixture.with_base();
+    let directory = beside(fixture);
+    let snapshot = fixture.snapshot(None);
+    let refused = fixture.backend.take_over(&directory).unwrap_err();
+    assert!(matches!(refused, Error::InUse { .. }), "{refused}");
+    assert_eq!(fixture.run(snapshot.as_ref(), "cat /etc/name"), "base");
+
+    snapshot.close().unwrap();
+    fixture.backend.take_over(&directory).unwrap();
+    assert_eq!(fixture.look(None, "cat /etc/name"), "new");
 }

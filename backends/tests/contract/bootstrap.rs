@@ -183,6 +183,7 @@ fn what(cache: &Path) -> Bootstrap {
         keyring: PathBuf::from("/usr/share/keyrings/debian-archive-keyring.gpg"),
         variant: "minbase".to_owned(),
         components: vec!["main".to_owned()],
+        script: None,
         options: Vec::new(),
         environment: Vec::new(),
         cache: cache.to_owned(),

@@ -119,11 +119,15 @@ impl Fixture {
 
     /// Makes the base: busybox, a few directories and files.
     pub(crate) fn with_base(&self) -> &Fixture {
-        self.backend.create().unwrap();
-        let source = self.backend.open(Access::Source, None).unwrap();
+        self.make_base(self.backend.as_ref());
+        self
+    }
+
+    pub(crate) fn make_base(&self, backend: &dyn Backend) {
+        backend.create().unwrap();
+        let source = backend.open(Access::Source, None).unwrap();
         self.run_with(source.as_ref(), vec![busybox("/busybox")], BASE);
         source.close().unwrap();
-        self
     }
 
     pub(crate) fn snapshot(&self, layer: Option<&LayerKey>) -> Box<dyn Rootfs> {
