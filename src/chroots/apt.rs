@@ -41,13 +41,13 @@ pub const UPDATE_TRIES: [Duration; 5] = [
 /// Between two tries.
 pub const UPDATE_PAUSE: Duration = Duration::from_secs(10);
 
-/// apt-get with the host's network.
-pub fn get(args: &[&str]) -> Process {
-    process::of_root(&[&["apt-get", "-q"], args].concat(), Network::Host)
+/// apt-get with a network of the session's.
+pub fn get(network: Network, args: &[&str]) -> Process {
+    process::of_root(&[&["apt-get", "-q"], args].concat(), network)
 }
 
 /// apt-get update, ended by timeout(1) after `time`; `args` may narrow it down to some sources.
-pub fn update(time: Duration, args: &[&str]) -> Process {
+pub fn update(network: Network, time: Duration, args: &[&str]) -> Process {
     let seconds = time.as_secs().to_string();
     let line = [
         "timeout",
@@ -60,7 +60,7 @@ pub fn update(time: Duration, args: &[&str]) -> Process {
     process::of_root(
         // Without this, an archive that does not answer is a warning only.
         &[&line[..], &["--error-on=any"], args].concat(),
-        Network::Host,
+        network,
     )
 }
 

@@ -1,6 +1,7 @@
 //! Real sessions over a root file system of busybox, run by root or by a user with subordinate ids.
 mod abuse;
 mod files;
+mod forwarded;
 mod isolation;
 mod lifetime;
 mod limits;
