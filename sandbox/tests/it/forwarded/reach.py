@@ -24,10 +24,10 @@ def own_address(gateway):
         return probe.getsockname()[0]
 
 
-def answer(kind, address, port, interface):
+def answer(kind, address, port, interface, patience):
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, kind) as client:
-        client.settimeout(0.3)
+        client.settimeout(patience)
         try:
             if interface:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
@@ -54,7 +54,9 @@ for port, name in zip(map(int, sys.argv[1:]), ["forwarded", "other"]):
     for address in addresses:
         for kind in [TCP, UDP]:
             for by in [None, interface]:
-                if answer(kind, address, port, by):
+                # On a busy machine an answer takes its time; most others are refused at once.
+                patience = 5 if (name, kind, by) == ("forwarded", TCP, None) else 0.3
+                if answer(kind, address, port, by, patience):
                     print(name, kind.name[5:], address, "by" if by else "")
 for family in [socket.AF_PACKET, socket.AF_INET, socket.AF_INET6]:
     print("raw", family.name, refused(family, socket.SOCK_RAW))
