@@ -171,9 +171,10 @@ fn connect(
 /// In the words of all versions since Debian 12's.
 fn arguments(forwarding: &Forwarding, keeper: nix::unistd::Pid) -> Vec<String> {
     let ports: Vec<String> = forwarding.ports.iter().map(u16::to_string).collect();
-    let ports = match ports.is_empty() {
-        true => "none".to_owned(),
-        false => ports.join(","),
+    let ports = if ports.is_empty() {
+        "none".to_owned()
+    } else {
+        ports.join(",")
     };
     let resolver = Forwarding::RESOLVER.to_string();
     let resolver = forwarding

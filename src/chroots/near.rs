@@ -88,10 +88,10 @@ impl Near {
     /// One line for people.
     pub fn summary(&self) -> String {
         let ports: Vec<String> = self.ports.iter().map(u16::to_string).collect();
-        match ports.is_empty() {
-            true => "nothing of this host's loopback".to_owned(),
-            false => format!("of this host's loopback port {} alone", ports.join(", ")),
+        if ports.is_empty() {
+            return "nothing of this host's loopback".to_owned();
         }
+        format!("of this host's loopback port {} alone", ports.join(", "))
     }
 }
 

@@ -10,7 +10,9 @@ use rustix::net::{
     socket_with,
 };
 
-// linux/netlink.h
+// linux/netlink.h, linux/rtnetlink.h, linux/xfrm.h
+const RTM_NEWRULE: u16 = 32;
+const XFRM_MSG_NEWPOLICY: u16 = 19;
 const NLMSG_ERROR: u16 = 2;
 const NLM_F_REQUEST: u16 = 0x001;
 const NLM_F_ACK: u16 = 0x004;
@@ -24,9 +26,7 @@ const LONGEST_ANSWER: usize = 1024;
 /// Debian 12's pasta hands it to the host's loopback.
 pub(super) fn close_for_loopback() -> io::Result<()> {
     // IPv4 takes an address without a route for a neighbour's then, so that no rule holds it back.
-    const XFRM_MSG_NEWPOLICY: u16 = 19;
     ask(Some(XFRM), XFRM_MSG_NEWPOLICY, &policy())?;
-    const RTM_NEWRULE: u16 = 32;
     match ask(None, RTM_NEWRULE, &rule()) {
         // A kernel without IPv6.
         Err(Errno::AFNOSUPPORT | Errno::OPNOTSUPP) => Ok(()),

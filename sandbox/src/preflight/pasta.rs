@@ -29,8 +29,8 @@ pub(super) fn findings() -> [Finding; 2] {
 
 /// What would help where pasta failed, if it is one of the things that are looked for.
 pub(crate) fn remedy() -> Option<String> {
-    let problems = findings().into_iter().filter_map(|finding| finding.problem);
-    problems.filter_map(|problem| problem.remedy).next()
+    let mut problems = findings().into_iter().filter_map(|finding| finding.problem);
+    problems.find_map(|problem| problem.remedy)
 }
 
 fn tun() -> Option<Problem> {
