@@ -2,13 +2,14 @@
 //!
 //! Reading order: [`Assignment`] and [`Verdict`] are what goes in and comes out, both as files in the build's directory;
 //! [`supervisor`] is the process that owns a running build; `steps` are what it does: `upgraded` and `dependencies` find
-//! or make the layers (with `sources`, `own`, `reached`, `packages`, `nearest` and `memo`), `package` builds, `results`
+//! or make the layers (with `online`, `sources`, `own`, `reached`, `packages`, `nearest` and `memo`), `package` builds, `results`
 //! collects; `stop` is why a build ends early, and `watch` ends it when it uses more than it may; `log`, `section`,
 //! `summary` and `usage` are what people read.
 mod dependencies;
 mod log;
 mod memo;
 mod nearest;
+mod online;
 mod own;
 mod package;
 mod packages;

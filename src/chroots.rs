@@ -10,8 +10,10 @@ pub mod apt;
 pub mod bootstrap;
 pub mod choice;
 pub mod debs;
+mod near;
 pub mod process;
 pub mod quirks;
+mod reach;
 pub mod renewal;
 mod session;
 pub mod tree;
@@ -23,7 +25,6 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use backends::{Access, Backend, LayerKey};
-use oci_spec::runtime::{Mount, MountBuilder};
 use sandbox::{IdMap, Launcher, Limits, Network, Prepared};
 
 use crate::fetch::Proxies;
@@ -31,6 +32,8 @@ use crate::home::Home;
 use crate::model::Chroot;
 use crate::model::chroot::{Backend as Kind, Compression};
 
+pub use near::Near;
+use reach::Reach;
 pub use session::Session;
 pub use trial::Trial;
 
@@ -219,7 +222,14 @@ impl Chroots {
     ///
     /// What hinders it is told where a session begins.
     pub fn prepare(&self) {
-        *self.prepared() = self.launcher.prepare().ok();
+        let mut prepared = self.prepared();
+        if prepared.is_none() {
+            *prepared = self.launcher.prepare().ok();
+        }
+    }
+
+    fn take_prepared(&self) -> Option<Prepared> {
+        self.prepared().take()
     }
 
     fn prepared(&self) -> MutexGuard<'_, Option<Prepared>> {
@@ -228,7 +238,7 @@ impl Chroots {
 
     /// Begins a session in a copy of the base with `layer` on it.
     ///
-    /// With the host's network, its resolver's configuration is there too.
+    /// With the host's network, or none: then it has no resolver's configuration either.
     pub fn begin(
         &self,
         chroot: &Chroot,
@@ -236,7 +246,24 @@ impl Chroots {
         layer: Option<&LayerKey>,
         network: Network,
     ) -> Result<Session, Error> {
-        self.begin_in(chroot, backend, (Access::Snapshot, layer), network)
+        let network = match network {
+            Network::Host => Reach::Host,
+            Network::None | Network::Forwarded => Reach::Nothing,
+        };
+        self.begin_in(chroot, backend, (Access::Snapshot, layer), &network)
+    }
+
+    /// As [`Chroots::begin`], with a network of its own that pasta(1) connects; `directory` gets files of the session's.
+    pub fn begin_forwarded(
+        &self,
+        chroot: &Chroot,
+        backend: &dyn Backend,
+        layer: Option<&LayerKey>,
+        near: &Near,
+        directory: &Path,
+    ) -> Result<Session, Error> {
+        let network = Reach::near(near, directory);
+        self.begin_in(chroot, backend, (Access::Snapshot, layer), &network)
     }
 
     fn begin_in(
@@ -244,7 +271,7 @@ impl Chroots {
         chroot: &Chroot,
         backend: &dyn Backend,
         (access, layer): (Access, Option<&LayerKey>),
-        network: Network,
+        network: &Reach<'_>,
     ) -> Result<Session, Error> {
         let rootfs = backend
             .open(access, layer)
@@ -254,23 +281,20 @@ impl Chroots {
             })?;
         let mut spec = sandbox::session_spec(rootfs.path(), rootfs.mounts(), HOSTNAME);
         backends::set_personality(&mut spec, chroot.architecture.as_str());
-        if network == Network::Host {
-            let mut mounts = spec.mounts().clone().unwrap_or_default();
-            mounts.extend(
-                ["/etc/resolv.conf", "/etc/hosts"]
-                    .into_iter()
-                    .filter_map(host_file),
-            );
-            spec.set_mounts(Some(mounts));
-        }
+        let mut mounts = spec.mounts().clone().unwrap_or_default();
+        mounts.extend(network.files()?);
+        spec.set_mounts(Some(mounts));
         self.limits.ask(&mut spec);
-        let prepared = self.prepared().take();
-        let session = match prepared {
-            Some(prepared) => prepared.begin(&spec),
-            None => self.launcher.begin(&spec),
+        let session = match network.forwarding() {
+            // What was prepared has no such network, and is for the next session.
+            Some(forwarding) => self.launcher.begin_forwarded(&spec, &forwarding),
+            None => match self.take_prepared() {
+                Some(prepared) => prepared.begin(&spec),
+                None => self.launcher.begin(&spec),
+            },
         }
         .map_err(Error::Begin)?;
-        Ok(Session::new(session, rootfs, access))
+        Ok(Session::new(session, rootfs, access, network.outside()))
     }
 }
 
@@ -286,19 +310,6 @@ fn kind_of(backend: Kind) -> backends::Kind {
         }),
         Kind::BtrfsSnapshot => backends::Kind::Btrfs,
     }
-}
-
-/// Shows a file of the host under its own name, read-only; `None` where the host has none.
-fn host_file(path: &str) -> Option<Mount> {
-    let source = std::fs::canonicalize(path).ok()?;
-    let mount = MountBuilder::default()
-        .destination(Path::new(path))
-        .typ("bind")
-        .source(source)
-        .options(["bind", "ro", "nosuid", "nodev"].map(str::to_owned))
-        .build()
-        .expect("a mount with a destination is valid");
-    Some(mount)
 }
 
 fn failed(action: &'static str, chroot: &Chroot) -> impl FnOnce(backends::Error) -> Error {

@@ -57,6 +57,14 @@ impl Capabilities {
         }
     }
 
+    /// Leaves out those that a network namespace's owner has over what goes out of it.
+    pub(crate) fn without_network(&self) -> Capabilities {
+        let network = [Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW];
+        let mut keep = self.keep.clone();
+        keep.retain(|capability| !network.contains(capability));
+        Capabilities { keep }
+    }
+
     /// Drops all others for good; what is left takes effect with exec (capabilities(7)).
     pub(crate) fn bound(&self) -> Result<(), Refusal> {
         let refused =
@@ -68,6 +76,14 @@ impl Capabilities {
         }
         caps::clear(None, CapSet::Inheritable).map_err(refused)
     }
+}
+
+/// Leaves the process none.
+pub(crate) fn drop_all() -> Result<(), Refusal> {
+    [CapSet::Effective, CapSet::Permitted]
+        .into_iter()
+        .try_for_each(|set| caps::clear(None, set))
+        .map_err(|error| Attempt::DropCapabilities.said(error.to_string()))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
+use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -14,11 +15,12 @@ use rustix::process::{DumpableBehavior, Pid, WaitOptions, WaitStatus};
 
 use crate::capabilities::Capabilities;
 use crate::channel::Channel;
-use crate::message::{Begin, Begun, Opened, Request, Started};
+use crate::message::{Begin, Begun, Gate, Opened, Request, Started};
 use crate::network::OwnNetwork;
 use crate::process::{Exit, Network, Process};
 use crate::refusal::{Attempt, Refusal};
 use crate::seccomp::Filter;
+use crate::start::Networks;
 use crate::{limits, start, step, syscall, userns};
 
 struct Init<'a> {
@@ -27,6 +29,8 @@ struct Init<'a> {
     filter: Option<Filter>,
     /// Of the first process that wants its own.
     network: Option<OwnNetwork>,
+    /// Network namespace that pasta connects.
+    forwarded: Option<OwnedFd>,
     children: HashMap<Pid, Child>,
 }
 
@@ -37,8 +41,8 @@ struct Child {
 
 /// Sets the session up and serves it; its end ends all processes of the session.
 ///
-/// `holder_alive` is a pipe whose other end only the holder has.
-pub(crate) fn run(control: &Channel, holder_alive: &OwnedFd) -> ! {
+/// `holder_alive` is a pipe whose other end only the holder has; `gate` tells of a forwarded network.
+pub(crate) fn run(control: &Channel, holder_alive: &OwnedFd, gate: Option<Channel>) -> ! {
     die_with_the_holder();
     // Made while nobody waits.
     let network = OwnNetwork::make();
@@ -46,15 +50,20 @@ pub(crate) fn run(control: &Channel, holder_alive: &OwnedFd) -> ! {
     let Ok(Some((begin, _))) = control.receive::<Begin>() else {
         std::process::exit(0)
     };
-    let set_up = set_up(&begin);
+    let namespace = set_up(&begin).and_then(|()| gate.as_ref().map(namespace).transpose());
     let mut init = Init {
         control,
         capabilities: Capabilities::named(&begin.capabilities),
         filter: begin.filter,
         network,
+        forwarded: None,
         children: HashMap::new(),
     };
-    match set_up.and_then(|()| init.serve(holder_alive)) {
+    let served = namespace.and_then(|namespace| {
+        init.forwarded = namespace;
+        init.serve(holder_alive, gate)
+    });
+    match served {
         Ok(()) => std::process::exit(0),
         Err(refusal) => {
             // Before the session is ready, this is its answer; afterwards nobody reads it.
@@ -88,8 +97,21 @@ fn set_up(begin: &Begin) -> Result<(), Refusal> {
     step::apply_all(&begin.steps, host)
 }
 
+/// Waits for the session's network namespace.
+fn namespace(gate: &Channel) -> Result<OwnedFd, Refusal> {
+    let received = gate.receive::<Gate>();
+    match received.map_err(|error| Attempt::ConnectNetwork.refused(error))? {
+        Some((Gate::Refused(refusal), _)) => Err(refusal),
+        Some((_, descriptors)) => {
+            let namespace = descriptors.into_iter().next();
+            namespace.ok_or_else(|| Attempt::ConnectNetwork.refused(Errno::EBADMSG))
+        }
+        None => Err(Attempt::ConnectNetwork.refused(Errno::EPIPE)),
+    }
+}
+
 impl Init<'_> {
-    fn serve(&mut self, holder_alive: &OwnedFd) -> Result<(), Refusal> {
+    fn serve(&mut self, holder_alive: &OwnedFd, gate: Option<Channel>) -> Result<(), Refusal> {
         let refused = |errno: nix::Error| Attempt::WatchProcesses.refused(errno);
         let mut child_ended = SigSet::empty();
         child_ended.add(Signal::SIGCHLD);
@@ -97,9 +119,11 @@ impl Init<'_> {
         let signals =
             SignalFd::with_flags(&child_ended, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
                 .map_err(refused)?;
+        let passed: Vec<_> = gate.iter().map(AsFd::as_fd).collect();
         self.control
-            .send(&Begun::Ready, &[])
+            .send(&Begun::Ready, &passed)
             .map_err(|error| Attempt::WatchProcesses.refused(error))?;
+        drop(gate);
         loop {
             let mut events = [
                 PollFd::from_borrowed_fd(self.control.as_fd(), PollFlags::IN),
@@ -155,7 +179,11 @@ impl Init<'_> {
         let failure = Channel::new(failure);
         let network = match process.network {
             Network::None => self.network.take(),
-            Network::Host => None,
+            Network::Forwarded | Network::Host => None,
+        };
+        let networks = Networks {
+            own: network,
+            forwarded: self.forwarded.as_ref(),
         };
         match syscall::fork() {
             Ok(Some(pid)) => {
@@ -168,7 +196,7 @@ impl Init<'_> {
                     [stdin, stdout, stderr],
                     &self.capabilities,
                     self.filter.as_ref(),
-                    network,
+                    networks,
                     &failure,
                 );
                 // When the library has gone, there is nobody to tell.

@@ -6,8 +6,9 @@ use std::process::{Command, Stdio};
 use oci_spec::runtime::Spec;
 
 use crate::channel::Channel;
+use crate::gateway::Forwarding;
 use crate::limits::Limits;
-use crate::message::{Begin, Begun};
+use crate::message::{Begin, Begun, Gate, Hold};
 use crate::plan::plan;
 use crate::{Error, IdMap, Session, capabilities, holder, preflight, seccomp, storage, syscall};
 
@@ -39,8 +40,19 @@ impl Launcher {
         self.prepare()?.begin(spec)
     }
 
+    /// As [`Launcher::begin`], with a network that processes may share (`Network::Forwarded`).
+    ///
+    /// Returns when it is connected.
+    pub fn begin_forwarded(&self, spec: &Spec, forwarding: &Forwarding) -> Result<Session, Error> {
+        self.hold(Some(forwarding.clone()))?.begin(spec)
+    }
+
     /// Starts holder and init of a session to come, which make its namespaces meanwhile.
     pub fn prepare(&self) -> Result<Prepared, Error> {
+        self.hold(None)
+    }
+
+    fn hold(&self, forwarding: Option<Forwarding>) -> Result<Prepared, Error> {
         let (control, theirs) = Channel::pair().map_err(Error::Channel)?;
         let mut command = helper_command(&self.helper, "hold");
         let holder = command
@@ -56,7 +68,11 @@ impl Launcher {
         // The command holds the helper's end of the channel, whose close tells of the helper's end.
         drop(command);
         let session = Session::new(control, holder);
-        session.send(&self.ids, &[])?;
+        let hold = Hold {
+            ids: self.ids.clone(),
+            forwarding,
+        };
+        session.send(&hold, &[])?;
         Ok(Prepared {
             session,
             helper: self.helper.clone(),
@@ -97,15 +113,26 @@ impl Prepared {
         };
         loop {
             match session.hear()? {
-                Some(Begun::Init { pid }) => {
+                Some((Begun::Init { pid }, _)) => {
                     begin.limits = session.hold_to(begin.limits, pid);
                     session.send(&begin, &[])?;
                 }
-                Some(Begun::Ready) => return Ok(session),
-                Some(Begun::Refused(refusal)) => return Err(refusal.into()),
+                Some((Begun::Ready, gate)) => {
+                    gate.map_or(Ok(()), wait_for_network)?;
+                    return Ok(session);
+                }
+                Some((Begun::Refused(refusal), _)) => return Err(refusal.into()),
                 None => return Err(Error::HelperDied { path: helper }),
             }
         }
+    }
+}
+
+fn wait_for_network(gate: OwnedFd) -> Result<(), Error> {
+    match Channel::new(gate).receive().map_err(Error::Channel)? {
+        Some((Gate::Connected, _)) => Ok(()),
+        Some((Gate::Refused(refusal), _)) => Err(refusal.into()),
+        Some((Gate::Namespace, _)) | None => Err(Error::SessionEnded),
     }
 }
 

@@ -3,10 +3,11 @@
 //! Reading order: [`Launcher`] begins a [`Session`]; a session runs [`Process`]es.
 //! `plan` turns an OCI runtime spec into steps; the helper, a process with one thread, becomes
 //! `holder` and `init` of the session; `init` has `step` carry the steps out and `start` start
-//! processes. [`subvolume`] is beside all that: calls of btrfs that no other crate offers safely.
+//! processes; `gateway` has pasta(1) connect a network. [`subvolume`] is beside all that: calls of btrfs that no other crate offers safely.
 //!
 //! What is promised: a session's processes have user, mount, pid, ipc, uts and cgroup namespaces of
-//! their own, and a network namespace where asked for; root inside is a subordinate id outside, and
+//! their own, and a network namespace where asked for, from which at most the listed ports of the
+//! host's loopback are reached; root inside is a subordinate id outside, and
 //! neither host id 0 nor the caller's own id is mapped; nothing is inherited but descriptors 0 to 2
 //! and the environment that is listed; links in the root file system lead no mount and no opened
 //! file elsewhere; system calls are filtered for all architectures of the machine; limits are in
@@ -18,6 +19,7 @@
 mod capabilities;
 mod channel;
 mod engine;
+mod gateway;
 mod holder;
 mod idmap;
 mod init;
@@ -45,6 +47,7 @@ mod userns;
 use std::io;
 use std::path::PathBuf;
 
+pub use gateway::Forwarding;
 pub use idmap::{IdMap, IdRange, NoIds};
 pub use launcher::{Launcher, Prepared, helper_main};
 pub use limits::{InForce, Limits, Means, Usage};

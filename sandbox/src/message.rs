@@ -3,11 +3,20 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::gateway::Forwarding;
+use crate::idmap::IdMap;
 use crate::limits::Limits;
 use crate::plan::Step;
 use crate::process::Process;
 use crate::refusal::Refusal;
 use crate::seccomp::Filter;
+
+/// Library to holder, the first of all.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Hold {
+    pub(crate) ids: IdMap,
+    pub(crate) forwarding: Option<Forwarding>,
+}
 
 /// Library to init, which waits for it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -28,8 +37,18 @@ pub(crate) enum Begun {
     Init {
         pid: u32,
     },
-    /// Of init, when all that [`Begin`] says is done.
+    /// Of init, when all that [`Begin`] says is done; comes with a socket for [`Gate`], when the network
+    /// is forwarded.
     Ready,
+    Refused(Refusal),
+}
+
+/// From beside the session: to init until it has the namespace, then to library.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Gate {
+    /// Comes with the network namespace.
+    Namespace,
+    Connected,
     Refused(Refusal),
 }
 

@@ -1,10 +1,12 @@
-//! Network of one process: its own with nothing but loopback, or the host's.
+//! Network of one process: its own with nothing but loopback, the session's own, or the host's.
+mod outlet;
+
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -65,7 +67,7 @@ pub(crate) fn enter_own(made: Option<OwnNetwork>) -> Result<Vec<OwnedFd>, Refusa
 }
 
 /// Moves the calling process into a new network namespace, `lo` up; returns what [`enter_own`] does.
-fn make_own() -> Result<Vec<OwnedFd>, Refusal> {
+pub(crate) fn make_own() -> Result<Vec<OwnedFd>, Refusal> {
     unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| Attempt::MakeNetwork.refused(errno))?;
     let socket = socket_with(
         AddressFamily::INET,
@@ -80,6 +82,20 @@ fn make_own() -> Result<Vec<OwnedFd>, Refusal> {
         .iter()
         .filter_map(|name| File::open(format!("/proc/thread-self/net/{name}")).ok());
     Ok(counts.map(OwnedFd::from).collect())
+}
+
+/// Lets nothing leave the calling process's network namespace for a loopback address.
+pub(crate) fn keep_loopback_in() -> Result<(), Refusal> {
+    outlet::close_for_loopback().map_err(|error| Attempt::KeepLoopbackIn.refused(error))
+}
+
+/// Moves the calling process into the session's network namespace.
+pub(crate) fn join(forwarded: Option<&OwnedFd>) -> Result<(), Refusal> {
+    let Some(namespace) = forwarded else {
+        let none = "the session was begun without a network to forward";
+        return Err(Attempt::JoinNetwork.said(none.to_owned()));
+    };
+    setns(namespace, CloneFlags::CLONE_NEWNET).map_err(|errno| Attempt::JoinNetwork.refused(errno))
 }
 
 /// What the kernel counted in the network namespace of one process, also after its end.

@@ -24,6 +24,7 @@ use crate::launcher::helper_command;
 use crate::refusal::Refusal;
 use crate::remedy;
 
+pub(crate) use pasta::remedy as remedy_of_network;
 pub(crate) use probe::run as run_probe;
 
 /// Outcome of one check.

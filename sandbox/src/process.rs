@@ -28,6 +28,9 @@ pub struct User {
 pub enum Network {
     /// A network namespace of its own, with nothing but loopback.
     None,
+    /// The session's own, connected as its [`crate::Forwarding`] says; without the capabilities that
+    /// could make other packets than the kernel does.
+    Forwarded,
     Host,
 }
 

@@ -36,6 +36,11 @@ pub enum Attempt {
     EnterRoot,
     WatchProcesses,
     MakeNetwork,
+    /// Have pasta(1) connect the session's own network.
+    ConnectNetwork,
+    /// Close a network namespace for what goes to a loopback address outside.
+    KeepLoopbackIn,
+    JoinNetwork,
     SetLimit(String),
     PassDescriptors,
     FilterSystemCalls,
@@ -75,6 +80,9 @@ impl fmt::Display for Attempt {
             Attempt::EnterRoot => write!(f, "enter the root file system"),
             Attempt::WatchProcesses => write!(f, "watch processes"),
             Attempt::MakeNetwork => write!(f, "make a network namespace"),
+            Attempt::ConnectNetwork => write!(f, "connect the network by pasta"),
+            Attempt::KeepLoopbackIn => write!(f, "keep loopback addresses in a network namespace"),
+            Attempt::JoinNetwork => write!(f, "join the session's network namespace"),
             Attempt::SetLimit(kind) => write!(f, "set {kind}"),
             Attempt::PassDescriptors => write!(f, "pass descriptors 0 to 2"),
             Attempt::FilterSystemCalls => write!(f, "filter system calls"),

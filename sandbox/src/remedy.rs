@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use crate::engine::{Engine, Wish};
 use crate::idmap::{NoIds, Overlap, Subordinate};
 use crate::refusal::Attempt;
-use crate::{Error, userns};
+use crate::{Error, preflight, userns};
 
 impl Error {
     /// Tells what would help, where that is known; may look at this host's settings.
@@ -122,6 +122,8 @@ fn for_attempt(
             Some(Errno::EPERM | Errno::EACCES),
         ) => for_forbidden_namespaces(settings),
         (Attempt::MapIds { program }, _) => return for_map(program, settings),
+        (Attempt::KeepLoopbackIn, Some(Errno::EPROTONOSUPPORT)) => "modprobe xfrm_user".to_owned(),
+        (Attempt::ConnectNetwork, _) => return preflight::remedy_of_network(),
         (Attempt::Mount { kind, .. }, Some(Errno::EPERM)) if kind == "proc" => {
             Wish::WholeProc.remedy(settings.engine())
         }

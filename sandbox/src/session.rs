@@ -60,14 +60,15 @@ impl Session {
     }
 
     /// What holder or init say while the session begins; `None` when they have died.
-    pub(crate) fn hear(&mut self) -> Result<Option<Begun>, Error> {
+    pub(crate) fn hear(&mut self) -> Result<Option<(Begun, Option<OwnedFd>)>, Error> {
         let Some((begun, descriptors)) = self.control.receive().map_err(Error::Channel)? else {
             return Ok(None);
         };
+        let mut descriptor = descriptors.into_iter().next();
         if let Begun::Init { .. } = begun {
-            self.init = descriptors.into_iter().next();
+            self.init = descriptor.take();
         }
-        Ok(Some(begun))
+        Ok(Some((begun, descriptor)))
     }
 
     pub(crate) fn send(

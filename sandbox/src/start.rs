@@ -18,16 +18,22 @@ use crate::refusal::{Attempt, Refusal};
 use crate::seccomp::Filter;
 use crate::{network, syscall};
 
+/// Namespaces that were made for it.
+pub(crate) struct Networks<'a> {
+    pub(crate) own: Option<OwnNetwork>,
+    pub(crate) forwarded: Option<&'a OwnedFd>,
+}
+
 /// Becomes the process; returns only when a step is refused.
 pub(crate) fn start(
     process: &Process,
     stdio: [OwnedFd; 3],
     capabilities: &Capabilities,
     filter: Option<&Filter>,
-    network: Option<OwnNetwork>,
+    networks: Networks<'_>,
     library: &Channel,
 ) -> Refusal {
-    match try_start(process, stdio, capabilities, filter, network, library) {
+    match try_start(process, stdio, capabilities, filter, networks, library) {
         Ok(never) => match never {},
         Err(refusal) => refusal,
     }
@@ -38,17 +44,18 @@ fn try_start(
     stdio: [OwnedFd; 3],
     capabilities: &Capabilities,
     filter: Option<&Filter>,
-    network: Option<OwnNetwork>,
+    networks: Networks<'_>,
     library: &Channel,
 ) -> Result<Infallible, Refusal> {
     setsid().map_err(|errno| Attempt::Fork.refused(errno))?;
     match process.network {
         Network::None => {
-            let counts = network::enter_own(network)?;
+            let counts = network::enter_own(networks.own)?;
             let counts: Vec<BorrowedFd<'_>> = counts.iter().map(AsFd::as_fd).collect();
             // The library counts nothing then.
             let _ = library.send(&Started::OwnNetwork, &counts);
         }
+        Network::Forwarded => network::join(networks.forwarded)?,
         Network::Host => {}
     }
     for limit in &process.rlimits {
@@ -84,7 +91,10 @@ fn pass(given: [OwnedFd; 3]) -> std::io::Result<()> {
 
 fn become_user(process: &Process, capabilities: &Capabilities) -> Result<(), Refusal> {
     // Needs CAP_SETPCAP, which goes with the user.
-    capabilities.bound()?;
+    match process.network {
+        Network::Forwarded => capabilities.without_network().bound()?,
+        Network::None | Network::Host => capabilities.bound()?,
+    }
     let user = &process.user;
     let refused = |errno: Errno| {
         Attempt::BecomeUser {

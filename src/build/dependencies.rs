@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use backends::{Claim, LayerKey};
-use sandbox::Network;
 use serde::{Deserialize, Serialize};
 
 use super::nearest::{self, Installed};
@@ -177,7 +176,11 @@ fn resolve(
             (session, reached)
         }
     };
-    build.run_step(&session, Step::Install, &apt::get(&arguments))?;
+    build.run_step(
+        &session,
+        Step::Install,
+        &apt::get(session.outside(), &arguments),
+    )?;
     packages::drop_requested(&session)?;
     session.freeze(&key)?;
     nearest::remember(build, &key, &wanted)?;
@@ -217,7 +220,7 @@ fn begin(
     question: &Paragraph,
     layer: Option<&LayerKey>,
 ) -> Result<Session, Stop> {
-    let session = build.begin(layer, Network::Host)?;
+    let session = build.begin_online(layer)?;
     build.chroots.prepare();
     let foreign = read_sources(build)?.foreign;
     let all = [foreign.as_slice(), &own.sources].concat();

@@ -52,7 +52,7 @@ pub(super) fn update(build: &Build, session: &chroots::Session, args: &[&str]) -
     build.subsection("apt-get update")?;
     let mut tries = apt::UPDATE_TRIES.iter().peekable();
     while let Some(time) = tries.next() {
-        let exit = build.run_logged(session, &apt::update(*time, args))?;
+        let exit = build.run_logged(session, &apt::update(session.outside(), *time, args))?;
         if exit.success() {
             return Ok(());
         }
@@ -80,7 +80,7 @@ pub(super) fn plan(
     args: &[&str],
 ) -> Result<Plan, Stop> {
     let args = [args, &["--print-uris", "-oDir::Cache::srcpkgcache="]].concat();
-    let output = build.run_for_output(session, step, &apt::get(&args))?;
+    let output = build.run_for_output(session, step, &apt::get(session.outside(), &args))?;
     Ok(Plan::parse(&output)?)
 }
 
@@ -104,7 +104,7 @@ pub(super) fn download(
         return Ok(());
     }
     let args = [args, &["--download-only"]].concat();
-    build.run_step(session, step, &apt::get(&args))?;
+    build.run_step(session, step, &apt::get(session.outside(), &args))?;
     Ok(debs.take(session, &missing)?)
 }
 

@@ -8,6 +8,7 @@ use sandbox::{Exit, Network, Process, Stdio};
 
 use super::log::Log;
 use super::memo::Memo;
+use super::online::Online;
 use super::package::Kind;
 use super::stop::{Step, Stop};
 use super::usage::{Phases, Timer};
@@ -28,6 +29,7 @@ pub(super) struct Build {
     pub(super) phases: Phases,
     pub(super) watch: Watch,
     pub(super) cancelled: Arc<AtomicBool>,
+    pub(super) online: Online,
     /// Disk space of the build tree in KiB, once built.
     pub(super) space: Option<u64>,
 }
@@ -59,6 +61,7 @@ impl Build {
             phases: Phases::default(),
             watch,
             cancelled,
+            online: Online::default(),
             space: None,
         }
     }

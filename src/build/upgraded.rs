@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use backends::{Claim, LayerKey};
 use futures_util::future::join_all;
-use sandbox::Network;
 
 use super::packages;
 use super::sources::{self, Sources, digest};
@@ -196,7 +195,7 @@ fn make(
     let Claim::Make(_making) = build.backend.claim(&made.key).map_err(failed("claim"))? else {
         return Ok(made);
     };
-    let session = build.begin(None, Network::Host)?;
+    let session = build.begin_online(None)?;
     build.chroots.prepare();
     if is_current(build, &session, foreign, releases) {
         session.close()?;
@@ -217,8 +216,12 @@ fn make(
     let plan = packages::plan(build, &session, Step::Upgrade, &upgrade)?;
     if !plan.is_empty() {
         packages::download(build, &session, Step::Upgrade, &plan, &upgrade)?;
-        build.run_step(&session, Step::Upgrade, &apt::get(&upgrade))?;
-        let purge = apt::get(&["autoremove", "--purge"]);
+        build.run_step(
+            &session,
+            Step::Upgrade,
+            &apt::get(session.outside(), &upgrade),
+        )?;
+        let purge = apt::get(session.outside(), &["autoremove", "--purge"]);
         build.run_step(&session, Step::Upgrade, &purge)?;
     }
     packages::drop_requested(&session)?;

@@ -44,13 +44,13 @@ pub const UPDATE_TRIES: [Duration; 5] = [
 /// Between two tries.
 pub const UPDATE_PAUSE: Duration = Duration::from_secs(10);
 
-/// apt-get with the host's network.
-pub fn get(args: &[&str]) -> Process {
-    process::of_root(&[&["apt-get", "-q"], args].concat(), Network::Host)
+/// apt-get with a network of the session's.
+pub fn get(network: Network, args: &[&str]) -> Process {
+    process::of_root(&[&["apt-get", "-q"], args].concat(), network)
 }
 
 /// apt-get update, ended by timeout(1) after `time`; `args` may narrow it down to some sources.
-pub fn update(time: Duration, args: &[&str]) -> Process {
+pub fn update(network: Network, time: Duration, args: &[&str]) -> Process {
     let seconds = time.as_secs().to_string();
     let line = [
         "timeout",
@@ -60,7 +60,7 @@ pub fn update(time: Duration, args: &[&str]) -> Process {
         "-q",
         "update",
     ];
-    process::of_root(&[&line[..], &[ERROR_ON_ANY], args].concat(), Network::Host)
+    process::of_root(&[&line[..], &[ERROR_ON_ANY], args].concat(), network)
 }
 
 /// A .deb that apt would download.

@@ -6,6 +6,7 @@ use backends::{Access, Backend, Bootstrap};
 use sandbox::Network;
 
 use super::quirks::{self, apt_configuration, configure_apt};
+use super::reach::Reach;
 use super::tree::Tree;
 use super::{Chroots, Error, apt, failed, process};
 use crate::deb::sources_list;
@@ -149,7 +150,7 @@ impl Chroots {
         source: &Source,
         extra: &[(Source, i32)],
     ) -> Result<(), Error> {
-        let session = self.begin_in(chroot, backend, (Access::Source, None), Network::Host)?;
+        let session = self.begin_in(chroot, backend, (Access::Source, None), &Reach::Host)?;
         let all = || {
             [source]
                 .into_iter()
@@ -165,10 +166,13 @@ impl Chroots {
         tree.secret(apt::PROXIES_FILE, proxies);
         session.unpack(&tree)?;
         session.succeed(&prepare())?;
-        session.succeed(&apt::get(&["update"]))?;
+        session.succeed(&apt::get(Network::Host, &["update"]))?;
         // Usually nothing; it also makes apt's cache of the indices.
-        session.succeed(&apt::get(&[&["dist-upgrade"], &PACKAGES[..]].concat()))?;
-        session.succeed(&apt::get(&["clean"]))?;
+        session.succeed(&apt::get(
+            Network::Host,
+            &[&["dist-upgrade"], &PACKAGES[..]].concat(),
+        ))?;
+        session.succeed(&apt::get(Network::None, &["clean"]))?;
         // Each build brings its own.
         let rm = ["rm", "-f", PREFERENCES, apt::PROXIES_FILE];
         session.succeed(&process::of_root(&rm, Network::None))?;

@@ -19,6 +19,7 @@ pub struct Session {
     namespaces: sandbox::Session,
     rootfs: Box<dyn Rootfs>,
     access: Access,
+    outside: Network,
 }
 
 impl Session {
@@ -26,12 +27,19 @@ impl Session {
         namespaces: sandbox::Session,
         rootfs: Box<dyn Rootfs>,
         access: Access,
+        outside: Network,
     ) -> Session {
         Session {
             namespaces,
             rootfs,
             access,
+            outside,
         }
+    }
+
+    /// The network that its processes can have beside none.
+    pub fn outside(&self) -> Network {
+        self.outside
     }
 
     /// Where its changes go, on the host.

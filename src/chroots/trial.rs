@@ -51,9 +51,12 @@ impl Chroots {
         tree.secret(apt::PROXIES_FILE, proxies);
         session.unpack(&tree)?;
         progress("apt-get update");
-        session.succeed(&apt::get(&["update", apt::ERROR_ON_ANY]))?;
+        session.succeed(&apt::get(Network::Host, &["update", apt::ERROR_ON_ANY]))?;
         progress(&format!("apt-get install {}", trial.package));
-        session.succeed(&apt::get(&["install", trial.package.as_str()]))?;
+        session.succeed(&apt::get(
+            Network::Host,
+            &["install", trial.package.as_str()],
+        ))?;
         progress(&trial.command.join(" "));
         let output = run(&session, trial.command)?;
         session.close()?;

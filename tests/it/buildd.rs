@@ -82,12 +82,18 @@ impl Buildd {
 
     /// Starts the daemon and waits until it serves.
     pub(crate) fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    /// As [`Buildd::start`], with these variables changed.
+    pub(crate) fn start_with(&mut self, variables: &[(&str, &str)]) {
         let log = File::options().create(true).append(true).open(self.log());
         let child = Command::new(program())
             .arg("--home")
             .arg(self.home.root())
             .args(["--http-endpoint", &self.http_endpoint])
             .args(["--hostname", "localhost"])
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log.unwrap())

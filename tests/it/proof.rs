@@ -3,5 +3,6 @@ mod architectures;
 mod debian_sources;
 mod full_disk;
 mod kills;
+mod network;
 mod own_dependencies;
 mod revisions;

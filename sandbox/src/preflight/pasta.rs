@@ -27,15 +27,26 @@ pub(super) fn findings() -> [Finding; 2] {
     ]
 }
 
+/// What would help where pasta failed, if it is one of the things that are looked for.
+pub(crate) fn remedy() -> Option<String> {
+    let mut problems = findings().into_iter().filter_map(|finding| finding.problem);
+    problems.find_map(|problem| problem.remedy)
+}
+
 fn tun() -> Option<Problem> {
-    let error = open_tun().err()?;
+    // pasta has the session's ids, so that root's own file is closed to it.
     let closed = fs::metadata(TUN).is_ok_and(|metadata| metadata.mode() & 0o006 != 0o006);
+    let what = match open_tun() {
+        Err(error) => format!("can't open {TUN}: {error}"),
+        Ok(()) if closed => format!("sessions can't open {TUN}"),
+        Ok(()) => return None,
+    };
     let remedy = match Engine::of_this_process() {
         _ if closed => format!("chmod 666 {TUN}"),
         engine @ Some(_) => Wish::Tun.remedy(engine),
         None => format!("modprobe tun; if {TUN} is still missing: mknod -m 666 {TUN} c 10 200"),
     };
-    Some(recommended(&format!("can't open {TUN}: {error}"), remedy))
+    Some(recommended(&what, remedy))
 }
 
 fn open_tun() -> io::Result<()> {
@@ -50,7 +61,7 @@ fn open_tun() -> io::Result<()> {
 fn recommended(what: &str, remedy: String) -> Problem {
     Problem {
         weight: Weight::Recommended,
-        what: format!("{what}; only the host's whole network can be given to sessions"),
+        what: format!("{what}; apt in builds gets the host's whole network instead"),
         remedy: Some(remedy),
     }
 }

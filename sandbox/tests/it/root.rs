@@ -1,7 +1,7 @@
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use oci_spec::runtime::{Mount, Spec};
@@ -104,6 +104,15 @@ impl Drop for Root {
             let _ = command.arg("-rf").arg(entry.path()).status();
         }
     }
+}
+
+/// The host's own tree, for its python.
+pub(crate) fn spec_of_host() -> Spec {
+    let mut spec = sandbox::session_spec(Path::new("/"), Vec::new(), "box");
+    let mut root = spec.root().clone().unwrap();
+    root.set_readonly(Some(true));
+    spec.set_root(Some(root));
+    spec
 }
 
 pub(crate) fn process(args: &[&str]) -> Process {

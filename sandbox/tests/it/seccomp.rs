@@ -1,22 +1,12 @@
 //! Calls that sessions refuse, made for real by each door of amd64.
 #![cfg(target_arch = "x86_64")]
-use std::path::Path;
 
 use oci_spec::runtime::Spec;
 use sandbox::{Exit, Launcher, Network, Process, User};
 
-use crate::root::{Root, launcher, output, process, run};
+use crate::root::{Root, launcher, output, process, run, spec_of_host};
 
 const DOORS: &str = include_str!("seccomp/doors.py");
-
-/// The host's own tree, whose python makes the calls.
-fn spec_of_host() -> Spec {
-    let mut spec = sandbox::session_spec(Path::new("/"), Vec::new(), "box");
-    let mut root = spec.root().clone().unwrap();
-    root.set_readonly(Some(true));
-    spec.set_root(Some(root));
-    spec
-}
 
 fn answers(launcher: &Launcher, spec: &Spec, user: u32, calls: &[&str]) -> Vec<String> {
     let session = launcher.begin(spec).unwrap();

@@ -272,11 +272,11 @@ fn packages_are_installed_by_apt_in_a_clean_chroot_and_run() {
         .text(Trial::KEY, buildd.api("pub_key"));
     session.unpack(&tree).unwrap();
     session
-        .succeed(&apt::get(&["update", "--error-on=any"]))
+        .succeed(&apt::get(Network::Host, &["update", "--error-on=any"]))
         .unwrap();
     let mut install = vec!["install", "--allow-downgrades"];
     install.extend(SOURCES.map(|(package, ..)| package));
-    session.succeed(&apt::get(&install)).unwrap();
+    session.succeed(&apt::get(Network::Host, &install)).unwrap();
     for (package, command, expected) in SOURCES {
         let query = ["dpkg-query", "-W", "-f", "${Version}", package];
         let version = session
