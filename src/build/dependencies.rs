@@ -163,18 +163,15 @@ fn resolve(
     };
     let wanted = Installed::new(upgraded, &plan);
     let nearer = on_nearest(build, own, question, &arguments, upgraded, &wanted)?;
-    let (session, reached) = match nearer {
-        Some((nearer, plan)) => {
-            let reached = reached(&session)?.flatten();
-            session.close()?;
-            packages::download(build, &nearer, Step::Download, &plan, &arguments)?;
-            (nearer, reached)
-        }
-        None => {
-            packages::download(build, &session, Step::Download, &plan, &arguments)?;
-            let reached = reached(&session)?.flatten();
-            (session, reached)
-        }
+    let (session, reached) = if let Some((nearer, plan)) = nearer {
+        let reached = reached(&session)?.flatten();
+        session.close()?;
+        packages::download(build, &nearer, Step::Download, &plan, &arguments)?;
+        (nearer, reached)
+    } else {
+        packages::download(build, &session, Step::Download, &plan, &arguments)?;
+        let reached = reached(&session)?.flatten();
+        (session, reached)
     };
     build.run_step(
         &session,

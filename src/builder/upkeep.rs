@@ -161,9 +161,12 @@ fn make_in(
         return Err(Error::NoSource(name));
     };
     info!(chroot = name, ?reason, "renewing the base");
-    let mut progress = |line: &str| match is_of_one_package(line) {
-        true => debug!(chroot = name, "{line}"),
-        false => info!(chroot = name, "{line}"),
+    let mut progress = |line: &str| {
+        if is_of_one_package(line) {
+            debug!(chroot = name, "{line}");
+        } else {
+            info!(chroot = name, "{line}");
+        }
     };
     Ok(renewal.make(&source, &extra, &mut progress)?)
 }

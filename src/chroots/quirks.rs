@@ -54,12 +54,13 @@ impl Chroots {
 
 /// What apt is told in a chroot with these quirks.
 pub fn apt_configuration(quirks: &Quirks) -> String {
-    let mut text = apt::CONFIGURATION.to_owned();
+    let plain = apt::CONFIGURATION;
     if quirks.has(Quirk::Archived) {
-        text += "Acquire::Check-Valid-Until \"false\";\n";
-        text += &format!("APT::Key::GPGVCommand \"{GPGV_FILE}\";\n");
+        return format!(
+            "{plain}Acquire::Check-Valid-Until \"false\";\nAPT::Key::GPGVCommand \"{GPGV_FILE}\";\n"
+        );
     }
-    text
+    plain.to_owned()
 }
 
 /// Adds what every apt of ours reads.

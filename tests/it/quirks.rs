@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use mini_buildd::chroots::debs::hexadecimal;
 use mini_buildd::chroots::{Chroots, Trial};
 use mini_buildd::deb::Paragraph;
 use mini_buildd::home::Home;
@@ -45,10 +46,7 @@ impl Archive {
         let dist = directory.join("dists").join(CODENAME);
         fs::create_dir_all(dist.join(&path).parent().unwrap()).unwrap();
         fs::write(dist.join(&path), &index).unwrap();
-        let digest: String = Sha256::digest(&index)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let digest = hexadecimal(&Sha256::digest(&index));
         let release = format!(
             "Origin: Debian\nSuite: oldoldstable\nCodename: {CODENAME}\n\
              Date: Mon, 01 Jul 2019 00:00:00 UTC\nValid-Until: Mon, 08 Jul 2019 00:00:00 UTC\n\
@@ -148,7 +146,7 @@ fn packages(base: &Base, directory: &Path) -> Vec<u8> {
     for entry in fs::read_dir(cache).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap();
-        if name.ends_with(".deb") {
+        if let Some(name) = name.strip_suffix(".deb") {
             debs.insert(name.replace("%3a", ":"), path);
         }
     }
@@ -159,7 +157,7 @@ fn packages(base: &Base, directory: &Path) -> Vec<u8> {
     for stanza in known {
         let field = |name| stanza.required(name).unwrap();
         let name = ["Package", "Version", "Architecture"].map(field).join("_");
-        let Some(deb) = debs.remove(&format!("{name}.deb")) else {
+        let Some(deb) = debs.remove(&name) else {
             continue;
         };
         let path = directory.join(field("Filename"));
@@ -169,7 +167,8 @@ fn packages(base: &Base, directory: &Path) -> Vec<u8> {
         let stanza = stanza
             .to_string()
             .replace("usrmerge | usr-is-merged", "usr-is-merged");
-        index += &format!("{stanza}\n");
+        index += &stanza;
+        index += "\n";
     }
     assert!(debs.is_empty(), "apt knows nothing of {debs:?}");
     index.into_bytes()
