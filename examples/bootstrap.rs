@@ -6,6 +6,7 @@
 //! with the seconds of debootstrap and those of preparing the base for builds, each of wall time and of CPU of this
 //! process and its children, is printed; tests/bench/bootstrap reads it.
 use std::error::Error;
+use std::io::{Write as _, stdout};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -48,12 +49,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         end - made,
         after.saturating_sub(between),
     ];
-    println!(
-        "{}",
-        seconds
-            .map(|time| format!("{:.3}", time.as_secs_f64()))
-            .join(" ")
-    );
+    let seconds = seconds.map(|time| format!("{:.3}", time.as_secs_f64()));
+    writeln!(stdout(), "{}", seconds.join(" "))?;
     Ok(())
 }
 
