@@ -195,6 +195,7 @@ fn make(
     let Claim::Make(_making) = build.backend.claim(&made.key).map_err(failed("claim"))? else {
         return Ok(made);
     };
+    build.backend.verify(None).map_err(failed("verify"))?;
     let session = build.begin_online(None)?;
     build.chroots.prepare();
     if is_current(build, &session, foreign, releases) {
