@@ -112,7 +112,7 @@ fn tests_that_the_list_names_are_there() {
     for case in with(&["Test"]) {
         let (file, test) = case.required("Test").split_once(' ').unwrap();
         match fs::read_to_string(root.join(file)) {
-            Ok(text) => assert!(text.contains(&format!("fn {test}(")), "{}", case.name()),
+            Ok(source) => assert!(source.contains(&format!("fn {test}(")), "{}", case.name()),
             Err(error) => assert!(!root.exists(), "{}: {error}", case.name()),
         }
     }

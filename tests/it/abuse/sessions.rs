@@ -110,16 +110,16 @@ impl Other {
     fn begin(place: &Place, outside: &Outside, args: &[&str]) -> Other {
         let rootfs = place.backend.open(Access::Snapshot, None).unwrap();
         let session = place.launcher.begin(&spec(rootfs.as_ref())).unwrap();
-        let (stdin, input) = std::io::pipe().unwrap();
-        let (stdout, writer) = std::io::pipe().unwrap();
+        let (reader, input) = std::io::pipe().unwrap();
+        let (output, writer) = std::io::pipe().unwrap();
         let stdio = Stdio {
-            stdin: Some(stdin.into()),
+            stdin: Some(reader.into()),
             stdout: Some(writer.into()),
             stderr: None,
         };
         session.run(&process(args, 0, outside), stdio).unwrap();
         let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line).unwrap();
+        BufReader::new(output).read_line(&mut line).unwrap();
         assert_eq!(line, "ready\n");
         Other {
             session,
