@@ -102,11 +102,13 @@ pub(crate) fn main(arguments: &[OsString]) {
     }
 }
 
-/// What can't be had is done without.
+/// Behind builds, yet not starved by them, or what waits for deletion would fill the disk. What can't be had is done
+/// without.
 fn step_back() {
-    let _ = nice(19);
+    let _ = nice(10);
     let own = getpid().as_raw_nonzero().to_string();
-    let _ = Command::new("ionice").args(["-c3", "-p", &own]).status();
+    let lowest = ["-c", "best-effort", "-n", "7", "-p", &own];
+    let _ = Command::new("ionice").args(lowest).status();
 }
 
 /// With the caller, the kernel frees its locks on the trees: nothing goes on there.
