@@ -3,8 +3,10 @@
 //! The session shows debootstrap the host's programs read-only, the new base as /target, and a /dev
 //! in it that is bound beforehand: nobody may make device nodes in a user namespace.
 mod output;
+pub(crate) mod pkgdetails;
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Mount, Spec};
@@ -18,6 +20,13 @@ use crate::{Access, Backend, Error, Rootfs, directory, host, set_personality, to
 const TARGET: &str = "/target";
 /// Where downloaded .debs are in the session.
 const CACHE: &str = "/cache";
+/// Where this program is in the session.
+const PROGRAM: &str = "/program";
+/// What debootstrap reads in place of [`DEBOOTSTRAP`], which is linked there, `pkgdetails` beside it.
+const DIRECTORY: &str = "/bootstrap";
+const DEBOOTSTRAP: &str = "/usr/share/debootstrap";
+/// debootstrap asks perl, if it finds it, and [`pkgdetails`] else.
+const PERL: [&str; 2] = ["/usr/bin/perl", "/bin/perl"];
 /// Devices that debootstrap looks for in the base's /dev before it makes them.
 const DEVICES: &[&str] = &[
     "null", "zero", "full", "random", "urandom", "tty", "console",
@@ -27,6 +36,12 @@ const DEVICES: &[&str] = &[
 /// keeps services from being started: 101 is "action forbidden" (README.policy-rc.d, sysv-rc).
 const SCRIPT: &str = r#"
 set -eu
+if [ -n "${DEBOOTSTRAP_DIR-}" ]; then
+	mkdir "$DEBOOTSTRAP_DIR"
+	ln -s /usr/share/debootstrap/* "$DEBOOTSTRAP_DIR"
+	printf '#!/bin/sh\nexec /program pkgdetails "$@"\n' >"$DEBOOTSTRAP_DIR/pkgdetails"
+	chmod 755 "$DEBOOTSTRAP_DIR/pkgdetails"
+fi
 cd "$1"
 shift
 ln -s pts/ptmx dev/ptmx
@@ -71,15 +86,30 @@ pub fn bootstrap(
     backend.create()?;
     let rootfs = backend.open(Access::Source, None)?;
     let cache = Cache::make(launcher, &what.cache)?;
-    let session = launcher.begin(&spec(what, rootfs.as_ref(), &cache))?;
-    run(session, what, progress)?;
+    let program = program(launcher);
+    let session = launcher.begin(&spec(what, rootfs.as_ref(), &cache, program.as_deref()))?;
+    run(session, &process(what, program.is_some()), what, progress)?;
     rootfs.close()
 }
 
-fn run(session: Session, what: &Bootstrap, progress: &mut dyn FnMut(&str)) -> Result<(), Error> {
+/// This program, if debootstrap may ask it: all may run it, and this debootstrap looks for it.
+fn program(launcher: &Launcher) -> Option<PathBuf> {
+    let program = fs::canonicalize(&launcher.helper).ok()?;
+    let mode = fs::metadata(&program).ok()?.permissions().mode();
+    let functions = fs::read_to_string(Path::new(DEBOOTSTRAP).join("functions")).ok()?;
+    let is_asked = functions.contains("\"$DEBOOTSTRAP_DIR/pkgdetails\"");
+    (mode & 0o005 == 0o005 && is_asked).then_some(program)
+}
+
+fn run(
+    session: Session,
+    process: &Process,
+    what: &Bootstrap,
+    progress: &mut dyn FnMut(&str),
+) -> Result<(), Error> {
     let log = File::create(&what.log).map_err(Error::io("make", &what.log))?;
     let mut output = Output::new(log, progress);
-    let exit = host::run(session, &process(what), &mut |line| output.line(line))?;
+    let exit = host::run(session, process, &mut |line| output.line(line))?;
     let said = output.end().map_err(Error::io("write", &what.log))?;
     if exit.success() {
         return Ok(());
@@ -114,7 +144,7 @@ impl Cache {
     }
 }
 
-fn spec(what: &Bootstrap, rootfs: &dyn Rootfs, cache: &Cache) -> Spec {
+fn spec(what: &Bootstrap, rootfs: &dyn Rootfs, cache: &Cache, program: Option<&Path>) -> Spec {
     let mut spec = host::spec(&cache.root, host::tmpfs("/", "755"));
     set_personality(&mut spec, &what.architecture);
     let mounts = spec.mounts_mut().get_or_insert_default();
@@ -124,6 +154,11 @@ fn spec(what: &Bootstrap, rootfs: &dyn Rootfs, cache: &Cache) -> Spec {
         keyring_inside(&what.keyring),
     ));
     mounts.push(host::writable(&cache.debs, CACHE));
+    if let Some(program) = program {
+        mounts.push(host::read_only(program, PROGRAM));
+        let perls = PERL.iter().filter(|perl| Path::new(perl).exists());
+        mounts.extend(perls.map(|perl| host::read_only(Path::new("/dev/null"), *perl)));
+    }
     if let Some(path) = local_path(&what.mirror) {
         mounts.push(host::read_only(path, path));
     }
@@ -161,7 +196,7 @@ fn target_mounts(rootfs: &dyn Rootfs) -> Vec<Mount> {
     mounts
 }
 
-fn process(what: &Bootstrap) -> Process {
+fn process(what: &Bootstrap, is_asked: bool) -> Process {
     let script = ["/bin/sh", "-c", SCRIPT, "sh", TARGET].map(str::to_owned);
     let env = [
         // debootstrap then leaves devices alone that are there, and mounts no more than it may.
@@ -174,6 +209,10 @@ fn process(what: &Bootstrap) -> Process {
     let args = script.into_iter().chain(debootstrap(what)).collect();
     let mut process = host::process(args, &env, Network::Host);
     process.env.extend(what.environment.iter().cloned());
+    if is_asked {
+        let directory = ("DEBOOTSTRAP_DIR".to_owned(), DIRECTORY.to_owned());
+        process.env.push(directory);
+    }
     process
 }
 
@@ -237,13 +276,14 @@ mod tests {
 
     #[test]
     fn variables_are_added_to_those_of_debootstrap() {
-        let env = process(&what()).env;
+        let env = process(&what(), true).env;
         let value = |name: &str| {
             env.iter()
                 .find(|(known, _)| known == name)
                 .map(|(_, value)| value.as_str())
         };
         assert_eq!(value("container"), Some("lxc"));
+        assert_eq!(value("DEBOOTSTRAP_DIR"), Some("/bootstrap"));
         assert_eq!(value("http_proxy"), Some("http://proxy.test:3128"));
     }
 

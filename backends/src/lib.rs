@@ -151,13 +151,14 @@ pub fn open(config: &Config, launcher: &Arc<Launcher>) -> Box<dyn Backend> {
     Box::new(chroot::Chroot::new(config.clone(), Arc::clone(launcher)))
 }
 
-/// Runs the sandbox's helper or a tree command when `arguments` (without the program name) say so.
+/// Runs the sandbox's helper, a tree command or an answer to debootstrap when `arguments` (without the program name) say so.
 ///
 /// Must be called first thing in `main`, before any thread exists; returns only when not meant.
 pub fn helper_main(arguments: impl Iterator<Item = OsString>) {
     let arguments: Vec<OsString> = arguments.collect();
     sandbox::helper_main(arguments.iter().cloned());
     tree_command::main(&arguments);
+    bootstrap::pkgdetails::main(&arguments);
 }
 
 /// What went wrong, on what.
