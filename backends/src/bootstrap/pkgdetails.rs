@@ -6,13 +6,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, Read, Write};
 use std::process::exit;
+
+use memchr::memmem;
 
 /// First argument of the program.
 const NAME: &str = "pkgdetails";
 /// Read at once, in bytes.
-const PIECE: usize = 128 << 10;
+const PIECE: u64 = 256 << 10;
+/// Between stanzas.
+const END: &[u8] = b"\n\n";
 
 /// Carries the command out when `arguments` (without the program name) begin with its name.
 pub(crate) fn main(arguments: &[OsString]) {
@@ -86,8 +90,8 @@ fn answer(arguments: &[&str], checksum: &str, output: &mut impl Write) -> io::Re
         }
         ["STANZAS", packages, names @ ..] => each_stanza(packages, |stanza| {
             if names.contains(&stanza.field("Package:")) {
-                output.write_all(stanza.0)?;
-                output.write_all(b"\n")?;
+                output.write_all(stanza.0.trim_ascii_end())?;
+                output.write_all(END)?;
             }
             Ok(())
         }),
@@ -97,7 +101,7 @@ fn answer(arguments: &[&str], checksum: &str, output: &mut impl Write) -> io::Re
     }
 }
 
-/// Lines of one package, without the empty one after it.
+/// Lines of one package.
 struct Stanza<'a>(&'a [u8]);
 
 /// The file is read piece by piece: it has tens of megabytes, and is read for each package anew.
@@ -105,21 +109,24 @@ fn each_stanza(
     packages: &str,
     mut visit: impl FnMut(&Stanza<'_>) -> io::Result<()>,
 ) -> io::Result<()> {
-    let mut lines = BufReader::with_capacity(PIECE, File::open(packages)?);
-    let mut stanza = Vec::new();
+    let mut file = File::open(packages)?;
+    let mut text = Vec::new();
     loop {
-        let before = stanza.len();
-        let length = lines.read_until(b'\n', &mut stanza)?;
-        if length > 0 && stanza[before..] != *b"\n" {
-            continue;
+        let length = (&mut file).take(PIECE).read_to_end(&mut text)?;
+        let mut start = 0;
+        for end in memmem::find_iter(&text, END) {
+            visit(&Stanza(&text[start..=end]))?;
+            start = end + END.len();
         }
-        if before > 0 {
-            visit(&Stanza(&stanza[..before]))?;
-        }
+        text.drain(..start);
         if length == 0 {
-            return Ok(());
+            let is_one = !text.trim_ascii().is_empty();
+            return if is_one {
+                visit(&Stanza(&text))
+            } else {
+                Ok(())
+            };
         }
-        stanza.clear();
     }
 }
 
