@@ -8,11 +8,10 @@
 //! tests/bench/session reads it. CPU time is that until the kernel has taken all down; what the session left is deleted
 //! after that.
 use std::error::Error;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Write as _, stdin, stdout};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use mini_buildd::chroots::{Chroots, process};
@@ -62,10 +61,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         let ready = Instant::now();
         let exit = session.run(&process, Stdio::default())?;
         let done = Instant::now();
-        session.close()?;
+        let ending = session.close()?;
         let end = Instant::now();
-        while has_children()? {
-            sleep(Duration::from_millis(1));
+        if let Some(ending) = ending {
+            ending.wait();
         }
         let used = cpu()?.saturating_sub(used);
         drop(undisturbed);
@@ -82,18 +81,6 @@ fn main() -> Result<(), Box<dyn Error>> {
             milliseconds(end - done),
         )?;
     }
-}
-
-/// Also those that nobody has waited for yet (proc_pid_children(5)).
-fn has_children() -> Result<bool, Box<dyn Error>> {
-    for thread in fs::read_dir("/proc/self/task")? {
-        // A thread may end meanwhile.
-        let children = fs::read_to_string(thread?.path().join("children"));
-        if children.is_ok_and(|children| !children.is_empty()) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 fn milliseconds(time: Duration) -> f64 {

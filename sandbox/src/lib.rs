@@ -57,7 +57,7 @@ pub use plan::PlanError;
 pub use preflight::{Finding, Problem, Weight, preflight};
 pub use process::{Exit, Network, Process, Rlimit, Stdio, User};
 pub use refusal::Attempt;
-pub use session::{Running, Session, Watch};
+pub use session::{Ending, Running, Session, Watch};
 pub use session_spec::session_spec;
 
 /// What went wrong, on what, and where known the remedy.

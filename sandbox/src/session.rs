@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Mode;
@@ -163,9 +163,9 @@ impl Session {
 
     /// Kills all processes and waits until they are dead; the kernel takes mounts and namespaces down meanwhile, which
     /// takes the longer the more files were used.
-    pub fn stop(mut self) -> Result<(), Error> {
+    pub fn stop(mut self) -> Result<Ending, Error> {
         let Some(init) = self.init.take() else {
-            return self.take_down();
+            return self.take_down().map(|()| Ending(None));
         };
         // It fails where init is dead already.
         let _ = pidfd_send_signal(&init, Signal::KILL);
@@ -179,8 +179,8 @@ impl Session {
             drop(held);
         };
         // Without a thread, the holder's entry stays until this process ends.
-        let _ = thread::Builder::new().name("holder".to_owned()).spawn(wait);
-        Ok(())
+        let thread = thread::Builder::new().name("holder".to_owned()).spawn(wait);
+        Ok(Ending(thread.ok()))
     }
 
     fn take_down(&mut self) -> Result<(), Error> {
@@ -191,6 +191,17 @@ impl Session {
             holder.wait().map_err(Error::Wait)?;
         }
         Ok(())
+    }
+}
+
+/// What is still taken down of a session that has stopped; dropped, that goes on by itself.
+#[derive(Debug)]
+pub struct Ending(Option<JoinHandle<()>>);
+
+impl Ending {
+    /// Waits until nothing is left; the processors' time of the session then is the caller's children's (getrusage(2)).
+    pub fn wait(self) {
+        let _ = self.0.map(JoinHandle::join);
     }
 }
 

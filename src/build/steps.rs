@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use backends::{Backend, LayerKey};
-use sandbox::{Exit, Network, Process, Stdio};
+use sandbox::{Ending, Exit, Network, Process, Stdio};
 
 use super::log::Log;
 use super::memo::Memo;
@@ -30,6 +30,8 @@ pub(super) struct Build {
     pub(super) watch: Watch,
     pub(super) cancelled: Arc<AtomicBool>,
     pub(super) online: Online,
+    /// Of the session that the package was built in.
+    pub(super) ending: Option<Ending>,
     /// Disk space of the build tree in KiB, once built.
     pub(super) space: Option<u64>,
 }
@@ -62,6 +64,7 @@ impl Build {
             watch,
             cancelled,
             online: Online::default(),
+            ending: None,
             space: None,
         }
     }
@@ -99,7 +102,10 @@ impl Build {
         self.phase("contents", |build| {
             package::list_contents(build, &session, &changes)
         })?;
-        self.phase("end", |_| Ok(session.close()?))?;
+        self.phase("end", |build| {
+            build.ending = session.close()?;
+            Ok(())
+        })?;
         Ok(results::changes_name(&self.assignment.request))
     }
 

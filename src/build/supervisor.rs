@@ -19,6 +19,7 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{
     Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal, setsid,
 };
+use sandbox::Ending;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::log::Log;
@@ -237,13 +238,21 @@ fn supervise(directory: &Path) -> Result<(), Error> {
         serde_json::from_slice(&text).map_err(|source| Error::Json { path, source })?;
     // Whoever started it waits for this line and may be gone by now.
     let _ = writeln!(io::stdout(), "running");
-    let verdict = run(assignment, &cancelled)?;
+    let (verdict, ending) = run(assignment, &cancelled)?;
     let text = serde_json::to_vec_pretty(&verdict).expect("a verdict has string keys only");
-    Ok(write_durably(&directory.join(VERDICT), &text)?)
+    write_durably(&directory.join(VERDICT), &text)?;
+    // So that all of the build has gone with the supervisor, and counts as its children's.
+    if let Some(ending) = ending {
+        ending.wait();
+    }
+    Ok(())
 }
 
 /// Runs the build; only what hinders even a log is an error.
-fn run(assignment: Assignment, cancelled: &Arc<AtomicBool>) -> Result<Verdict, Error> {
+fn run(
+    assignment: Assignment,
+    cancelled: &Arc<AtomicBool>,
+) -> Result<(Verdict, Option<Ending>), Error> {
     let begin = Timestamp::now();
     let request = assignment.request.clone();
     let log = Log::create(&log_path(&assignment), assignment.limits.log_mib << 20)?;
@@ -262,15 +271,16 @@ fn run(assignment: Assignment, cancelled: &Arc<AtomicBool>) -> Result<Verdict, E
         outcome => outcome,
     };
     let (verdict, text) = summary::verdict(&build, outcome, begin);
-    match log.say(&text).and_then(|()| log.sync()) {
-        Ok(()) => Ok(verdict),
-        Err(error) => Ok(Verdict {
+    let verdict = match log.say(&text).and_then(|()| log.sync()) {
+        Ok(()) => verdict,
+        Err(error) => Verdict {
             status: BuildStatus::Failed,
             error: Some(in_one_line(&error)),
             changes: None,
             ..verdict
-        }),
-    }
+        },
+    };
+    Ok((verdict, build.ending))
 }
 
 fn read_dsc(build: &Build) -> Result<Dsc, Stop> {

@@ -58,11 +58,8 @@ fn milliseconds(time: Duration) -> u64 {
 }
 
 /// Of this process and all below it, ended ones included.
-///
-/// A reading misses what is handed on to a parent meanwhile, as when a session ends; the next one has it.
 fn processor_time() -> Duration {
-    let readings = (0..3).map(|_| ticks_below(Path::new("/proc/self")));
-    let ticks = readings.max().unwrap_or(0);
+    let ticks = ticks_below(Path::new("/proc/self"));
     Duration::from_millis(ticks.saturating_mul(1000) / clock_ticks_per_second().max(1))
 }
 

@@ -179,7 +179,8 @@ impl Chroots {
         let mut mark = Tree::default();
         mark.text(PREPARED, apt_configuration(quirks));
         session.unpack(&mark)?;
-        session.close()
+        session.close()?;
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use backends::{Access, LayerKey, Rootfs};
-use sandbox::{Exit, Network, Process, Running, Stdio};
+use sandbox::{Ending, Exit, Network, Process, Running, Stdio};
 
 use super::tree::Tree;
 use super::{Error, process};
@@ -164,17 +164,18 @@ impl Session {
     }
 
     /// Ends the session; a snapshot's changes go away.
-    pub fn close(self) -> Result<(), Error> {
-        let ended = match self.access {
-            Access::Source => self.namespaces.end(),
+    pub fn close(self) -> Result<Option<Ending>, Error> {
+        let ending = match self.access {
+            Access::Source => self.namespaces.end().map(|()| None),
             // Nobody uses what it leaves.
-            Access::Snapshot => self.namespaces.stop(),
+            Access::Snapshot => self.namespaces.stop().map(Some),
         };
-        ended.map_err(Error::End)?;
+        let ending = ending.map_err(Error::End)?;
         self.rootfs.close().map_err(|source| Error::Rootfs {
             action: "close",
             source,
-        })
+        })?;
+        Ok(ending)
     }
 }
 

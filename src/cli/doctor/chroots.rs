@@ -72,7 +72,8 @@ fn first_broken(chroots: &Chroots, chroot: &Chroot) -> Option<(String, String)> 
     let run = |layer| -> Result<(), chroots::Error> {
         let session = chroots.begin(chroot, backend.as_ref(), layer, Network::None)?;
         session.succeed(&process::of_root(&COMMAND, Network::None))?;
-        session.close()
+        session.close()?;
+        Ok(())
     };
     if let Err(error) = run(None) {
         return Some(("the base".to_owned(), with_causes(&error)));
