@@ -12,7 +12,7 @@ use mini_buildd::model::limits::Setting;
 
 use super::lent::Lent;
 use super::list::{self, Case};
-use super::place::Storage;
+use super::place::{Storage, test_on};
 use crate::base::Base;
 use crate::build::Package;
 use crate::packager::run;
@@ -213,17 +213,4 @@ fn assert_no_process_is_left(name: &str, about: &str) {
     }
 }
 
-#[test]
-fn hostile_packages_harm_nobody_on_dir() {
-    hostile_packages_harm_nobody(Storage::Dir);
-}
-
-#[test]
-fn hostile_packages_harm_nobody_on_file() {
-    hostile_packages_harm_nobody(Storage::File);
-}
-
-#[test]
-fn hostile_packages_harm_nobody_on_btrfs() {
-    hostile_packages_harm_nobody(Storage::BTRFS);
-}
+test_on!(hostile_packages_harm_nobody: on_dir = Dir, on_file = File, on_btrfs = BTRFS);

@@ -60,6 +60,19 @@ impl Storage {
     }
 }
 
+/// Makes a module of tests, each of which calls the function of that name with a kind of storage.
+macro_rules! test_on {
+    ($check:ident: $($name:ident = $storage:ident),+) => {
+        mod $check {
+            $(#[test]
+            fn $name() {
+                super::$check(super::Storage::$storage);
+            })+
+        }
+    };
+}
+pub(super) use test_on;
+
 /// Fills the current directory: busybox, room for the host's /usr, and what lower layers have.
 const BASE: &str = r"
 mkdir bin etc proc dev sys tmp work usr opt opt/lower opt/lower/deep

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::lent::Lent;
 use super::outside::{Outside, SECRET};
-use super::place::Storage;
+use super::place::{Storage, test_on};
 use crate::base::{Base, new_directory};
 use crate::buildd::{Buildd, files_below};
 use crate::small_source::SmallSource;
@@ -268,22 +268,7 @@ fn hostile_build_dependencies_and_kills_leave_nothing(storage: Storage) {
     assert!(backend.verify(None).unwrap());
 }
 
-#[test]
-fn hostile_build_dependencies_and_kills_leave_nothing_on_dir() {
-    hostile_build_dependencies_and_kills_leave_nothing(Storage::Dir);
-}
-
-#[test]
-fn hostile_build_dependencies_and_kills_leave_nothing_on_file() {
-    hostile_build_dependencies_and_kills_leave_nothing(Storage::File);
-}
-
-#[test]
-fn hostile_build_dependencies_and_kills_leave_nothing_on_btrfs() {
-    hostile_build_dependencies_and_kills_leave_nothing(Storage::BTRFS);
-}
-
-#[test]
-fn hostile_build_dependencies_and_kills_leave_nothing_on_btrfs_with_user_subvol_rm_allowed() {
-    hostile_build_dependencies_and_kills_leave_nothing(Storage::BTRFS_RM);
-}
+test_on!(
+    hostile_build_dependencies_and_kills_leave_nothing:
+    on_dir = Dir, on_file = File, on_btrfs = BTRFS, on_btrfs_rm = BTRFS_RM
+);

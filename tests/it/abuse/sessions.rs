@@ -10,7 +10,7 @@ use sandbox::{Network, Process, Session, Stdio, User};
 
 use super::list::{self, Case};
 use super::outside::{Outside, SECRET};
-use super::place::{Place, Storage};
+use super::place::{Place, Storage, test_on};
 
 /// Makes the calls of `Calls` by the doors of amd64.
 const DOORS: &str = include_str!("../../../sandbox/tests/it/seccomp/doors.py");
@@ -227,27 +227,8 @@ fn traps_are_refused(storage: Storage) {
     }
 }
 
-#[test]
-fn no_abuse_reaches_anything_outside_of_dir() {
-    no_abuse_reaches_anything_outside(Storage::Dir);
-}
-
-#[test]
-fn no_abuse_reaches_anything_outside_of_file() {
-    no_abuse_reaches_anything_outside(Storage::File);
-}
-
-#[test]
-fn no_abuse_reaches_anything_outside_of_btrfs() {
-    no_abuse_reaches_anything_outside(Storage::BTRFS);
-}
-
-#[test]
-fn traps_in_root_file_systems_are_refused() {
-    for storage in [Storage::Dir, Storage::File, Storage::BTRFS] {
-        traps_are_refused(storage);
-    }
-}
+test_on!(no_abuse_reaches_anything_outside: on_dir = Dir, on_file = File, on_btrfs = BTRFS);
+test_on!(traps_are_refused: on_dir = Dir, on_file = File, on_btrfs = BTRFS);
 
 #[test]
 fn what_can_be_reached_is_noticed() {
