@@ -1,4 +1,4 @@
-//! debootstrap, unpatched, into a base chroot, inside a session.
+//! The debootstrap of the host, into a base chroot, inside a session.
 //!
 //! The session shows debootstrap the host's programs read-only, the new base as /target, and a /dev
 //! in it that is bound beforehand: nobody may make device nodes in a user namespace.
@@ -22,7 +22,8 @@ const TARGET: &str = "/target";
 const CACHE: &str = "/cache";
 /// Where this program is in the session.
 const PROGRAM: &str = "/program";
-/// What debootstrap reads in place of [`DEBOOTSTRAP`], which is linked there, `pkgdetails` beside it.
+/// What debootstrap reads in place of [`DEBOOTSTRAP`], which is linked there, but for `pkgdetails`, and for `functions`
+/// with a `smallyes` that writes more than one byte at once: a dozen pipes are filled.
 const DIRECTORY: &str = "/bootstrap";
 const DEBOOTSTRAP: &str = "/usr/share/debootstrap";
 /// debootstrap asks perl, if it finds it, and [`pkgdetails`] else.
@@ -38,9 +39,15 @@ const SCRIPT: &str = r#"
 set -eu
 if [ -n "${DEBOOTSTRAP_DIR-}" ]; then
 	mkdir "$DEBOOTSTRAP_DIR"
-	ln -s /usr/share/debootstrap/* "$DEBOOTSTRAP_DIR"
-	printf '#!/bin/sh\nexec /program pkgdetails "$@"\n' >"$DEBOOTSTRAP_DIR/pkgdetails"
-	chmod 755 "$DEBOOTSTRAP_DIR/pkgdetails"
+	cd "$DEBOOTSTRAP_DIR"
+	ln -s /usr/share/debootstrap/* .
+	printf '#!/bin/sh\nexec /program pkgdetails "$@"\n' >pkgdetails
+	chmod 755 pkgdetails
+	rm functions
+	cat >functions <<'EOF'
+. /usr/share/debootstrap/functions
+smallyes() { yes "${1-y}" 2>/dev/null; }
+EOF
 fi
 cd "$1"
 shift
