@@ -78,7 +78,10 @@ impl Rootfs for Source {
                 .map_err(Error::io("sync", parent))?;
         }
         self.place = None;
-        self.parts.settle.wake();
+        let parts = Arc::clone(&self.parts);
+        // What is locked is passed over.
+        drop(self);
+        parts.settle.wake();
         Ok(())
     }
 }
