@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use rustix::fs::statvfs;
 use sandbox::Usage;
@@ -14,6 +14,11 @@ use crate::model::{Failure, Limits};
 
 /// Between two looks.
 const PERIOD: Duration = Duration::from_millis(500);
+
+/// Prints the bytes of the files below a directory that were changed after a time: a snapshot of the base, or its copy,
+/// has others, which are not the session's own.
+const TAKEN: &str = r#"find "$1" -newerct "@$2" -printf '%i %b\n' | sort -u |
+awk '{ blocks += $2 } END { printf "%.0f\n", blocks * 512 }'"#;
 
 /// Looks after one build until it is dropped.
 pub(super) struct Watch {
@@ -44,7 +49,9 @@ struct State {
 struct Watched {
     session: sandbox::Watch,
     directory: PathBuf,
-    /// Free bytes of the file system at the beginning.
+    /// Since 1970.
+    begin: Duration,
+    /// Free bytes of the file system then.
     free: Option<u64>,
     measuring: Option<Child>,
     /// Bytes that its files took when last measured.
@@ -87,6 +94,7 @@ impl Watch {
         let mut state = self.shared.lock();
         let watched = Watched {
             session: session.watch(),
+            begin: UNIX_EPOCH.elapsed().unwrap_or_default(),
             free: free(&directory).map(|(bytes, _)| bytes),
             directory,
             measuring: None,
@@ -160,9 +168,9 @@ impl Shared {
             let waited = self.wake.wait_timeout(state, PERIOD);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        if let Some(mut du) = state.session.take().and_then(|watched| watched.measuring) {
-            let _ = du.kill();
-            let _ = du.wait();
+        if let Some(mut taken) = state.session.take().and_then(|watched| watched.measuring) {
+            let _ = taken.kill();
+            let _ = taken.wait();
         }
     }
 
@@ -189,12 +197,12 @@ impl Shared {
     /// Counts what the session's files take, but only when the disk has lost as much as it may:
     /// who took it is another question.
     fn measure(&self, watched: &mut Watched, facts: &Facts) {
-        if let Some(du) = &mut watched.measuring {
-            if let Ok(None) = du.try_wait() {
+        if let Some(taken) = &mut watched.measuring {
+            if let Ok(None) = taken.try_wait() {
                 return;
             }
             let mut said = String::new();
-            if let Some(stdout) = &mut du.stdout {
+            if let Some(stdout) = &mut taken.stdout {
                 // Without an answer there is none; the next look asks again.
                 let _ = stdout.take(1024).read_to_string(&mut said);
             }
@@ -207,11 +215,12 @@ impl Shared {
             .zip(facts.free)
             .map_or(0, |(before, now)| before.saturating_sub(now));
         if lost > self.limits.disk_mib << 20 {
-            let mut du = self.chroots.storage_command("du");
-            du.args(["--summarize", "--block-size=1", "--one-file-system", "--"]);
-            let du = du.arg(&watched.directory).stdin(Stdio::null());
-            let du = du.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-            watched.measuring = du.ok();
+            let mut taken = self.chroots.storage_command("sh");
+            taken.args(["-c", TAKEN, "sh"]).arg(&watched.directory);
+            let (seconds, rest) = (watched.begin.as_secs(), watched.begin.subsec_nanos());
+            taken.arg(format!("{seconds}.{rest:09}"));
+            let taken = taken.stdin(Stdio::null()).stdout(Stdio::piped());
+            watched.measuring = taken.stderr(Stdio::null()).spawn().ok();
         }
     }
 }

@@ -145,7 +145,10 @@ fn hostile_packages_harm_nobody(storage: Storage) {
     let Some(lent) = Lent::on(storage) else {
         return;
     };
-    let cases = list::with(&["Build", "After"]);
+    let mut cases = list::with(&["Build", "After"]);
+    if !storage.tries_all() {
+        cases.retain(|case| case.get("Storage") == Some("matters"));
+    }
     // Makes the layer that all of them are built on.
     build(lent, &SmallSource::default(), &Limits::default());
     let next = AtomicUsize::new(0);

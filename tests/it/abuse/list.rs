@@ -10,7 +10,8 @@
 //! * `Root`: a script that sets a trap in a root file system; $OUTSIDE is a directory of the caller. Expected: what the
 //!   session that is to begin there is refused, which masks `Masked`, holds `Read-Only` and mounts a file on `Mount`.
 //! * `Build`, `After`: lines of a package's debian/rules, before and after the packages are made, under `Limits`.
-//!   `Then`: of the next build. Expected: `built`, `refused`, or the failure's class.
+//!   `Then`: of the next build. Expected: `built`, `refused`, or the failure's class. Where `Storage: matters`, a short
+//!   run tries it on each kind of storage too.
 //! * `Test`: a file and the test in it that holds the case.
 use std::collections::BTreeSet;
 use std::fs;
@@ -33,7 +34,7 @@ const NUMBERS: [u32; 29] = [
 const INPUTS: [&str; 7] = [
     "Session", "Python", "Calls", "Root", "Build", "After", "Test",
 ];
-const OTHERS: [&str; 12] = [
+const OTHERS: [&str; 13] = [
     "Case",
     "Title",
     "Expected",
@@ -44,6 +45,7 @@ const OTHERS: [&str; 12] = [
     "Other",
     "Read-Only",
     "Says",
+    "Storage",
     "Then",
     "Users",
 ];

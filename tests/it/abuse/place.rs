@@ -41,6 +41,15 @@ impl Storage {
         directory.map(PathBuf::from)
     }
 
+    /// Tells whether all is tried on it: on some, builds take longer than a short run may.
+    pub(super) fn tries_all(self) -> bool {
+        let all = self == Storage::Dir || std::env::var_os("MINI_BUILDD_TEST_LONG").is_some();
+        if !all {
+            eprintln!("not all is tried on {}: tests/run --long does", self.name());
+        }
+        all
+    }
+
     /// Also a part of names of packages.
     pub(super) fn name(self) -> &'static str {
         match self {

@@ -201,6 +201,9 @@ fn children(parent: Pid) -> Vec<Pid> {
 }
 
 fn hostile_build_dependencies_and_kills_leave_nothing(storage: Storage) {
+    if !storage.tries_all() {
+        return;
+    }
     let Some(lent) = Lent::on(storage) else {
         return;
     };
