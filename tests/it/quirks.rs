@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use mini_buildd::chroots::debs::hexadecimal;
 use mini_buildd::chroots::{Chroots, Trial};
-use mini_buildd::deb::Paragraph;
+use mini_buildd::deb::{Paragraph, distro_info};
 use mini_buildd::home::Home;
 use mini_buildd::model::source::AptKey;
 use mini_buildd::model::{Chroot, Quirk, Source};
@@ -216,4 +216,48 @@ fn archived_release_is_built_for_although_its_key_has_expired() {
         .try_package(&base.chroot, &trial(&source), &mut |_| {});
     let refused = refused.unwrap_err().to_string();
     assert!(refused.contains("EXPKEYSIG"), "{refused}");
+}
+
+#[test]
+fn release_before_this_one_is_made_of_the_real_archive() {
+    if std::env::var_os("MINI_BUILDD_TEST_LONG").is_none() {
+        eprintln!("not tried: an older release of the real archive; tests/run --long does");
+        return;
+    }
+    let base = Base::get();
+    let table = fs::read_to_string("/usr/share/distro-info/debian.csv").unwrap();
+    let releases = distro_info::parse(&table);
+    let own = distro_info::find(&releases, &base.chroot.codename).unwrap();
+    let older = releases.iter().filter(|release| {
+        let is_older = release.created < own.created;
+        is_older && release.version.is_some()
+    });
+    let older = older.max_by_key(|release| release.created).unwrap();
+    let source = Source {
+        codename: older.series.parse().unwrap(),
+        suite: older.series.clone(),
+        components: vec![COMPONENT.parse().unwrap()],
+        codeversion: older.version.clone().unwrap(),
+        ..base.source.clone()
+    };
+    let home = Home::new(base.directory("quirks-real"));
+    home.create().unwrap();
+    let chroots = Chroots::new(home, base.launcher());
+    let chroot = Chroot {
+        codename: source.codename.clone(),
+        source: mini_buildd::model::Item::name(&source),
+        ..base.chroot.clone()
+    };
+    chroots
+        .bootstrap(&chroot, &source, &[], &mut |_| {})
+        .unwrap();
+    let package = "fakeroot".parse().unwrap();
+    let trial = Trial {
+        sources: "",
+        key: "",
+        package: &package,
+        command: &["cat", "/etc/debian_version"],
+    };
+    let said = chroots.try_package(&chroot, &trial, &mut |_| {}).unwrap();
+    assert!(said.starts_with(&source.codeversion), "{said}");
 }
