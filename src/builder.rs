@@ -244,7 +244,9 @@ async fn build(parts: &Arc<Parts>, slots: &Semaphore, key: &BuildKey) -> Result<
         };
         // Its beginning may have changed it.
         let row = read(parts, key).await?;
-        return blocking(parts, move |parts| finish(parts, &row, verdict)).await;
+        blocking(parts, move |parts| finish(parts, &row, verdict)).await?;
+        upkeep::clean(parts);
+        return Ok(());
     }
 }
 

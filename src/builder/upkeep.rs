@@ -22,7 +22,7 @@ const EVERY: Duration = Duration::from_secs(3600);
 const TRIES: u32 = 60;
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// Removes, in the background, what killed supervisors left of their sessions.
+/// Removes, in the background, what supervisors left: of their sessions if they were killed, in the trash else.
 pub(super) fn clean(parts: &Arc<Parts>) {
     let parts = Arc::clone(parts);
     tokio::task::spawn_blocking(move || {
