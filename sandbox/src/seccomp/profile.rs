@@ -92,9 +92,9 @@ const PERSONALITY_FLAGS: [u64; 4] = [0, 0x002_0000, 0x004_0000, 0x006_0000];
 const ASK_PERSONALITY: u64 = 0xffff_ffff;
 
 /// AF_UNIX, AF_INET, AF_INET6, AF_NETLINK and AF_PACKET belong to a network namespace. Others do
-/// not (vsock leads to the machine that this one runs on), or load modules on demand.
-const ADDRESS_FAMILIES: [u64; 5] = [1, 2, 10, 16, 17];
-const HIGHEST_ADDRESS_FAMILY: u64 = 45;
+/// not (vsock leads to the machine that this one runs on), or load modules on demand. AF_UNSPEC is
+/// the kernel's to refuse.
+const ADDRESS_FAMILIES: [u64; 6] = [0, 1, 2, 10, 16, 17];
 
 /// Makes a socket (linux/net.h, SYS_SOCKET); its family stands in memory.
 const SOCKETCALL_SOCKET: u64 = 1;
@@ -115,12 +115,8 @@ pub(crate) fn profile(sockets: Sockets) -> LinuxSeccomp {
     ];
     rules.extend(new_user_namespaces());
     rules.extend(TERMINAL_REQUESTS.map(|request| refuse_if("ioctl", low_word(1, request), EPERM)));
-    rules.extend(personalities());
-    rules.extend(
-        (0..=HIGHEST_ADDRESS_FAMILY)
-            .filter(|family| *family != 0 && !ADDRESS_FAMILIES.contains(family))
-            .map(|family| refuse_if("socket", low_word(0, family), EAFNOSUPPORT)),
-    );
+    rules.extend(only("personality", &personalities(), EPERM));
+    rules.extend(only("socket", &ADDRESS_FAMILIES, EAFNOSUPPORT));
     if sockets == Sockets::Direct {
         rules.push(refuse_if(
             "socketcall",
@@ -147,21 +143,20 @@ fn new_user_namespaces() -> [LinuxSyscall; 2] {
         .map(|(name, index)| refuse_if(name, masked(index, flag, flag), EPERM))
 }
 
-/// Lets some through; a rule without condition counts when no other does.
-fn personalities() -> Vec<LinuxSyscall> {
+fn personalities() -> Vec<u64> {
     let wanted = PERSONALITIES
         .iter()
-        .flat_map(|domain| PERSONALITY_FLAGS.map(|flags| domain | flags))
-        .chain([ASK_PERSONALITY]);
-    let allow = wanted.map(|wanted| {
-        rule(
-            &["personality"],
-            LinuxSeccompAction::ScmpActAllow,
-            None,
-            Some(low_word(0, wanted)),
-        )
-    });
-    allow.chain([refuse(&["personality"], EPERM)]).collect()
+        .flat_map(|domain| PERSONALITY_FLAGS.map(|flags| domain | flags));
+    wanted.chain([ASK_PERSONALITY]).collect()
+}
+
+/// Lets these first arguments through; a rule without condition counts when no other does.
+fn only(name: &str, wanted: &[u64], errno: i32) -> Vec<LinuxSyscall> {
+    let action = LinuxSeccompAction::ScmpActAllow;
+    let allow = wanted
+        .iter()
+        .map(|wanted| rule(&[name], action, None, Some(low_word(0, *wanted))));
+    allow.chain([refuse(&[name], errno)]).collect()
 }
 
 fn refuse(names: &[&str], errno: i32) -> LinuxSyscall {

@@ -161,12 +161,21 @@ fn test(condition: &LinuxSeccompArg, rest: usize) -> Vec<Instruction> {
 fn masked(high: u32, low: u32, mask: u64, value: u64, rest: usize) -> Vec<Instruction> {
     let (high_mask, low_mask) = halves(mask);
     let (high_value, low_value) = halves(value);
-    let mut code = vec![plain(LOAD, low), plain(AND, low_mask)];
-    code.extend(unless(jump(JUMP_IF_EQUAL, low_value), rest));
-    let mut whole = vec![plain(LOAD, high), plain(AND, high_mask)];
-    whole.extend(unless(jump(JUMP_IF_EQUAL, high_value), rest + code.len()));
-    whole.extend(code);
-    whole
+    let mut code = Vec::new();
+    // From the last word to the first, each knows how far it is to the next rule.
+    for (word, mask, value) in [(low, low_mask, low_value), (high, high_mask, high_value)] {
+        if (mask, value) == (0, 0) {
+            continue;
+        }
+        let mut this = vec![plain(LOAD, word)];
+        if mask != u32::MAX {
+            this.push(plain(AND, mask));
+        }
+        this.extend(unless(jump(JUMP_IF_EQUAL, value), rest + code.len()));
+        this.append(&mut code);
+        code = this;
+    }
+    code
 }
 
 /// `compare` is for the low word; the high word decides unless it is the same.
