@@ -1,4 +1,4 @@
-//! The debootstrap of the host, into a base chroot, inside a session.
+//! The host's debootstrap, unpatched, into a base chroot, inside a session.
 //!
 //! The session shows debootstrap the host's programs read-only, the new base as /target, and a /dev
 //! in it that is bound beforehand: nobody may make device nodes in a user namespace.
@@ -22,10 +22,12 @@ const TARGET: &str = "/target";
 const CACHE: &str = "/cache";
 /// Where this program is in the session.
 const PROGRAM: &str = "/program";
-/// What debootstrap reads in place of [`DEBOOTSTRAP`], which is linked there, but for `pkgdetails`, and for `functions`
-/// with a `smallyes` that writes more than one byte at once: a dozen pipes are filled.
+/// What debootstrap reads in place of [`DEBOOTSTRAP`], which is linked there, `pkgdetails` beside it.
 const DIRECTORY: &str = "/bootstrap";
 const DEBOOTSTRAP: &str = "/usr/share/debootstrap";
+/// The script that debootstrap is given: the suite's own, and a `smallyes` that fills a pipe by more than one byte at
+/// once, as is done a dozen times.
+const SUITE_SCRIPT: &str = "/suite-script";
 /// debootstrap asks perl, if it finds it, and [`pkgdetails`] else.
 const PERL: [&str; 2] = ["/usr/bin/perl", "/bin/perl"];
 /// Devices that debootstrap looks for in the base's /dev before it makes them.
@@ -33,7 +35,7 @@ const DEVICES: &[&str] = &[
     "null", "zero", "full", "random", "urandom", "tty", "console",
 ];
 
-/// Runs the rest of the arguments, then takes away what belongs to one machine or one download, and
+/// Runs the arguments but for the first two, the base and the suite's own script; then takes away what belongs to one machine or one download, and
 /// keeps services from being started: 101 is "action forbidden" (README.policy-rc.d, sysv-rc).
 const SCRIPT: &str = r#"
 set -eu
@@ -43,14 +45,12 @@ if [ -n "${DEBOOTSTRAP_DIR-}" ]; then
 	ln -s /usr/share/debootstrap/* .
 	printf '#!/bin/sh\nexec /program pkgdetails "$@"\n' >pkgdetails
 	chmod 755 pkgdetails
-	rm functions
-	cat >functions <<'EOF'
-. /usr/share/debootstrap/functions
-smallyes() { yes "${1-y}" 2>/dev/null; }
-EOF
+fi
+if [ -n "$2" ]; then
+	printf '. %s\nsmallyes() { yes "${1-y}" 2>/dev/null; }\n' "$2" >/suite-script
 fi
 cd "$1"
-shift
+shift 2
 ln -s pts/ptmx dev/ptmx
 "$@"
 rm -f var/cache/apt/archives/*.deb var/log/bootstrap.log var/lib/dbus/machine-id
@@ -204,7 +204,8 @@ fn target_mounts(rootfs: &dyn Rootfs) -> Vec<Mount> {
 }
 
 fn process(what: &Bootstrap, is_asked: bool) -> Process {
-    let script = ["/bin/sh", "-c", SCRIPT, "sh", TARGET].map(str::to_owned);
+    let suite_script = suite_script(what).unwrap_or_default();
+    let script = ["/bin/sh", "-c", SCRIPT, "sh", TARGET, &suite_script].map(str::to_owned);
     let env = [
         // debootstrap then leaves devices alone that are there, and mounts no more than it may.
         ("container", "lxc"),
@@ -213,7 +214,9 @@ fn process(what: &Bootstrap, is_asked: bool) -> Process {
         ("LC_ALL", "C.UTF-8"),
         ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
     ];
-    let args = script.into_iter().chain(debootstrap(what)).collect();
+    let own = (!suite_script.is_empty()).then(|| SUITE_SCRIPT.to_owned());
+    let line = debootstrap(what, own.or_else(|| what.script.clone()));
+    let args = script.into_iter().chain(line).collect();
     let mut process = host::process(args, &env, Network::Host);
     process.env.extend(what.environment.iter().cloned());
     if is_asked {
@@ -223,8 +226,17 @@ fn process(what: &Bootstrap, is_asked: bool) -> Process {
     process
 }
 
+/// Path of the script that debootstrap has for the suite in all variants, if it has one.
+fn suite_script(what: &Bootstrap) -> Option<String> {
+    let name = what.script.as_ref().unwrap_or(&what.codename);
+    let path = format!("{DEBOOTSTRAP}/scripts/{name}");
+    let of_variant = format!("{path}.{}", what.variant);
+    let is_taken = what.script.is_some() || !Path::new(&of_variant).exists();
+    (is_taken && Path::new(&path).exists()).then_some(path)
+}
+
 /// debootstrap's command line (debootstrap(8)).
-fn debootstrap(what: &Bootstrap) -> Vec<String> {
+fn debootstrap(what: &Bootstrap, script: Option<String>) -> Vec<String> {
     let mut line = vec![
         "debootstrap".to_owned(),
         format!("--variant={}", what.variant),
@@ -235,7 +247,7 @@ fn debootstrap(what: &Bootstrap) -> Vec<String> {
     ];
     line.extend(what.options.iter().cloned());
     line.extend([what.codename.as_str(), TARGET, &what.mirror].map(str::to_owned));
-    line.extend(what.script.clone());
+    line.extend(script);
     line
 }
 
@@ -274,7 +286,7 @@ mod tests {
     #[test]
     fn options_stand_before_what_is_bootstrapped() {
         assert_eq!(
-            debootstrap(&what()).join(" "),
+            debootstrap(&what(), Some("sid".to_owned())).join(" "),
             "debootstrap --variant=buildd --arch=amd64 --keyring=/keyring/archive.gpg \
              --components=main,contrib --cache-dir=/cache --no-merged-usr \
              bookworm /target file:///srv/mirror sid"
