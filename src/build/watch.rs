@@ -14,6 +14,10 @@ use crate::model::{Failure, Limits};
 
 /// Between two looks.
 const PERIOD: Duration = Duration::from_millis(500);
+/// Shortest time between two measurements of what a session takes while the disk looks as free as before.
+const MEASURED: Duration = Duration::from_secs(5);
+/// Share of the time that such measurements may take.
+const MEASURING: u32 = 50;
 
 /// Prints the bytes of the files below a directory that were changed after a time: a snapshot of the base, or its copy,
 /// has others, which are not the session's own.
@@ -53,7 +57,10 @@ struct Watched {
     begin: Duration,
     /// Free bytes of the file system then.
     free: Option<u64>,
-    measuring: Option<Child>,
+    /// Since when, and who does.
+    measuring: Option<(Instant, Child)>,
+    /// When to measure next, whatever the disk looks like.
+    measure: Instant,
     /// Bytes that its files took when last measured.
     taken: Option<u64>,
 }
@@ -98,6 +105,7 @@ impl Watch {
             free: free(&directory).map(|(bytes, _)| bytes),
             directory,
             measuring: None,
+            measure: Instant::now() + MEASURED,
             taken: None,
         };
         if state.exceeded.is_some() {
@@ -168,7 +176,8 @@ impl Shared {
             let waited = self.wake.wait_timeout(state, PERIOD);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        if let Some(mut taken) = state.session.take().and_then(|watched| watched.measuring) {
+        let measuring = state.session.take().and_then(|watched| watched.measuring);
+        if let Some((_, mut taken)) = measuring {
             let _ = taken.kill();
             let _ = taken.wait();
         }
@@ -194,10 +203,11 @@ impl Shared {
         }
     }
 
-    /// Counts what the session's files take, but only when the disk has lost as much as it may:
-    /// who took it is another question.
+    /// Counts what the session's files take: at once when the disk has lost as much as they may, else now and then.
+    ///
+    /// The disk tells neither who took it, nor, on btrfs, of what was written within the last half minute.
     fn measure(&self, watched: &mut Watched, facts: &Facts) {
-        if let Some(taken) = &mut watched.measuring {
+        if let Some((since, taken)) = &mut watched.measuring {
             if let Ok(None) = taken.try_wait() {
                 return;
             }
@@ -208,19 +218,21 @@ impl Shared {
             }
             let bytes = said.split_whitespace().next();
             watched.taken = bytes.and_then(|bytes| bytes.parse().ok());
+            watched.measure = Instant::now() + MEASURED.max(since.elapsed() * MEASURING);
             watched.measuring = None;
         }
         let lost = watched
             .free
             .zip(facts.free)
             .map_or(0, |(before, now)| before.saturating_sub(now));
-        if lost > self.limits.disk_mib << 20 {
+        if lost > self.limits.disk_mib << 20 || Instant::now() >= watched.measure {
             let mut taken = self.chroots.storage_command("sh");
             taken.args(["-c", TAKEN, "sh"]).arg(&watched.directory);
             let (seconds, rest) = (watched.begin.as_secs(), watched.begin.subsec_nanos());
             taken.arg(format!("{seconds}.{rest:09}"));
             let taken = taken.stdin(Stdio::null()).stdout(Stdio::piped());
-            watched.measuring = taken.stderr(Stdio::null()).spawn().ok();
+            let taken = taken.stderr(Stdio::null()).spawn().ok();
+            watched.measuring = taken.map(|taken| (Instant::now(), taken));
         }
     }
 }
