@@ -52,10 +52,10 @@ fn capabilities_are_kept(fixture: &Fixture) {
     let snapshot = fixture.snapshot(Some(&layer));
     fixture.run(snapshot.as_ref(), "chmod u+x /capable");
 
-    assert_eq!(
-        capable(fixture, "get", &fixture.config.sessions),
-        "True kept\n"
-    );
+    // What the layer was made in may still be there, until it is deleted in the background.
+    let found = capable(fixture, "get", &fixture.config.sessions);
+    assert!(!found.is_empty());
+    assert!(found.lines().all(|line| line == "True kept"), "{found}");
     snapshot.close().unwrap();
 }
 
