@@ -18,6 +18,10 @@ pub(crate) const PROMISES: &[Promise] = &[
     ),
     ("layers stack three deep", three_deep),
     (
+        "checkers have a layer of their own beside the build dependencies",
+        checkers_are_apart,
+    ),
+    (
         "removed files and directories stay removed in a layer",
         removals_are_kept,
     ),
@@ -94,6 +98,25 @@ fn three_deep(fixture: &Fixture) {
         "2\n2\n3\nls: /first: No such file or directory"
     );
     assert_eq!(fixture.look(Some(&first), "cat /etc/name /first"), "1\n1");
+}
+
+fn checkers_are_apart(fixture: &Fixture) {
+    fixture.with_base();
+    let upgraded = fixture.layer("a1", None, "echo 2 > /etc/name");
+    let dependencies = fixture.layer("b2", Some(&upgraded), "touch /compiler");
+    let checkers = fixture.layer("c3", Some(&upgraded), "touch /lintian");
+    let look = |layer| {
+        fixture.look(
+            Some(layer),
+            "cat /etc/name; ls -d /compiler /lintian 2>/dev/null || true",
+        )
+    };
+
+    assert_eq!(look(&dependencies), "2\n/compiler");
+    assert_eq!(look(&checkers), "2\n/lintian");
+    fixture.backend.drop_layer(&dependencies).unwrap();
+    assert_eq!(look(&checkers), "2\n/lintian");
+    fixture.wait_for_trash();
 }
 
 fn removals_are_kept(fixture: &Fixture) {
