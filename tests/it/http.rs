@@ -326,7 +326,7 @@ fn body_of_a_request_is_no_second_request() {
     let mut answers = String::new();
     connection.reader.read_to_string(&mut answers).unwrap();
     assert!(answers.matches("HTTP/1.1").count() <= 1, "{answers}");
-    assert!(!site.stop().contains("smuggled"));
+    assert!(!site.stop(1).contains("smuggled"));
 }
 
 #[test]
@@ -350,7 +350,7 @@ fn end_of_the_server_waits_for_no_idle_client() {
     idle.send(&format!("GET {RELEASE} HTTP/1.1\r\nHost: h\r\n\r\n"));
     assert_eq!(idle.answer(false).status, 200);
     let began = std::time::Instant::now();
-    site.stop();
+    site.stop(1);
     assert!(began.elapsed() < Duration::from_secs(2));
     assert_eq!(idle.line(), "");
 }
@@ -360,7 +360,7 @@ fn every_request_is_in_the_access_log() {
     let site = with_release();
     site.get_with(RELEASE, "User-Agent: test \"1\"");
     site.get("/nothing");
-    let log = site.stop();
+    let log = site.stop(2);
     let lines: Vec<_> = log.lines().collect();
     assert_eq!(lines.len(), 2, "{log}");
     assert!(lines[0].starts_with("127.0.0.1 - - ["), "{log}");

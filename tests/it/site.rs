@@ -82,21 +82,21 @@ impl Site {
         ))
     }
 
-    /// Ends the server and gives its access log.
-    pub(crate) fn stop(self) -> String {
+    /// Ends the server and gives its access log, which is to have so many lines.
+    pub(crate) fn stop(self, lines: usize) -> String {
         self.end.send(true).unwrap();
         self.runtime.block_on(self.serving).unwrap();
         // The log's thread ends with the last sender, which went with the server.
         drop(self.runtime);
         let path = self.home.access_log();
-        for _ in 0..200 {
+        for _ in 0..2000 {
             let text = fs::read_to_string(&path).unwrap();
-            if text.ends_with('\n') {
+            if text.matches('\n').count() >= lines {
                 return text;
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        panic!("nothing is in the access log");
+        panic!("not all requests are in the access log");
     }
 }
 
