@@ -1,5 +1,7 @@
 //! Builds that are cancelled, stopped or killed, and what their supervisors leave.
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -13,6 +15,11 @@ use crate::program::program;
 
 /// Starts a build that goes on for ever and waits until it does.
 fn start_endless(directory: &Path) -> std::process::Child {
+    start_endless_by(&program(), directory)
+}
+
+/// As [`start_endless`], by another program than ours.
+fn start_endless_by(program: &Path, directory: &Path) -> std::process::Child {
     let base = Base::get();
     let package = Package {
         name: "mbd-test-endless",
@@ -20,7 +27,7 @@ fn start_endless(directory: &Path) -> std::process::Child {
         ..Package::default()
     };
     let assignment = base.assignment(directory, &package);
-    let child = supervisor::start_program(&program(), &assignment).unwrap();
+    let child = supervisor::start_program(program, &assignment).unwrap();
     let log = directory.join(format!("mbd-test-endless_1.0_{}.buildlog", architecture()));
     let begin = std::time::Instant::now();
     while !fs::read_to_string(&log)
@@ -69,9 +76,18 @@ fn stopped_supervisor_is_cancelled_too() {
 #[test]
 fn supervisor_that_does_not_end_is_killed() {
     let directory = tempfile::tempdir().unwrap();
-    let mut child = start_endless(directory.path());
-    supervisor::cancel(directory.path(), Duration::ZERO).unwrap();
-    child.wait().unwrap();
+    // Its SIGTERM stays pending for ever (env(1)).
+    let deaf = directory.path().join("deaf");
+    let ours = program();
+    let script = format!(
+        "#!/bin/sh\nexec env --block-signal=TERM {} \"$@\"\n",
+        ours.display()
+    );
+    fs::write(&deaf, script).unwrap();
+    fs::set_permissions(&deaf, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut child = start_endless_by(&deaf, directory.path());
+    supervisor::cancel(directory.path(), Duration::from_millis(200)).unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(9));
     assert!(supervisor::wait(directory.path()).unwrap().is_none());
 }
 
