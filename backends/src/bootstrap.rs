@@ -35,8 +35,9 @@ const DEVICES: &[&str] = &[
     "null", "zero", "full", "random", "urandom", "tty", "console",
 ];
 
-/// Runs the arguments but for the first two, the base and the suite's own script; then takes away what belongs to one machine or one download, and
-/// keeps services from being started: 101 is "action forbidden" (README.policy-rc.d, sysv-rc).
+/// Runs the arguments but for the first two, the base and the suite's own script; then takes away what belongs to one
+/// machine or one download, and keeps services from being started: 101 is "action forbidden" (README.policy-rc.d,
+/// sysv-rc).
 const SCRIPT: &str = r#"
 set -eu
 if [ -n "${DEBOOTSTRAP_DIR-}" ]; then

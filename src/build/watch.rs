@@ -16,7 +16,7 @@ use crate::model::{Failure, Limits};
 const PERIOD: Duration = Duration::from_millis(500);
 /// Shortest time between two measurements of what a session takes while the disk looks as free as before.
 const MEASURED: Duration = Duration::from_secs(5);
-/// Share of the time that such measurements may take.
+/// One of so many parts of the time is what such measurements may take.
 const MEASURING: u32 = 50;
 
 /// Prints the bytes of the files below a directory that were changed after a time: a snapshot of the base, or its copy,
