@@ -70,16 +70,13 @@ pub(super) fn update(build: &Build, session: &chroots::Session, args: &[&str]) -
 }
 
 /// What apt would do with these arguments.
-///
-/// apt keeps a cache of the indices for the run that installs. The other one, without what is installed, would be for runs
-/// after that: there are none, so it isn't written if it isn't there.
 pub(super) fn plan(
     build: &Build,
     session: &chroots::Session,
     step: Step,
     args: &[&str],
 ) -> Result<Plan, Stop> {
-    let args = [args, &["--print-uris", "-oDir::Cache::srcpkgcache="]].concat();
+    let args = [args, &["--print-uris"]].concat();
     let output = build.run_for_output(session, step, &apt::get(session.outside(), &args))?;
     Ok(Plan::parse(&output)?)
 }
