@@ -59,6 +59,19 @@ pub struct DistSettings {
     pub architectures: Vec<Architecture>,
     pub not_automatic: bool,
     pub but_automatic_upgrades: bool,
+    /// Versions of one source that stay in a component.
+    #[serde(default = "keep")]
+    pub keep: u32,
+    /// Days from Date to Valid-Until; `None`: there is no Valid-Until.
+    #[serde(default)]
+    pub valid_days: Option<u32>,
+    /// Release lists SHA512 too.
+    #[serde(default)]
+    pub sha512: bool,
+}
+
+fn keep() -> u32 {
+    1
 }
 
 /// Files of one source package and its binaries, to be installed together.

@@ -1,7 +1,7 @@
 //! mini-buildd's own words. No I/O, no clock, no async.
 //!
 //! Reading order: [`status`], [`diststr`], the items that administrators configure ([`daemon`] with [`limits`], [`source`] with [`quirks`], [`layout`],
-//! [`distribution`], [`repository`], [`chroot`], [`remote`], [`user`]), then what happens to an upload:
+//! [`distribution`], [`repository`] with [`snapshot`], [`chroot`], [`remote`], [`user`]), then what happens to an upload:
 //! [`upload_options`], [`build_check`], [`version_scheme`], [`key`], [`build_sources`], [`message`],
 //! [`buildrequest`], [`buildresult`], [`failure`], [`job`], [`event`].
 pub mod address;
@@ -23,6 +23,7 @@ pub mod message;
 pub mod quirks;
 pub mod remote;
 pub mod repository;
+pub mod snapshot;
 pub mod source;
 pub mod status;
 pub mod upload_options;
@@ -45,6 +46,7 @@ pub use message::MessageKind;
 pub use quirks::{Quirk, Quirks};
 pub use remote::Remote;
 pub use repository::Repository;
+pub use snapshot::{SnapshotName, SnapshotRule};
 pub use source::{Archive, Source};
 pub use status::{Check, Status};
 pub use upload_options::UploadOptions;

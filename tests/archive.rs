@@ -52,6 +52,9 @@ impl Repository {
                 architectures: vec![architecture().parse().unwrap()],
                 not_automatic: true,
                 but_automatic_upgrades: *name == DIST,
+                keep: 1,
+                valid_days: None,
+                sha512: false,
             })
             .collect();
         repository

@@ -47,6 +47,9 @@ pub(super) fn settings() -> Vec<DistSettings> {
             architectures: vec!["amd64".parse().unwrap()],
             not_automatic: true,
             but_automatic_upgrades: rollback.is_none(),
+            keep: 1,
+            valid_days: None,
+            sha512: false,
         })
         .collect()
 }

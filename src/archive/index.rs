@@ -255,6 +255,9 @@ mod tests {
             architectures: vec!["amd64".parse().unwrap(), "i386".parse().unwrap()],
             not_automatic: true,
             but_automatic_upgrades: true,
+            keep: 1,
+            valid_days: None,
+            sha512: false,
         }
     }
 

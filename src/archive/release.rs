@@ -78,6 +78,9 @@ mod tests {
             architectures: vec!["amd64".parse().unwrap()],
             not_automatic: true,
             but_automatic_upgrades: true,
+            keep: 1,
+            valid_days: None,
+            sha512: false,
         };
         let sizes: Vec<(String, usize)> = of_indices(&settings)
             .into_iter()
@@ -102,6 +105,9 @@ mod tests {
             architectures: vec!["amd64".parse().unwrap()],
             not_automatic: true,
             but_automatic_upgrades: false,
+            keep: 1,
+            valid_days: None,
+            sha512: false,
         };
         let text = dist(&settings, Timestamp::UNIX_EPOCH, Vec::new());
         for line in [

@@ -7,6 +7,7 @@ use crate::model::{Invalid, Item, invalid, version_scheme};
 
 /// Suites of a repository, their rules and version patterns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Layout {
     pub name: String,
     /// In the order of publication.
@@ -20,6 +21,7 @@ pub struct Layout {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "switches of their own")]
 pub struct SuiteOptions {
     pub suite: Suite,
@@ -31,6 +33,17 @@ pub struct SuiteOptions {
     pub build_keyring_package: bool,
     pub not_automatic: bool,
     pub but_automatic_upgrades: bool,
+    /// Versions of one source that stay in a component, the newest beside older ones; rollback distributions have one.
+    #[serde(default = "keep")]
+    pub keep: u32,
+    /// Days from Date to Valid-Until of Release; `None`: none, as in stock.
+    #[serde(default)]
+    pub valid_days: Option<u32>,
+}
+
+/// As stock.
+fn keep() -> u32 {
+    1
 }
 
 impl Item for Layout {
@@ -164,6 +177,19 @@ impl Layout {
         if options.experimental && (!options.uploadable || target.is_some()) {
             return Some("an experimental suite is uploadable and migrates nowhere");
         }
+        if options.rollback > 99 {
+            return Some("rollback must be 99 at most");
+        }
+        if !(1..=100).contains(&options.keep) {
+            return Some("keep must be 1 to 100");
+        }
+        // What is valid for a day can't be renewed in time.
+        if options
+            .valid_days
+            .is_some_and(|days| !(2..=3650).contains(&days))
+        {
+            return Some("valid_days must be 2 to 3650");
+        }
         match target {
             Some(None) => Some("migrates to a suite that the layout does not have"),
             Some(Some(target)) if target.uploadable => Some("migrates to an uploadable suite"),
@@ -198,6 +224,8 @@ fn suite(name: &'static str) -> SuiteOptions {
         build_keyring_package: false,
         not_automatic: true,
         but_automatic_upgrades: true,
+        keep: keep(),
+        valid_days: None,
     }
 }
 
@@ -280,6 +308,16 @@ mod tests {
     }
 
     #[test]
+    fn suites_of_older_databases_keep_one_version_forever() {
+        let mut old = serde_json::to_value(suite("stable")).unwrap();
+        for field in ["keep", "valid_days"] {
+            assert!(old.as_object_mut().unwrap().remove(field).is_some());
+        }
+        let read: SuiteOptions = serde_json::from_value(old).unwrap();
+        assert_eq!((read.keep, read.valid_days), (1, None));
+    }
+
+    #[test]
     fn broken_layouts_are_named() {
         let broken = |change: fn(&mut Layout)| {
             let mut layout = Layout::standard();
@@ -307,6 +345,18 @@ mod tests {
             (
                 |layout| layout.suites[4].migrates_to = Some(literal("stable")),
                 "snapshot: an experimental suite is uploadable and migrates nowhere",
+            ),
+            (
+                |layout| layout.suites[3].rollback = 100,
+                "unstable: rollback must be 99 at most",
+            ),
+            (
+                |layout| layout.suites[3].keep = 0,
+                "unstable: keep must be 1 to 100",
+            ),
+            (
+                |layout| layout.suites[3].valid_days = Some(1),
+                "unstable: valid_days must be 2 to 3650",
             ),
             (
                 |layout| layout.suites.push(suite("stable")),

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::deb::{Codename, Suite};
-use crate::model::{Diststr, Invalid, Item, Layout, SuiteOptions, invalid};
+use crate::model::{Diststr, Invalid, Item, Layout, SnapshotRule, SuiteOptions, invalid};
 
 /// Name of a repository: `^[a-z0-9]+$`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -48,6 +48,7 @@ impl From<Identity> for String {
 
 /// A configured repository (the manual's Repository).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Repository {
     pub identity: Identity,
     /// Name of a [`Layout`].
@@ -57,6 +58,25 @@ pub struct Repository {
     pub allow_unauthenticated_uploads: bool,
     /// Keyring files whose keys may upload.
     pub extra_uploader_keyrings: Vec<std::path::PathBuf>,
+    /// How long a past state can be seen and rolled back to; never 0, so that yesterday's mistake can be undone.
+    #[serde(default = "history_days")]
+    pub history_days: u32,
+    /// How long a pool file stays after nothing names it: apt may still want it.
+    #[serde(default = "pool_grace_hours")]
+    pub pool_grace_hours: u32,
+    /// Release files list SHA512 too.
+    #[serde(default)]
+    pub sha512: bool,
+    #[serde(default)]
+    pub snapshots: SnapshotRule,
+}
+
+fn history_days() -> u32 {
+    365
+}
+
+fn pool_grace_hours() -> u32 {
+    24
 }
 
 impl Item for Repository {
@@ -82,11 +102,35 @@ impl Item for Repository {
             let fault = format!("{} is no absolute path", path.display());
             return Err(invalid(self, "extra_uploader_keyrings", fault));
         }
+        if !(1..=36_500).contains(&self.history_days) {
+            return Err(invalid(self, "history_days", "must be 1 to 36500"));
+        }
+        if !(1..=87_600).contains(&self.pool_grace_hours) {
+            return Err(invalid(self, "pool_grace_hours", "must be 1 to 87600"));
+        }
+        if let Some(fault) = self.snapshots.fault() {
+            return Err(invalid(self, "snapshots", fault));
+        }
         Ok(())
     }
 }
 
 impl Repository {
+    /// With what is the same for all of stock's; only known keys may upload.
+    pub fn new(identity: Identity, layout: String, distributions: Vec<Codename>) -> Repository {
+        Repository {
+            identity,
+            layout,
+            distributions,
+            allow_unauthenticated_uploads: false,
+            extra_uploader_keyrings: Vec::new(),
+            history_days: history_days(),
+            pool_grace_hours: pool_grace_hours(),
+            sha512: false,
+            snapshots: SnapshotRule::default(),
+        }
+    }
+
     /// All distribution strings of a codename, rollbacks after their suite, as published.
     pub fn dists(&self, layout: &Layout, codename: &Codename) -> Vec<Diststr> {
         let mut dists = Vec::new();
@@ -114,6 +158,12 @@ impl Repository {
             None => (options.not_automatic, options.but_automatic_upgrades),
         }
     }
+
+    /// Tells whether snapshots of a published distribution are made by rule, as in stock: where packages go no further.
+    pub fn has_snapshots(options: &SuiteOptions, dist: &Diststr) -> bool {
+        dist.rollback.is_none() && options.migrates_to.is_none() && !options.experimental
+    }
+
     pub fn dist(&self, codename: &Codename, suite: &Suite) -> Diststr {
         Diststr {
             codename: codename.clone(),
@@ -129,13 +179,11 @@ pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn test_repository() -> Repository {
-        Repository {
-            identity: "test".parse().unwrap(),
-            layout: "Default".into(),
-            distributions: vec!["trixie".parse().unwrap(), "sid".parse().unwrap()],
-            allow_unauthenticated_uploads: false,
-            extra_uploader_keyrings: Vec::new(),
-        }
+        Repository::new(
+            "test".parse().unwrap(),
+            "Default".into(),
+            vec!["trixie".parse().unwrap(), "sid".parse().unwrap()],
+        )
     }
 
     #[test]
@@ -159,6 +207,25 @@ pub(crate) mod tests {
             Repository::automatic(stable, &dist.with_rollback(0)),
             (true, false)
         );
+    }
+
+    #[test]
+    fn snapshots_are_made_where_packages_go_no_further() {
+        let layout = Layout::standard();
+        let dists = test_repository().dists(&layout, &"trixie".parse().unwrap());
+        let made = dists
+            .iter()
+            .filter(|dist| Repository::has_snapshots(layout.suite(&dist.suite).unwrap(), dist));
+        let made: Vec<String> = made.map(Diststr::to_string).collect();
+        assert_eq!(made, ["trixie-test-stable"]);
+    }
+
+    #[test]
+    fn repositories_of_older_databases_are_read() {
+        let row = r#"{"identity": "test", "layout": "Default", "distributions": ["trixie", "sid"],
+            "allow_unauthenticated_uploads": false, "extra_uploader_keyrings": []}"#;
+        let read: Repository = serde_json::from_str(row).unwrap();
+        assert_eq!(read, test_repository());
     }
 
     #[test]
@@ -189,5 +256,17 @@ pub(crate) mod tests {
             repository.validate().unwrap_err().to_string(),
             "repository \"test\": distributions: sid is there twice"
         );
+        for (change, field) in [
+            (
+                (|r| r.history_days = 0) as fn(&mut Repository),
+                "history_days",
+            ),
+            (|r| r.pool_grace_hours = 0, "pool_grace_hours"),
+            (|r| r.snapshots.weekly = u32::MAX, "snapshots"),
+        ] {
+            let mut repository = test_repository();
+            change(&mut repository);
+            assert_eq!(repository.validate().unwrap_err().field, field);
+        }
     }
 }

@@ -72,12 +72,19 @@ fn dists(
             let options = layout.suite(&diststr.suite)?;
             let (not_automatic, but_automatic_upgrades) = Repository::automatic(options, &diststr);
             Some(DistSettings {
+                keep: if diststr.rollback.is_none() {
+                    options.keep
+                } else {
+                    1
+                },
                 diststr,
                 origin: origin.into(),
                 components: distribution.sorted_components(),
                 architectures: architectures.clone(),
                 not_automatic,
                 but_automatic_upgrades,
+                valid_days: options.valid_days,
+                sha512: repository.sha512,
             })
         })
         .collect()

@@ -212,17 +212,15 @@ fn distribution(facts: &HostFacts, sources: &[Source]) -> Distribution {
 }
 
 fn repository(facts: &HostFacts, layout: &Layout) -> Result<Repository, Error> {
-    let identity = "test";
-    Ok(Repository {
-        identity: identity.parse().map_err(|fault| crate::deb::Error::Field {
-            field: "identity".into(),
-            fault,
-        })?,
-        layout: layout.name.clone(),
-        distributions: vec![facts.codename.clone()],
-        allow_unauthenticated_uploads: false,
-        extra_uploader_keyrings: Vec::new(),
-    })
+    let identity = "test".parse().map_err(|fault| crate::deb::Error::Field {
+        field: "identity".into(),
+        fault,
+    })?;
+    Ok(Repository::new(
+        identity,
+        layout.name.clone(),
+        vec![facts.codename.clone()],
+    ))
 }
 
 #[cfg(test)]
