@@ -12,6 +12,7 @@ const APPLICATION_ID: i32 = 0x6d62_6433;
 const MIGRATIONS: &[&str] = &[
     include_str!("schema/1-jobs.sql"),
     include_str!("schema/2-archive.sql"),
+    include_str!("schema/3-history.sql"),
 ];
 
 /// Refuses files of other programs and of newer versions, without writing.
