@@ -19,6 +19,8 @@ mod fixture;
 mod index;
 mod install;
 mod listing;
+#[doc(hidden)]
+pub mod pieces;
 mod pool;
 mod prepare;
 mod publish;
