@@ -4,14 +4,17 @@
 //! in the caller's transaction, then what is dirty is published.
 //!
 //! Reading order: [`dist`] is what there is to publish; [`prepare`] (with [`pool`] and [`stanza`]), [`install`] and
-//! [`publish`] (with [`index`], [`contents`] and [`release`]) are the way of a package; [`listing`] answers questions,
-//! [`clean`] tidies up, [`disk`] is below all of them.
+//! [`publish`] (with [`index`], [`contents`], [`assembly`], [`pieces`], [`digests`] and [`release`]) are the way of a
+//! package; [`membership`] and [`transfer`] move it between dists, each change at a [`moment`] that a [`view`] can look
+//! back to; [`listing`] answers questions, [`clean`] tidies up, [`disk`] is below all of them.
 //!
 //! A crash at any point leaves clients with the old or the new state of a dist; publishing again finishes the job.
+mod assembly;
 mod clean;
 #[cfg(test)]
 mod client;
 mod contents;
+mod digests;
 mod disk;
 mod dist;
 #[cfg(test)]
@@ -19,6 +22,8 @@ mod fixture;
 mod index;
 mod install;
 mod listing;
+mod membership;
+mod moment;
 #[doc(hidden)]
 pub mod pieces;
 mod pool;
@@ -27,7 +32,12 @@ mod publish;
 mod release;
 #[cfg(test)]
 mod sample;
+mod snapshot;
 mod stanza;
+mod state;
+mod times;
+mod transfer;
+mod view;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -39,10 +49,20 @@ use serde::{Deserialize, Serialize};
 use crate::deb::{Architecture, Checksums, Component, FileName, PackageName, Version};
 use crate::model::Diststr;
 use crate::model::repository::Identity;
+use crate::model::snapshot::SnapshotName;
 use crate::pgp::{self, SigningKey};
 use crate::store::{Store, Transaction};
 
+use moment::Change;
+use view::View;
+
+pub use clean::{Expired, Retention};
+pub use moment::Moment;
 pub use prepare::Prepared;
+pub use snapshot::Snapshot;
+pub use times::Time;
+pub use transfer::Transferred;
+pub use view::Difference;
 
 /// One repository: its directory and its rows.
 pub struct ArchiveDir {
@@ -81,7 +101,7 @@ fn keep() -> u32 {
 pub struct Installation {
     /// The .dsc; the files that it lists are searched in `directories`, then in the pool.
     pub dsc: PathBuf,
-    /// .deb, .udeb files.
+    /// .deb, .ddeb, .udeb files.
     pub binaries: Vec<PathBuf>,
     pub directories: Vec<PathBuf>,
 }
@@ -154,6 +174,32 @@ pub enum Error {
     OtherFiles { package: String },
     #[error("{package} is in {diststr} with other binaries")]
     OtherBinaries { package: String, diststr: Diststr },
+    #[error("{diststr} has {present} already, which is higher than {package}")]
+    Lower {
+        package: String,
+        diststr: Diststr,
+        present: Version,
+    },
+    #[error("{diststr} has {package} already; remove it first")]
+    Present { package: String, diststr: Diststr },
+    #[error("{diststr} has a snapshot {name} already")]
+    SnapshotExists { name: String, diststr: Diststr },
+    #[error("{diststr} has no snapshot {name}")]
+    NoSnapshot { name: String, diststr: Diststr },
+    #[error("nothing is known of {diststr} at {at}: it did not exist, or that is forgotten")]
+    NoState { diststr: Diststr, at: Timestamp },
+    #[error(
+        "more than {limit} states of the past were asked for in {seconds} seconds; try again later"
+    )]
+    TooMany { limit: usize, seconds: u64 },
+    #[error("{package} is not in {diststr}")]
+    NotThere { package: String, diststr: Diststr },
+    #[error("{package} is in {diststr} in several versions ({versions}); name one with --version")]
+    Ambiguous {
+        package: String,
+        diststr: Diststr,
+        versions: String,
+    },
     #[error("{diststr} is no distribution of repository {repository}")]
     UnknownDist {
         diststr: Diststr,
@@ -191,20 +237,166 @@ impl ArchiveDir {
     ///
     /// Writes to the database: not to be called inside a transaction.
     pub fn prepare(&self, installation: &Installation) -> Result<Prepared, Error> {
-        prepare::prepare(self, installation)
+        let mut prepared = prepare::prepare(self, std::slice::from_ref(installation))?;
+        Ok(prepared.pop().expect("one for each"))
+    }
+
+    /// As [`ArchiveDir::prepare`], for many at once, all or none: their files wait for the disk together, and are open
+    /// together.
+    pub fn prepare_all(&self, installations: &[Installation]) -> Result<Vec<Prepared>, Error> {
+        prepare::prepare(self, installations)
     }
 
     /// Puts a prepared package into a dist; what was there moves into the dist's rollbacks 0 to `rollbacks` - 1.
     ///
-    /// The same package again changes nothing.
+    /// The same package again changes nothing: `false`.
     pub fn install(
         &self,
         tx: &Transaction<'_>,
         prepared: &Prepared,
         diststr: &Diststr,
         rollbacks: u32,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         install::install(tx, &self.repository, prepared, diststr, rollbacks)
+    }
+
+    /// Copies a source with its binaries into another dist; what that has moves into its rollbacks.
+    pub fn copy(
+        &self,
+        tx: &Transaction<'_>,
+        source: &PackageName,
+        [from, to]: [&Diststr; 2],
+        version: Option<&Version>,
+        rollbacks: u32,
+    ) -> Result<Transferred, Error> {
+        let change = self.change(tx, format!("copy {source} from {from} to {to}"));
+        transfer::copy(&change, source, from, to, version, rollbacks)
+    }
+
+    /// Copies a source from a rollback back into its dist, which must have none.
+    pub fn restore(
+        &self,
+        tx: &Transaction<'_>,
+        source: &PackageName,
+        from: &Diststr,
+        version: Option<&Version>,
+    ) -> Result<Transferred, Error> {
+        let change = self.change(tx, format!("restore {source} from {from}"));
+        transfer::restore(&change, source, from, version)
+    }
+
+    /// Removes a source with its binaries: from a dist into its rollbacks, or out of a rollback, where the next ones
+    /// move up.
+    pub fn remove(
+        &self,
+        tx: &Transaction<'_>,
+        source: &PackageName,
+        from: &Diststr,
+        version: Option<&Version>,
+        rollbacks: u32,
+    ) -> Result<Transferred, Error> {
+        let change = self.change(tx, format!("remove {source} from {from}"));
+        transfer::remove(&change, source, from, version, rollbacks)
+    }
+
+    /// Makes a dist hold what it held at a time; `false`: it does already.
+    pub fn roll_back(
+        &self,
+        tx: &Transaction<'_>,
+        diststr: &Diststr,
+        at: Timestamp,
+    ) -> Result<(Moment, bool), Error> {
+        let moment = self.moment(tx, diststr, at)?;
+        let change = self.change(tx, format!("roll {diststr} back to {}", moment.name()));
+        let changed = transfer::roll_back(&change, diststr, &moment)?;
+        Ok((moment, changed))
+    }
+
+    /// What is other in a dist at a later time (`None`: now) than at an earlier one.
+    pub fn diff(
+        &self,
+        tx: &Transaction<'_>,
+        diststr: &Diststr,
+        before: Timestamp,
+        after: Option<Timestamp>,
+    ) -> Result<Vec<Difference>, Error> {
+        let dist = dist::get(tx, &self.repository, diststr)?;
+        let view = |at| Ok::<View, Error>(View::at(dist.id, self.moment(tx, diststr, at)?.id));
+        let after = after.map_or(Ok(View::now(dist.id)), view)?;
+        view::diff(tx, &view(before)?, &after)
+    }
+
+    /// The last change of a dist that is not after a time.
+    pub fn moment(
+        &self,
+        tx: &Transaction<'_>,
+        diststr: &Diststr,
+        at: Timestamp,
+    ) -> Result<Moment, Error> {
+        let dist = dist::get(tx, &self.repository, diststr)?;
+        moment::of_dist(tx, dist.id, at)?.ok_or_else(|| Error::NoState {
+            diststr: diststr.clone(),
+            at,
+        })
+    }
+
+    /// Changes of a dist, or of all, newest first.
+    pub fn moments(
+        &self,
+        tx: &Transaction<'_>,
+        diststr: Option<&Diststr>,
+        limit: u32,
+    ) -> Result<Vec<Moment>, Error> {
+        let dist = diststr
+            .map(|diststr| dist::get(tx, &self.repository, diststr))
+            .transpose()?;
+        moment::list(tx, &self.repository, dist.map(|dist| dist.id), limit)
+    }
+
+    fn change<'a>(&'a self, tx: &'a Transaction<'a>, action: String) -> Change<'a> {
+        Change::new(tx, &self.repository, action)
+    }
+
+    /// Keeps what a dist is now under a name; published as `dists/DIST/snapshots/NAME` with the dist.
+    pub fn create_snapshot(
+        &self,
+        tx: &Transaction<'_>,
+        diststr: &Diststr,
+        name: &SnapshotName,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        snapshot::create(tx, &self.repository, diststr, name, now)
+    }
+
+    pub fn delete_snapshot(
+        &self,
+        tx: &Transaction<'_>,
+        diststr: &Diststr,
+        name: &SnapshotName,
+    ) -> Result<(), Error> {
+        snapshot::delete(tx, &self.repository, diststr, name)
+    }
+
+    /// Snapshots of a dist, oldest first.
+    pub fn snapshots(
+        &self,
+        tx: &Transaction<'_>,
+        diststr: &Diststr,
+    ) -> Result<Vec<Snapshot>, Error> {
+        snapshot::list(tx, &self.repository, diststr)
+    }
+
+    /// Makes a dist as it was at a time an apt source; bounded in number and rate.
+    ///
+    /// Not to be called inside a transaction.
+    pub fn publish_time(
+        &self,
+        diststr: &Diststr,
+        at: Timestamp,
+        key: &SigningKey,
+        now: Timestamp,
+    ) -> Result<Time, Error> {
+        times::publish(self, diststr, at, key, now)
     }
 
     /// Publishes every dirty dist, InRelease last; returns their names.
@@ -217,6 +409,15 @@ impl ArchiveDir {
     /// Where a source is, in all dists, rollbacks included.
     pub fn list(&self, tx: &Transaction<'_>, source: &PackageName) -> Result<Vec<Listed>, Error> {
         listing::list(tx, &self.repository, source)
+    }
+
+    /// All sources, of one dist or of all.
+    pub fn list_all(
+        &self,
+        tx: &Transaction<'_>,
+        diststr: Option<&Diststr>,
+    ) -> Result<Vec<Listed>, Error> {
+        listing::list_all(tx, &self.repository, diststr)
     }
 
     /// A file of a source package in the pool, whatever its component.
@@ -234,11 +435,32 @@ impl ArchiveDir {
         listing::content_digest(tx, &self.repository, dists)
     }
 
+    /// Forgets past states that are too old, and deletes pool files that nothing names.
+    ///
+    /// Writes to the database: not to be called inside a transaction.
+    pub fn expire(&self, retention: Retention, now: Timestamp) -> Result<Expired, Error> {
+        clean::expire(self, retention, now)
+    }
+
     /// Deletes by-hash files that are neither of the last three generations nor an hour young.
     ///
     /// Writes to the database: not to be called inside a transaction.
     pub fn clean(&self, now: Timestamp) -> Result<(), Error> {
         clean::clean(self, now)
+    }
+
+    /// Marks dists dirty whose Valid-Until comes near; returns how many.
+    pub fn renew(&self, tx: &Transaction<'_>, now: Timestamp) -> Result<usize, Error> {
+        dist::renew(tx, &self.repository, now)
+    }
+
+    /// Has all dists, snapshots included, signed anew by the keys that sign now.
+    pub fn resign(&self, tx: &Transaction<'_>) -> Result<(), Error> {
+        dist::resign(tx, &self.repository)
+    }
+
+    pub fn identity(&self) -> &Identity {
+        &self.repository
     }
 
     pub fn directory(&self) -> &Path {

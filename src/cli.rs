@@ -3,6 +3,7 @@
 //! Reading order: this file takes the command line apart; [`daemon`] is what runs without a subcommand; [`home`],
 //! [`log`] and `backend` are options that commands share.
 mod api;
+mod archive;
 mod backend;
 mod completion;
 pub mod daemon;
@@ -53,6 +54,7 @@ enum Command {
     Doctor(doctor::Options),
     Remove(remove::Options),
     Api(api::Options),
+    Archive(archive::Options),
     Completion(completion::Options),
     Man(man::Options),
     #[command(hide = true)]
@@ -76,6 +78,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         None => daemon::run(&line.daemon).map(|()| ExitCode::SUCCESS),
         Some(Command::Doctor(options)) => doctor::run(&options),
         Some(Command::Api(options)) => api::run(&options),
+        Some(Command::Archive(options)) => archive::run(&options),
         Some(Command::Completion(options)) => completion::run(&options, &command()),
         Some(Command::Demo(options)) => demo::run(&options),
         Some(Command::Man(options)) => man::run(&options, command()),

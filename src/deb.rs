@@ -19,7 +19,7 @@ pub mod version;
 pub use binary_package::BinaryPackage;
 pub use buildinfo::Buildinfo;
 pub use changes::Changes;
-pub use checksums::{Checksums, ListedFile};
+pub use checksums::{Checksums, ListedFile, hexadecimal};
 pub use dsc::Dsc;
 pub use name::{Architecture, Codename, Component, FileName, PackageName, Suite};
 pub use paragraph::Paragraph;

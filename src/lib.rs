@@ -3,7 +3,7 @@
 //! Six layers, in reading order; a module uses lower layers only (`tests/layers.rs` holds this):
 //! 0 formats ([`deb`], [`endpoint`], [`cause`]), 1 model ([`model`]), 2 outside ([`home`], [`command`], [`store`], [`pgp`],
 //! [`upload`], [`fetch`], [`archive`], [`message`]), 3 engine ([`chroots`], [`remotes`], [`events`], [`build`], [`incoming`],
-//! [`packager`], [`builder`], [`setup`], [`instance`]), 4 calls ([`api`]), 5 front ends ([`http`], [`ftp`], [`cli`]).
+//! [`repositories`], [`packager`], [`builder`], [`setup`], [`instance`]), 4 calls ([`api`]), 5 front ends ([`http`], [`ftp`], [`cli`]).
 pub mod cause;
 pub mod deb;
 pub mod endpoint;
@@ -27,6 +27,7 @@ pub mod incoming;
 pub mod instance;
 pub mod packager;
 pub mod remotes;
+pub mod repositories;
 pub mod setup;
 
 pub mod api;

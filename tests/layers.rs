@@ -15,7 +15,7 @@ const RANKS: [&[&str]; 15] = [
     // 3 engine
     &["chroots", "remotes", "events"],
     &["build"],
-    &["incoming", "lifecycle"],
+    &["incoming", "lifecycle", "repositories"],
     &["packager", "builder", "setup"],
     &["cron"],
     &["instance"],

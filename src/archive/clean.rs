@@ -1,4 +1,7 @@
-//! By-hash files that no client can still want, and what crashes left.
+//! What nobody can want any more: by-hash files, the forgotten past and its pool files, and what crashes left.
+//!
+//! A pool file goes when no package has it, and a package when no dist, snapshot or remembered time shows it; then the
+//! file stays for a while more, for a client that read an index before.
 use std::collections::HashSet;
 use std::fs;
 use std::io;
@@ -11,7 +14,7 @@ use crate::store::{During, Transaction};
 
 use super::disk::{self, Doing};
 use super::publish::by_hash;
-use super::{ArchiveDir, Error, pool};
+use super::{ArchiveDir, Error, pool, state};
 
 /// Generations of Release whose files stay, the newest included.
 const GENERATIONS: i64 = 3;
@@ -19,6 +22,147 @@ const GENERATIONS: i64 = 3;
 const GRACE: Duration = Duration::from_secs(60 * 60);
 /// A preparation does not take longer.
 const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
+/// So many rows are forgotten at once.
+const PART: usize = 1000;
+
+/// How long what is not shown any more is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Past states of dists.
+    pub history: Duration,
+    /// Pool files that nothing names any more.
+    pub grace: Duration,
+}
+
+/// Forgets the past that is too old, and deletes pool files that nothing names.
+pub(super) fn expire(
+    archive: &ArchiveDir,
+    retention: Retention,
+    now: Timestamp,
+) -> Result<Expired, Error> {
+    let before = |age: Duration| now.checked_sub(age).unwrap_or(Timestamp::MIN);
+    let mut expired = Expired::default();
+    let horizon = before(retention.history);
+    // In parts, so that nobody waits long for the writer.
+    loop {
+        let forgotten = archive
+            .store
+            .write(|tx| forget(archive, tx, horizon, now))?;
+        expired.packages += forgotten;
+        if forgotten < PART {
+            break;
+        }
+    }
+    loop {
+        let grace = before(retention.grace);
+        let deleted = archive.store.write(|tx| delete(archive, tx, grace))?;
+        expired.files += deleted;
+        if deleted < PART {
+            return Ok(expired);
+        }
+    }
+}
+
+/// What was given up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// Packages that nothing shows any more.
+    pub packages: usize,
+    /// Files of the pool.
+    pub files: usize,
+}
+
+/// Forgets memberships that ended before the horizon and packages that have none; returns how many packages.
+fn forget(
+    archive: &ArchiveDir,
+    tx: &Transaction<'_>,
+    horizon: Timestamp,
+    now: Timestamp,
+) -> Result<usize, Error> {
+    let repository = archive.repository.as_str();
+    let forget = || {
+        let sql = tx.sql();
+        let before: i64 = sql.query_row(
+            "SELECT coalesce(max(id), 0) FROM moment WHERE repository = ? AND at < ?",
+            (repository, horizon.as_millisecond()),
+            |row| row.get(0),
+        )?;
+        let ended: Vec<(i64, i64)> = sql
+            .prepare_cached(
+                "SELECT slot.id, slot.package FROM slot JOIN dist ON dist.id = slot.dist
+                 WHERE slot.removed <= ?1 AND slot.removed IS NOT NULL AND dist.repository = ?2
+                   AND NOT EXISTS (SELECT 1 FROM snapshot
+                                   WHERE snapshot.dist = slot.dist AND snapshot.removed = 0
+                                     AND slot.added <= moment AND slot.removed > moment)
+                 LIMIT ?3",
+            )?
+            .query_map((before, repository, PART as u32), |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?
+            .collect::<Result<_, _>>()?;
+        for (slot, package) in &ended {
+            sql.prepare_cached("DELETE FROM slot WHERE id = ?")?
+                .execute([slot])?;
+            let is_shown: bool = sql
+                .prepare_cached("SELECT EXISTS (SELECT 1 FROM slot WHERE package = ?)")?
+                .query_row([package], |row| row.get(0))?;
+            if !is_shown {
+                let files: Vec<String> = sql
+                    .prepare_cached("SELECT path FROM package_file WHERE package = ?")?
+                    .query_map([package], |row| row.get(0))?
+                    .collect::<Result<_, _>>()?;
+                sql.prepare_cached("DELETE FROM package_file WHERE package = ?")?
+                    .execute([package])?;
+                sql.prepare_cached("DELETE FROM package WHERE id = ?")?
+                    .execute([package])?;
+                for path in files {
+                    sql.prepare_cached(
+                        "UPDATE pool_file SET unused_since = ?1
+                         WHERE repository = ?2 AND path = ?3
+                           AND NOT EXISTS (SELECT 1 FROM package_file AS of
+                                           WHERE of.repository = ?2 AND of.path = ?3)",
+                    )?
+                    .execute((now.as_second(), repository, path))?;
+                }
+            }
+        }
+        Ok(ended.len())
+    };
+    Ok(forget().during("forget what was in dists")?)
+}
+
+/// Deletes files of the pool that no package has had for a while; returns how many.
+fn delete(archive: &ArchiveDir, tx: &Transaction<'_>, before: Timestamp) -> Result<usize, Error> {
+    let repository = archive.repository.as_str();
+    let paths: Vec<String> = tx
+        .sql()
+        .prepare_cached(
+            "SELECT path FROM pool_file
+             WHERE repository = ?1 AND unused_since IS NOT NULL AND unused_since <= ?2
+               AND NOT EXISTS (SELECT 1 FROM package_file AS of
+                               WHERE of.repository = ?1 AND of.path = pool_file.path)
+             LIMIT ?3",
+        )
+        .and_then(|mut query| {
+            query
+                .query_map((repository, before.as_second(), PART as u32), |row| {
+                    row.get(0)
+                })?
+                .collect()
+        })
+        .during("look for unused files of the pool")?;
+    for path in &paths {
+        // The file first: without a row it would be forgotten, without a file the row is of one that is missing.
+        let file = archive.directory.join(path);
+        disk::remove_file(&file).doing("remove", &file)?;
+        disk::remove_empty_parents(&file, &archive.directory);
+        tx.sql()
+            .prepare_cached("DELETE FROM pool_file WHERE repository = ? AND path = ?")
+            .and_then(|mut delete| delete.execute((repository, path)))
+            .during("forget a file of the pool")?;
+    }
+    Ok(paths.len())
+}
 
 pub(super) fn clean(archive: &ArchiveDir, now: Timestamp) -> Result<(), Error> {
     let lock = disk::lock(&archive.directory)?;
@@ -39,7 +183,10 @@ pub(super) fn clean(archive: &ArchiveDir, now: Timestamp) -> Result<(), Error> {
     for (path, age) in entries(&archive.directory, now)? {
         let is_scratch = path
             .file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with(pool::SCRATCH_PREFIX));
+            .map(|name| name.to_string_lossy().into_owned())
+            .is_some_and(|name| {
+                name.starts_with(pool::SCRATCH_PREFIX) || name.starts_with(state::SCRATCH_PREFIX)
+            });
         if is_scratch && age >= ABANDONED {
             disk::remove_tree(&path).doing("remove", &path)?;
         }

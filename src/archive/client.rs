@@ -36,7 +36,7 @@ impl Client {
             };
             client.listed.insert(path.to_owned(), sha256.to_owned());
             let file = directory.join(path);
-            if path.ends_with("/Release") || is_listed_only(path) {
+            if path.ends_with("/Release") {
                 continue;
             }
             let hashed = file
@@ -58,9 +58,6 @@ impl Client {
     /// Tells whether all plain names have what InRelease lists.
     pub(super) fn check_plain(&self, root: &Path, dist: &str) {
         for (path, sha256) in &self.listed {
-            if is_listed_only(path) {
-                continue;
-            }
             let content = read(&root.join("dists").join(dist).join(path)).unwrap();
             assert_eq!(checksums(&content).sha256, *sha256, "{dist}/{path}");
         }
@@ -76,6 +73,10 @@ fn packages(root: &Path, path: &str, content: &[u8]) -> Result<Vec<String>, Stri
     let mut packages = Vec::new();
     for stanza in stanzas {
         let field = |name| stanza.get(name).unwrap_or_default().to_owned();
+        if path.contains("Translation") {
+            packages.push(format!("{} {}", field("Package"), field("Description-md5")));
+            continue;
+        }
         if let Some(directory) = stanza.get("Directory") {
             for line in field("Checksums-Sha256").lines().skip(1) {
                 let words: Vec<&str> = line.split_whitespace().collect();
@@ -98,20 +99,17 @@ fn in_pool(file: &Path, size: &str, sha256: &str) -> Result<(), String> {
     Err(format!("{} has other content", file.display()))
 }
 
-/// Plain Contents are in Release, but no files.
-fn is_listed_only(path: &str) -> bool {
-    path.contains("/Contents-") && !path.contains('.')
-}
-
-fn unpack(path: &str, content: &[u8]) -> String {
+pub(super) fn unpack(path: &str, content: &[u8]) -> String {
     let mut text = String::new();
     let extension = path.rsplit_once('.').map(|(_, extension)| extension);
     if extension == Some("gz") {
-        let mut reader = flate2::read::GzDecoder::new(content);
+        let mut reader = flate2::read::MultiGzDecoder::new(content);
         reader.read_to_string(&mut text).unwrap();
     } else if extension == Some("xz") {
         let mut reader = liblzma::read::XzDecoder::new(content);
         reader.read_to_string(&mut text).unwrap();
+    } else if extension == Some("zst") {
+        text = String::from_utf8(zstd::decode_all(content).unwrap()).unwrap();
     } else {
         text = String::from_utf8(content.to_vec()).unwrap();
     }

@@ -3,7 +3,7 @@ use md5::Md5;
 use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 use sha2::{Digest, Sha256, Sha512};
 
-use super::hexadecimal;
+use crate::deb::hexadecimal;
 
 /// A state is kept each so many bytes; a multiple of all block sizes.
 const STEP: u64 = 512 << 10;

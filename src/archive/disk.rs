@@ -95,6 +95,46 @@ pub(super) fn write_new(path: &Path, content: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
+/// Gives a file or directory another name at once.
+pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)
+}
+
+/// Writes on at the end of a file.
+pub(super) fn append(file: &mut File, path: &Path, content: &[u8]) -> Result<(), Error> {
+    file.write_all(content).doing("write", path)
+}
+
+/// Writes on with a part of another file, without reading it where the kernel can do that.
+pub(super) fn copy_range(
+    from: &File,
+    mut offset: u64,
+    to: &mut File,
+    mut length: u64,
+) -> io::Result<()> {
+    while length > 0 {
+        let most = usize::try_from(length).unwrap_or(usize::MAX);
+        match rustix::fs::copy_file_range(from, Some(&mut offset), &*to, None, most) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(copied) => length -= copied as u64,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(
+                rustix::io::Errno::XDEV | rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP,
+            ) => {
+                let mut from = from;
+                from.seek(SeekFrom::Start(offset))?;
+                let copied = io::copy(&mut from.take(length), to)?;
+                if copied < length {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
 /// Tells whether both names are of one file.
 pub(super) fn is_same_file(one: &Path, other: &Path) -> bool {
     let identity = |path| fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino()));
@@ -111,6 +151,15 @@ pub(super) fn remove_file(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result,
+    }
+}
+
+/// Removes the directories above a removed file that hold nothing else, up to `root`.
+pub(super) fn remove_empty_parents(path: &Path, root: &Path) {
+    for parent in path.ancestors().skip(1) {
+        if parent == root || fs::remove_dir(parent).is_err() {
+            return;
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 //! Rows of dists: what is wanted, what is dirty.
+use jiff::Timestamp;
 use rusqlite::OptionalExtension;
 
 use crate::model::Diststr;
@@ -16,6 +17,8 @@ pub(super) struct Dist {
     pub(super) dirty: i64,
     /// Number of publications.
     pub(super) serial: i64,
+    /// The moment that the last one shows.
+    pub(super) published: i64,
     /// No longer wanted.
     pub(super) removed: bool,
 }
@@ -26,10 +29,11 @@ struct Columns {
     settings: String,
     dirty: i64,
     serial: i64,
+    published: i64,
     removed: bool,
 }
 
-const COLUMNS: &str = "id, name, settings, dirty, serial, removed_at IS NOT NULL";
+const COLUMNS: &str = "id, name, settings, dirty, serial, published, removed_at IS NOT NULL";
 
 fn columns(row: &rusqlite::Row<'_>) -> Result<Columns, rusqlite::Error> {
     Ok(Columns {
@@ -38,7 +42,8 @@ fn columns(row: &rusqlite::Row<'_>) -> Result<Columns, rusqlite::Error> {
         settings: row.get(2)?,
         dirty: row.get(3)?,
         serial: row.get(4)?,
-        removed: row.get(5)?,
+        published: row.get(5)?,
+        removed: row.get(6)?,
     })
 }
 
@@ -54,6 +59,7 @@ fn decode(columns: Columns) -> Result<Dist, Error> {
         settings,
         dirty: columns.dirty,
         serial: columns.serial,
+        published: columns.published,
         removed: columns.removed,
     })
 }
@@ -149,6 +155,41 @@ pub(super) fn touch(tx: &Transaction<'_>, id: i64) -> Result<(), Error> {
         .prepare_cached("UPDATE dist SET dirty = dirty + 1 WHERE id = ?")
         .and_then(|mut update| update.execute([id]))
         .during("mark a dist as changed")?;
+    Ok(())
+}
+
+/// Marks dists as changed of whose validity half has passed; returns how many.
+pub(super) fn renew(
+    tx: &Transaction<'_>,
+    repository: &Identity,
+    now: Timestamp,
+) -> Result<usize, Error> {
+    Ok(tx
+        .sql()
+        .prepare_cached(
+            "UPDATE dist SET dirty = dirty + 1
+             WHERE repository = ? AND removed_at IS NULL AND dirty = 0
+               AND published_at + 43200 * json_extract(settings, '$.valid_days') <= ?",
+        )
+        .and_then(|mut update| update.execute((repository.as_str(), now.as_second())))
+        .during("look for dists to renew")?)
+}
+
+/// Marks all dists and their snapshots as to be signed anew.
+pub(super) fn resign(tx: &Transaction<'_>, repository: &Identity) -> Result<(), Error> {
+    let resign = || {
+        let key = [repository.as_str()];
+        tx.sql().execute(
+            "UPDATE snapshot SET published = 0
+             WHERE dist IN (SELECT id FROM dist WHERE repository = ?)",
+            key,
+        )?;
+        tx.sql().execute(
+            "UPDATE dist SET dirty = dirty + 1 WHERE repository = ? AND removed_at IS NULL",
+            key,
+        )
+    };
+    resign().during("mark dists as to be signed anew")?;
     Ok(())
 }
 

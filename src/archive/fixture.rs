@@ -113,17 +113,21 @@ impl Fixture {
         })
     }
 
-    pub(super) fn install_prepared(&self, prepared: &Prepared) -> Result<(), Error> {
+    pub(super) fn install_prepared(&self, prepared: &Prepared) -> Result<bool, Error> {
         self.store
             .write(|tx| self.archive.install(tx, prepared, &diststr(), ROLLBACKS))
     }
 
-    pub(super) fn install_files(&self, dsc: PathBuf, binaries: Vec<PathBuf>) -> Result<(), Error> {
+    pub(super) fn install_files(
+        &self,
+        dsc: PathBuf,
+        binaries: Vec<PathBuf>,
+    ) -> Result<bool, Error> {
         self.install_prepared(&self.prepare(dsc, binaries)?)
     }
 
     /// Installs a package; it is made where that did not happen yet.
-    pub(super) fn install(&self, name: &str, version: &str) -> Result<(), Error> {
+    pub(super) fn install(&self, name: &str, version: &str) -> Result<bool, Error> {
         let (dsc, binary) = self.files(name, version);
         if !dsc.exists() {
             self.package(name, version);

@@ -1,331 +1,339 @@
-//! The indices of a dist: what they are made of, and the forms in which they are published.
-use std::collections::BTreeMap;
-use std::io::{self, Write};
+//! The indices of a dist: which there are, what each is made of, and its text in entries.
+//!
+//! An entry is what stands together: all versions of a package, or the packages that have a path. Entries are sorted
+//! by their keys, so that a change of one is a change of one place in the file.
+use std::collections::{BTreeMap, BTreeSet};
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use liblzma::stream::{Check, Filters, LzmaOptions, Stream};
-use liblzma::write::XzEncoder;
+use rusqlite::Row;
 
-use crate::deb::{Checksums, Version};
+use crate::deb::Version;
 use crate::store::{During, Transaction};
 
-use super::{DistSettings, Error, contents};
+use super::view::View;
+use super::{DistSettings, Error, contents, stanza};
 
-/// Part of every input's digest: another number makes all indices anew.
-const RENDERING: u32 = 1;
-/// On indices of a thousand packages a third of the time of preset 6, for some percent more bytes.
-const XZ_PRESET: u32 = 2;
-/// The preset's (xz(1)).
-const XZ_DICTIONARY: usize = 2 << 20;
+/// Another number makes all indices anew.
+const RENDERING: u32 = 2;
 
-/// One list of packages.
-#[derive(Debug)]
+/// One list of packages, in all forms.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Index {
-    /// Below the dist: `main/binary-amd64`.
-    pub(super) directory: String,
-    /// `Packages`
-    pub(super) name: String,
-    pub(super) forms: &'static [Form],
+    /// Below the dist, without extension: `main/binary-amd64/Packages`.
+    pub(super) path: String,
     pub(super) kind: Kind,
-    component: String,
+    components: Vec<String>,
     /// Names of the slots' indices that it holds.
     members: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
+    /// Packages or Sources.
     Stanzas,
     Contents,
+    Translation,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    Plain,
-    /// In Release, so that clients know it, but no file.
-    ListedPlain,
-    Gz,
-    Xz,
+/// What stands together in an index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// A package's name, or a path.
+    pub(super) key: String,
+    pub(super) text: String,
 }
 
-impl Form {
-    pub(super) fn extension(self) -> &'static str {
-        match self {
-            Form::Plain | Form::ListedPlain => "",
-            Form::Gz => ".gz",
-            Form::Xz => ".xz",
-        }
+/// A package of an index.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Package {
+    pub(super) name: String,
+    pub(super) id: i64,
+    version: String,
+}
+
+/// Packages that came to a dist, or left it, since it was published.
+#[derive(Debug, Default)]
+pub(super) struct Changes(BTreeMap<(String, String), BTreeMap<String, Packages>>);
+
+/// Of one name.
+#[derive(Debug, Default)]
+struct Packages {
+    added: BTreeSet<i64>,
+    removed: BTreeSet<i64>,
+}
+
+impl Index {
+    /// What its files are made of beside the packages; where it is other than it was, they are made anew.
+    pub(super) fn input(&self) -> String {
+        format!(
+            "{RENDERING} {} {}",
+            self.components.join(" "),
+            self.members.join(" ")
+        )
     }
 
-    pub(super) fn is_file(self) -> bool {
-        match self {
-            Form::Plain | Form::Gz | Form::Xz => true,
-            Form::ListedPlain => false,
-        }
+    /// Names of what changed in it, sorted.
+    pub(super) fn changed(&self, changes: &Changes) -> BTreeSet<String> {
+        self.of(changes)
+            .flat_map(|names| names.keys().cloned())
+            .collect()
     }
 
-    pub(super) fn encode(self, text: &str) -> io::Result<Vec<u8>> {
-        match self {
-            Form::Plain | Form::ListedPlain => Ok(text.as_bytes().to_vec()),
-            Form::Gz => {
-                let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-                encoder.write_all(text.as_bytes())?;
-                encoder.finish()
+    /// Packages that came and that left.
+    pub(super) fn came_and_left(&self, changes: &Changes) -> [BTreeSet<i64>; 2] {
+        let mut sides = [BTreeSet::new(), BTreeSet::new()];
+        for packages in self.of(changes).flat_map(BTreeMap::values) {
+            sides[0].extend(&packages.added);
+            sides[1].extend(&packages.removed);
+        }
+        sides
+    }
+
+    fn of<'a>(
+        &'a self,
+        changes: &'a Changes,
+    ) -> impl Iterator<Item = &'a BTreeMap<String, Packages>> {
+        self.places().filter_map(|(component, member)| {
+            changes.0.get(&(component.to_owned(), member.to_owned()))
+        })
+    }
+
+    fn places(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.components.iter().flat_map(|component| {
+            let members = self.members.iter();
+            members.map(move |member| (component.as_str(), member.as_str()))
+        })
+    }
+
+    /// Its packages with names from `first` on, before `end`; sorted by name, then version.
+    pub(super) fn packages(
+        &self,
+        tx: &Transaction<'_>,
+        view: &View,
+        first: &str,
+        end: Option<&str>,
+    ) -> Result<Vec<Package>, Error> {
+        let mut packages = Vec::new();
+        let sql = format!(
+            "SELECT slot.name, package.id, package.version
+             FROM slot CROSS JOIN package ON package.id = slot.package
+             WHERE {} AND slot.component = ? AND slot.index_name = ?
+               AND slot.name >= ? AND (? IS NULL OR slot.name < ?)",
+            view.condition()
+        );
+        let mut query = tx
+            .sql()
+            .prepare_cached(&sql)
+            .during("read the packages of an index")?;
+        for (component, member) in self.places() {
+            let found: Vec<Package> = query
+                .query_map((component, member, first, end, end), package)
+                .and_then(Iterator::collect)
+                .during("read the packages of an index")?;
+            packages.extend(found);
+        }
+        packages.sort();
+        for same in packages.chunk_by_mut(|one, other| one.name == other.name) {
+            if same.len() > 1 {
+                same.sort_by_cached_key(|package| package.version.parse::<Version>().ok());
             }
-            Form::Xz => {
-                let mut encoder = XzEncoder::new_stream(Vec::new(), xz(text.len())?);
-                encoder.write_all(text.as_bytes())?;
-                encoder.finish()
+        }
+        Ok(packages)
+    }
+
+    /// The text of packages, given in their order.
+    pub(super) fn entries(
+        &self,
+        tx: &Transaction<'_>,
+        packages: &[Package],
+        take: &mut dyn FnMut(Entry) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        if self.kind == Kind::Contents {
+            let ids = packages.iter().map(|package| package.id);
+            return contents::entries(tx, ids, take);
+        }
+        for same in packages.chunk_by(|one, other| one.name == other.name) {
+            let mut entry = Entry {
+                key: same[0].name.clone(),
+                text: String::new(),
+            };
+            for package in same {
+                let text = stanza(tx, package.id)?;
+                let text = match self.kind {
+                    Kind::Stanzas | Kind::Contents => text,
+                    Kind::Translation => stanza::translation(&text),
+                };
+                // In a Translation, a package is once for all architectures.
+                let is_there = self.kind == Kind::Translation && entry.text.contains(&text);
+                if !(text.is_empty() || is_there) {
+                    entry.text.push_str(&text);
+                    entry.text.push('\n');
+                }
+            }
+            if !entry.text.is_empty() {
+                take(entry)?;
             }
         }
+        Ok(())
     }
 }
 
-/// With a dictionary as long as the text: the encoder's memory is several times the preset's, whatever it is given.
-fn xz(length: usize) -> io::Result<Stream> {
-    let dictionary = length.next_power_of_two().clamp(4 << 10, XZ_DICTIONARY);
-    let mut options = LzmaOptions::new_preset(XZ_PRESET)?;
-    options.dict_size(u32::try_from(dictionary).unwrap_or(u32::MAX));
-    Ok(Stream::new_stream_encoder(
-        Filters::new().lzma2(&options),
-        Check::Crc64,
-    )?)
+fn package(row: &Row<'_>) -> Result<Package, rusqlite::Error> {
+    Ok(Package {
+        name: row.get(0)?,
+        id: row.get(1)?,
+        version: row.get(2)?,
+    })
 }
 
-/// All indices of a dist, as stock has them.
+fn stanza(tx: &Transaction<'_>, package: i64) -> Result<String, Error> {
+    Ok(tx
+        .sql()
+        .prepare_cached("SELECT stanza FROM package WHERE id = ?")
+        .and_then(|mut query| query.query_row([package], |row| row.get(0)))
+        .during("read a package")?)
+}
+
+impl Changes {
+    /// What changed in a dist after a moment.
+    pub(super) fn since(tx: &Transaction<'_>, dist: i64, moment: i64) -> Result<Changes, Error> {
+        let mut changes = Changes::default();
+        // Two queries, for each has an index of its own.
+        for column in ["added", "removed"] {
+            let sql = format!(
+                "SELECT component, index_name, name, package,
+                        added > ?2, removed IS NOT NULL AND removed > ?2
+                 FROM slot WHERE dist = ?1 AND {column} IS NOT NULL AND {column} > ?2"
+            );
+            let mut query = tx.sql().prepare_cached(&sql).during("read what changed")?;
+            let mut rows = query.query((dist, moment)).during("read what changed")?;
+            while let Some(row) = rows.next().during("read what changed")? {
+                changes.note(row).during("read what changed")?;
+            }
+        }
+        Ok(changes)
+    }
+
+    fn note(&mut self, row: &Row<'_>) -> Result<(), rusqlite::Error> {
+        let place = (row.get(0)?, row.get(1)?);
+        let names = self.0.entry(place).or_default();
+        let packages: &mut Packages = names.entry(row.get(2)?).or_default();
+        let (package, added, removed): (i64, bool, bool) = (row.get(3)?, row.get(4)?, row.get(5)?);
+        // What came and left again was never seen.
+        match (added, removed) {
+            (true, false) => packages.added.insert(package),
+            (false, true) => packages.removed.insert(package),
+            (true, true) | (false, false) => false,
+        };
+        Ok(())
+    }
+}
+
+/// All indices of a dist: stock's, and Translation-en.
 pub(super) fn indices(settings: &DistSettings) -> Vec<Index> {
     let mut indices = Vec::new();
-    for component in &settings.components {
-        let mut add = |directory: String, name: String, forms, kind, members| {
-            indices.push(Index {
-                directory,
-                name,
-                forms,
-                kind,
-                component: component.to_string(),
-                members,
-            });
-        };
+    let mut add = |path: String, kind, components: &[String], members: Vec<String>| {
+        indices.push(Index {
+            path,
+            kind,
+            components: components.to_vec(),
+            members,
+        });
+    };
+    let all: Vec<String> = settings
+        .components
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let debs = |architecture: &str| vec![format!("binary-{architecture}"), "binary-all".to_owned()];
+    for component in &all {
+        let own = std::slice::from_ref(component);
         for architecture in &settings.architectures {
-            let binary = format!("binary-{architecture}");
-            let installer = format!("debian-installer/{binary}");
-            let debs = vec![binary.clone(), "binary-all".to_owned()];
+            let debs = debs(architecture.as_str());
+            let directory = format!("{component}/binary-{architecture}");
+            let installer = format!("debian-installer/binary-{architecture}");
             let udebs = vec![installer.clone(), "debian-installer/binary-all".to_owned()];
             add(
-                format!("{component}/{binary}"),
-                "Packages".to_owned(),
-                &[Form::Plain, Form::Gz, Form::Xz],
+                format!("{directory}/Packages"),
                 Kind::Stanzas,
+                own,
                 debs.clone(),
             );
             add(
-                format!("{component}/{installer}"),
-                "Packages".to_owned(),
-                &[Form::Plain, Form::Gz],
+                format!("{component}/{installer}/Packages"),
                 Kind::Stanzas,
+                own,
                 udebs,
             );
             add(
-                component.to_string(),
-                format!("Contents-{architecture}"),
-                &[Form::ListedPlain, Form::Gz],
+                format!("{component}/Contents-{architecture}"),
                 Kind::Contents,
+                own,
                 debs,
             );
         }
+        let binaries = settings.architectures.iter();
+        let mut binaries: Vec<String> = binaries.map(|word| format!("binary-{word}")).collect();
+        binaries.push("binary-all".to_owned());
         add(
-            format!("{component}/source"),
-            "Sources".to_owned(),
-            &[Form::Plain, Form::Gz, Form::Xz],
+            format!("{component}/i18n/Translation-en"),
+            Kind::Translation,
+            own,
+            binaries,
+        );
+        add(
+            format!("{component}/source/Sources"),
             Kind::Stanzas,
+            own,
             vec!["source".to_owned()],
+        );
+    }
+    for architecture in &settings.architectures {
+        add(
+            format!("Contents-{architecture}"),
+            Kind::Contents,
+            &all,
+            debs(architecture.as_str()),
         );
     }
     indices
 }
 
-/// Packages of a dist by component and index, with what they are sorted by.
-pub(super) struct Members(BTreeMap<(String, String), Vec<Member>>);
-
-struct Member {
-    name: String,
-    version: String,
-    package: i64,
-}
-
-impl Members {
-    pub(super) fn read(tx: &Transaction<'_>, dist: i64) -> Result<Members, Error> {
-        let rows: Vec<(String, String, Member)> = tx
-            .sql()
-            .prepare_cached(
-                "SELECT slot.component, slot.index_name, slot.name, package.version, package.id
-                 FROM slot JOIN package ON package.id = slot.package
-                 WHERE slot.dist = ? AND slot.removed_at IS NULL",
-            )
-            .and_then(|mut query| {
-                query
-                    .query_map([dist], |row| {
-                        let member = Member {
-                            name: row.get(2)?,
-                            version: row.get(3)?,
-                            package: row.get(4)?,
-                        };
-                        Ok((row.get(0)?, row.get(1)?, member))
-                    })?
-                    .collect()
-            })
-            .during("read the packages of a dist")?;
-        let mut members: BTreeMap<_, Vec<Member>> = BTreeMap::new();
-        for (component, index_name, member) in rows {
-            members
-                .entry((component, index_name))
-                .or_default()
-                .push(member);
-        }
-        Ok(Members(members))
-    }
-
-    /// Ids of an index's packages, sorted by name, then version.
-    pub(super) fn packages(&self, index: &Index) -> Vec<i64> {
-        let mut members: Vec<&Member> = index
-            .members
-            .iter()
-            .filter_map(|name| self.0.get(&(index.component.clone(), name.clone())))
-            .flatten()
-            .collect();
-        members.sort_by(|one, other| {
-            let version = |member: &Member| member.version.parse::<Version>().ok();
-            one.name
-                .cmp(&other.name)
-                .then_with(|| version(one).cmp(&version(other)))
-                .then(one.package.cmp(&other.package))
-        });
-        members.iter().map(|member| member.package).collect()
-    }
-}
-
-/// Digest of what an index is made of; rows of packages never change.
-pub(super) fn input(index: &Index, packages: &[i64]) -> String {
-    digest(&format!("{RENDERING} {:?} {packages:?}", index.kind))
-}
-
-pub(super) fn digest(text: &str) -> String {
-    Checksums::of(&mut text.as_bytes())
-        .expect("memory can be read")
-        .sha256
-}
-
-/// Text of an index.
-pub(super) fn render(
-    tx: &Transaction<'_>,
-    index: &Index,
-    packages: &[i64],
-) -> Result<String, Error> {
-    match index.kind {
-        Kind::Stanzas => stanzas(tx, packages),
-        Kind::Contents => contents::render(tx, packages),
-    }
-}
-
-fn stanzas(tx: &Transaction<'_>, packages: &[i64]) -> Result<String, Error> {
-    let mut text = String::new();
-    for package in packages {
-        let stanza: String = tx
-            .sql()
-            .prepare_cached("SELECT stanza FROM package WHERE id = ?")
-            .and_then(|mut query| query.query_row([package], |row| row.get(0)))
-            .during("read a package")?;
-        text.push_str(&stanza);
-        text.push('\n');
-    }
-    Ok(text)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
-
     use super::*;
 
-    fn settings() -> DistSettings {
-        DistSettings {
+    #[test]
+    fn a_dist_has_the_indices_of_stock_and_descriptions() {
+        let settings = DistSettings {
             diststr: "sid-test-unstable".parse().unwrap(),
             origin: "Test".into(),
-            components: vec!["main".parse().unwrap()],
+            components: ["main", "contrib"].map(|word| word.parse().unwrap()).into(),
             architectures: vec!["amd64".parse().unwrap(), "i386".parse().unwrap()],
             not_automatic: true,
             but_automatic_upgrades: true,
             keep: 1,
             valid_days: None,
             sha512: false,
-        }
-    }
-
-    #[test]
-    fn a_dist_has_the_indices_of_stock() {
-        let mut files: Vec<String> = indices(&settings())
-            .iter()
-            .flat_map(|index| {
-                index
-                    .forms
-                    .iter()
-                    .map(|form| format!("{}/{}{}", index.directory, index.name, form.extension()))
-            })
+        };
+        let of_component = |component: &str| {
+            [
+                "binary-amd64/Packages",
+                "debian-installer/binary-amd64/Packages",
+                "Contents-amd64",
+                "binary-i386/Packages",
+                "debian-installer/binary-i386/Packages",
+                "Contents-i386",
+                "i18n/Translation-en",
+                "source/Sources",
+            ]
+            .map(|path| format!("{component}/{path}"))
+        };
+        let mut expected: Vec<String> = ["main", "contrib"].map(of_component).concat();
+        expected.extend(["Contents-amd64".into(), "Contents-i386".into()]);
+        let paths: Vec<String> = indices(&settings)
+            .into_iter()
+            .map(|index| index.path)
             .collect();
-        files.sort();
-        let expected = "main/Contents-amd64 main/Contents-amd64.gz main/Contents-i386 main/Contents-i386.gz \
-             main/binary-amd64/Packages main/binary-amd64/Packages.gz main/binary-amd64/Packages.xz \
-             main/binary-i386/Packages main/binary-i386/Packages.gz main/binary-i386/Packages.xz \
-             main/debian-installer/binary-amd64/Packages main/debian-installer/binary-amd64/Packages.gz \
-             main/debian-installer/binary-i386/Packages main/debian-installer/binary-i386/Packages.gz \
-             main/source/Sources main/source/Sources.gz main/source/Sources.xz";
-        assert_eq!(files.join(" "), expected);
-    }
-
-    #[test]
-    fn packages_of_all_are_in_every_architecture_sorted_by_name_and_version() {
-        let member = |name: &str, version: &str, package| Member {
-            name: name.into(),
-            version: version.into(),
-            package,
-        };
-        let members = Members(BTreeMap::from([
-            (
-                ("main".into(), "binary-amd64".into()),
-                vec![member("b", "1.10", 1), member("c", "1", 2)],
-            ),
-            (
-                ("main".into(), "binary-all".into()),
-                vec![member("b", "1.9", 3), member("a", "1", 4)],
-            ),
-        ]));
-        let indices = indices(&settings());
-        let packages = |directory: &str| {
-            let index = indices
-                .iter()
-                .find(|index| index.directory == directory)
-                .unwrap();
-            members.packages(index)
-        };
-        assert_eq!(packages("main/binary-amd64"), [4, 3, 1, 2]);
-        assert_eq!(packages("main/binary-i386"), [4, 3]);
-    }
-
-    #[test]
-    fn forms_hold_the_same_text() {
-        let text = "Package: hello\n".repeat(1000);
-        let gz = Form::Gz.encode(&text).unwrap();
-        let mut unpacked = String::new();
-        flate2::read::GzDecoder::new(gz.as_slice())
-            .read_to_string(&mut unpacked)
-            .unwrap();
-        assert_eq!(unpacked, text);
-        let xz = Form::Xz.encode(&text).unwrap();
-        unpacked.clear();
-        liblzma::read::XzDecoder::new(xz.as_slice())
-            .read_to_string(&mut unpacked)
-            .unwrap();
-        assert_eq!(unpacked, text);
-        assert_eq!(Form::Plain.encode(&text).unwrap(), text.as_bytes());
+        assert_eq!(paths, expected);
     }
 }

@@ -2,21 +2,49 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use rusqlite::Params;
+
 use crate::deb::PackageName;
 use crate::model::Diststr;
 use crate::model::repository::Identity;
 use crate::store::{During, Transaction};
 
-use super::{Error, Listed, index};
+use super::digests::{Digests, Kind};
+use super::{Error, Listed};
 
 pub(super) fn list(
     tx: &Transaction<'_>,
     repository: &Identity,
     source: &PackageName,
 ) -> Result<Vec<Listed>, Error> {
-    let rows: Vec<[String; 5]> = tx
+    read(
+        tx,
+        "package.repository = ? AND package.source = ?",
+        (repository.as_str(), source.as_str()),
+    )
+}
+
+pub(super) fn list_all(
+    tx: &Transaction<'_>,
+    repository: &Identity,
+    diststr: Option<&Diststr>,
+) -> Result<Vec<Listed>, Error> {
+    let name = diststr.map(ToString::to_string);
+    read(
+        tx,
+        "dist.repository = ?1 AND (?2 IS NULL OR dist.name = ?2)",
+        (repository.as_str(), name),
+    )
+}
+
+fn read(
+    tx: &Transaction<'_>,
+    condition: &str,
+    parameters: impl Params,
+) -> Result<Vec<Listed>, Error> {
+    let rows: Vec<[String; 6]> = tx
         .sql()
-        .prepare_cached(
+        .prepare_cached(&format!(
             "SELECT dist.name, slot.component, package.version,
                     (SELECT path FROM package_file
                      WHERE package_file.package = package.id AND path LIKE '%.dsc'),
@@ -27,42 +55,46 @@ pub(super) fn list(
                            AND binary.source = package.name
                            AND binary.source_version = package.version
                            AND binary.kind <> 'dsc'
-                           AND place.dist = dist.id AND place.removed_at IS NULL
-                         ORDER BY binary.architecture))
+                           AND place.dist = dist.id AND place.removed IS NULL
+                         ORDER BY binary.architecture)),
+                    package.source
              FROM package
-             JOIN slot ON slot.package = package.id AND slot.removed_at IS NULL
+             JOIN slot ON slot.package = package.id AND slot.removed IS NULL
              JOIN dist ON dist.id = slot.dist AND dist.removed_at IS NULL
-             WHERE package.repository = ? AND package.source = ? AND package.kind = 'dsc'
-             ORDER BY dist.id, slot.component",
-        )
+             WHERE {condition} AND package.kind = 'dsc'
+             ORDER BY dist.id, package.source, slot.component"
+        ))
         .and_then(|mut query| {
             query
-                .query_map((repository.as_str(), source.as_str()), |row| {
+                .query_map(parameters, |row| {
                     Ok([
                         row.get(0)?,
                         row.get(1)?,
                         row.get(2)?,
                         row.get(3)?,
                         row.get(4)?,
+                        row.get(5)?,
                     ])
                 })?
                 .collect()
         })
         .during("list a source")?;
     rows.into_iter()
-        .map(|[diststr, component, version, dsc, architectures]| {
-            Ok(Listed {
-                diststr: word("distribution string", &diststr)?,
-                component: word("component", &component)?,
-                source: source.clone(),
-                version: word("version", &version)?,
-                architectures: std::iter::once("source")
-                    .chain(architectures.split_whitespace())
-                    .map(str::to_owned)
-                    .collect(),
-                dsc: PathBuf::from(dsc),
-            })
-        })
+        .map(
+            |[diststr, component, version, dsc, architectures, source]| {
+                Ok(Listed {
+                    diststr: word("distribution string", &diststr)?,
+                    component: word("component", &component)?,
+                    source: word("source", &source)?,
+                    version: word("version", &version)?,
+                    architectures: std::iter::once("source")
+                        .chain(architectures.split_whitespace())
+                        .map(str::to_owned)
+                        .collect(),
+                    dsc: PathBuf::from(dsc),
+                })
+            },
+        )
         .collect()
 }
 
@@ -87,7 +119,7 @@ pub(super) fn content_digest(
             .sql()
             .prepare_cached(
                 "SELECT slot.component || ' ' || slot.index_name || ' ' || slot.package
-                 FROM dist JOIN slot ON slot.dist = dist.id AND slot.removed_at IS NULL
+                 FROM dist JOIN slot ON slot.dist = dist.id AND slot.removed IS NULL
                  WHERE dist.repository = ? AND dist.name = ? AND dist.removed_at IS NULL
                    AND slot.index_name <> 'source'
                  ORDER BY slot.component, slot.index_name, slot.name",
@@ -102,5 +134,5 @@ pub(super) fn content_digest(
             text.extend([&name, " ", &package, "\n"]);
         }
     }
-    Ok(index::digest(&text))
+    Ok(Digests::of(Kind::Usual, text.as_bytes()).sha256)
 }

@@ -5,9 +5,9 @@ use crate::deb::{PackageName, Version};
 use crate::model::Diststr;
 use crate::store::{During, Transaction};
 
+use super::Error;
 use super::dist::{self, Dist};
 use super::moment::Change;
-use super::Error;
 
 /// A package in an index.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -306,10 +306,7 @@ fn take_over(
             );
             query
                 .query_map(key, |row| {
-                    Ok((
-                        Member::of(row)?,
-                        [row.get(4)?, row.get(5)?, row.get(6)?],
-                    ))
+                    Ok((Member::of(row)?, [row.get(4)?, row.get(5)?, row.get(6)?]))
                 })?
                 .collect()
         })
@@ -349,5 +346,21 @@ fn overlap(one: &str, other: &str) -> bool {
             one == other && (first == second || first == "all" || second == "all")
         }
         _ => one == other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_and_an_architecture_share_an_index() {
+        assert!(overlap("binary-amd64", "binary-amd64"));
+        assert!(overlap("binary-amd64", "binary-all"));
+        assert!(overlap("binary-all", "binary-kfreebsd-amd64"));
+        assert!(!overlap("binary-amd64", "binary-i386"));
+        assert!(!overlap("binary-all", "debian-installer/binary-all"));
+        assert!(!overlap("binary-all", "source"));
+        assert!(overlap("source", "source"));
     }
 }

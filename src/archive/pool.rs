@@ -126,10 +126,9 @@ fn is_there(
         return Ok(false);
     };
     if present.file.checksums == incoming.checksums {
-        return Ok(has_size(
-            &archive.directory.join(&path),
-            incoming.checksums.size,
-        ));
+        // One that no package has may be deleted at any time: it is placed again.
+        return Ok(present.has_package
+            && has_size(&archive.directory.join(&path), incoming.checksums.size));
     }
     if !present.has_package {
         return Ok(false);
@@ -173,6 +172,8 @@ pub(super) fn place(archive: &ArchiveDir, files: &[Incoming]) -> Result<(), Erro
             is_there(archive, tx, file)?;
             if let Some(path) = waiting.get(&number) {
                 let to = root.join(file.path());
+                // The clean-up takes away empty directories.
+                fs::create_dir_all(root.join(&file.directory)).doing("make directory", &to)?;
                 fs::rename(path, &to).doing("place", &to)?;
                 unsynced.add(&root.join(&file.directory));
             }

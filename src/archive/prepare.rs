@@ -61,6 +61,16 @@ impl Kind {
     }
 }
 
+impl Prepared {
+    pub fn source(&self) -> &PackageName {
+        &self.source
+    }
+
+    pub fn version(&self) -> &Version {
+        &self.version
+    }
+}
+
 impl Package {
     /// Name of the index that lists it, below its component; `binary-all` is part of all binary ones.
     pub(super) fn index_name(&self) -> String {
@@ -77,10 +87,26 @@ impl Package {
     }
 }
 
+/// Reads and places all, or none; so many that their files may be open at once.
 pub(super) fn prepare(
     archive: &ArchiveDir,
+    installations: &[Installation],
+) -> Result<Vec<Prepared>, Error> {
+    let mut files = Vec::new();
+    let mut all = Vec::with_capacity(installations.len());
+    for installation in installations {
+        let (prepared, incoming) = read(archive, installation)?;
+        all.push(prepared);
+        files.extend(incoming);
+    }
+    pool::place(archive, &files)?;
+    Ok(all)
+}
+
+fn read(
+    archive: &ArchiveDir,
     installation: &Installation,
-) -> Result<Prepared, Error> {
+) -> Result<(Prepared, Vec<Incoming>), Error> {
     let (source, mut files) = read_source(archive, installation)?;
     let mut prepared = Prepared {
         source: source.name.clone(),
@@ -94,8 +120,7 @@ pub(super) fn prepare(
         files.push(incoming);
     }
     refuse_twins(&prepared.packages)?;
-    pool::place(archive, &files)?;
-    Ok(prepared)
+    Ok((prepared, files))
 }
 
 fn read_source(
@@ -172,7 +197,7 @@ fn find_listed(
         .as_str()
         .strip_prefix(dsc.source.as_str())
         .is_some_and(|rest| rest.starts_with('_'));
-    let is_package = [".dsc", ".deb", ".udeb"]
+    let is_package = [".dsc", ".deb", ".ddeb", ".udeb"]
         .iter()
         .any(|end| listed.name.as_str().ends_with(end));
     if !is_ours || is_package {
@@ -182,43 +207,51 @@ fn find_listed(
             dsc: dsc_name.clone(),
         });
     }
-    let mut candidates: Vec<PathBuf> = installation
-        .directories
-        .iter()
-        .map(|directory| directory.join(listed.name.as_str()))
-        .collect();
-    let pooled = archive
-        .store
-        .read(|tx| pool::find(tx, &archive.repository, &dsc.source, &listed.name))?;
-    candidates.extend(pooled.map(|file| archive.directory.join(file.path)));
-    for path in &candidates {
-        let file = match disk::open_regular(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error).doing("open", path),
-        };
-        let checksums = disk::checksums(&file).doing("read", path)?;
-        listed
-            .compare(&checksums)
-            .map_err(|fault| Error::Checksum {
-                file: listed.name.clone(),
-                fault,
-                dsc: dsc_name.clone(),
-            })?;
-        return Ok((file, checksums));
+    let open = |path: PathBuf| match disk::open_regular(&path) {
+        Ok(file) => Ok(Some((file, path))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).doing("open", &path),
+    };
+    let mut found = None;
+    for directory in &installation.directories {
+        found = open(directory.join(listed.name.as_str()))?;
+        if found.is_some() {
+            break;
+        }
     }
-    Err(Error::Missing {
-        file: listed.name.clone(),
-        dsc: dsc_name.clone(),
-    })
+    if found.is_none() {
+        let pooled = archive
+            .store
+            .read(|tx| pool::find(tx, &archive.repository, &dsc.source, &listed.name))?;
+        if let Some(pooled) = pooled {
+            found = open(archive.directory.join(pooled.path))?;
+        }
+    }
+    let Some((file, path)) = found else {
+        return Err(Error::Missing {
+            file: listed.name.clone(),
+            dsc: dsc_name.clone(),
+        });
+    };
+    let checksums = disk::checksums(&file).doing("read", &path)?;
+    listed
+        .compare(&checksums)
+        .map_err(|fault| Error::Checksum {
+            file: listed.name.clone(),
+            fault,
+            dsc: dsc_name.clone(),
+        })?;
+    Ok((file, checksums))
 }
 
 fn read_binary(source: &Prepared, path: &Path) -> Result<(Package, Incoming), Error> {
     let name = file_name(path)?;
     let (kind, extension) = match name.as_str().rsplit_once('.') {
         Some((_, "deb")) => (Kind::Deb, "deb"),
+        // Debug symbols as Ubuntu names them.
+        Some((_, "ddeb")) => (Kind::Deb, "ddeb"),
         Some((_, "udeb")) => (Kind::Udeb, "udeb"),
-        _ => return Err(fault(&name, "is neither a .deb nor a .udeb")),
+        _ => return Err(fault(&name, "is neither a .deb, a .ddeb nor a .udeb")),
     };
     let mut file = open(path)?;
     let binary = BinaryPackage::read(&mut BufReader::new(&mut file))

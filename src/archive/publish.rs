@@ -4,7 +4,7 @@
 //! are signed, (3) all of that is synced, (4) plain names, Release, Release.gpg and InRelease are put in place by link or
 //! rename, (5) synced, (6) the rows say so. A client that knows an InRelease finds its files by hash at any moment; a
 //! crash leaves the dist dirty, and the next pass begins at (1) again.
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,20 +12,22 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 
-use crate::deb::Checksums;
 use crate::deb::release::IndexFile;
 use crate::model::Diststr;
 use crate::pgp::SigningKey;
-use crate::store::Transaction;
 
+use super::assembly::{Assembled, Memory, Piece};
+use super::digests::Sums;
 use super::disk::{self, Doing, Scratch, Unsynced};
 use super::dist::{self, Dist};
-use super::index::{self, Form, Index, Members};
-use super::{ArchiveDir, Error, release};
+use super::{ArchiveDir, Error, release, snapshot};
 
+mod plan;
 mod rows;
 
+pub(super) use plan::elsewhere;
 use rows::Live;
+pub(super) use rows::pieces;
 
 /// Where a pass is; tests stop it there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,13 +44,12 @@ pub(super) enum Step {
 }
 
 const SCRATCH: &str = ".publish";
-/// Input of files that are compared with what is on disk.
-const COMPARED: &str = "";
 
 /// A file of a dist as its Release is to list it.
 struct Planned {
     index: IndexFile,
     input: String,
+    states: Vec<u8>,
     kind: Kind,
 }
 
@@ -57,8 +58,6 @@ enum Kind {
     Hashed,
     /// Under its name only: clients don't fetch it.
     Plain,
-    /// Not on disk.
-    Listed,
 }
 
 /// What a dist is to become.
@@ -66,6 +65,10 @@ struct Plan {
     dist: Dist,
     files: Vec<Planned>,
     live: HashMap<String, Live>,
+    /// Of indices that change: path, pieces before and after.
+    pieces: Vec<(String, Vec<Piece>, Vec<Piece>)>,
+    /// The moment that it shows.
+    upto: i64,
 }
 
 /// The work of one call.
@@ -76,8 +79,9 @@ struct Pass<'a> {
     unsynced: Unsynced,
     /// Digests of what is in the scratch directory, under that name.
     staged: HashSet<String>,
-    /// Indices made in this pass, by input: most dists share theirs, the empty one at least.
-    rendered: HashMap<String, Vec<(Form, Checksums)>>,
+    memory: Memory,
+    /// Indices without a package, by whether SHA-512 is listed: most of the first publication are.
+    empty: BTreeMap<bool, Assembled>,
 }
 
 /// Name of an index file below `by-hash`.
@@ -109,7 +113,8 @@ pub(super) fn publish(
         scratch: Scratch::fresh(archive.directory.join(SCRATCH))?,
         unsynced: Unsynced::default(),
         staged: HashSet::new(),
-        rendered: HashMap::new(),
+        memory: Memory::default(),
+        empty: BTreeMap::new(),
     };
     let plans = dirty
         .into_iter()
@@ -129,6 +134,11 @@ pub(super) fn publish(
     for plan in &plans {
         pass.put_in_place(plan, reached)?;
     }
+    let mut snapshots = Vec::new();
+    for plan in &plans {
+        let settled = snapshot::publish(archive, &plan.dist, key, now)?;
+        snapshots.push((plan.dist.id, settled));
+    }
     for dist in &removed {
         pass.withdraw(dist)?;
     }
@@ -136,7 +146,7 @@ pub(super) fn publish(
     reached(Step::Synced);
     archive
         .store
-        .write(|tx| rows::settle(tx, &plans, &removed, now))?;
+        .write(|tx| rows::settle(tx, &plans, &removed, &snapshots, now))?;
     Ok(plans
         .into_iter()
         .map(|plan| plan.dist.settings.diststr)
@@ -155,80 +165,29 @@ impl Pass<'_> {
         self.unsynced.sync(&self.archive.directory)
     }
 
-    /// Finds out what the dist's files are to be, and writes those that are new to the scratch directory.
-    fn plan(&mut self, tx: &Transaction<'_>, dist: Dist) -> Result<Plan, Error> {
-        let directory = self.directory(&dist);
-        let live = rows::live(tx, dist.id)?;
-        let members = Members::read(tx, dist.id)?;
-        let mut files = Vec::new();
-        for index in index::indices(&dist.settings) {
-            let packages = members.packages(&index);
-            let input = index::input(&index, &packages);
-            let planned = match unchanged(&directory, &live, &index, &input) {
-                Some(planned) => planned,
-                None => self.rendered(tx, &index, &packages, &input)?,
-            };
-            files.extend(planned);
-        }
-        for (path, text) in release::of_indices(&dist.settings) {
-            let checksums = checksums(text.as_bytes());
-            let is_there =
-                fs::read(directory.join(&path)).is_ok_and(|present| present == text.as_bytes());
-            if !is_there {
-                self.stage(&checksums, text.as_bytes())?;
-            }
-            files.push(Planned {
-                index: index_file(path, &checksums),
-                input: COMPARED.to_owned(),
-                kind: Kind::Plain,
-            });
-        }
-        Ok(Plan { dist, files, live })
-    }
-
-    /// Makes an index in all its forms.
-    fn rendered(
-        &mut self,
-        tx: &Transaction<'_>,
-        index: &Index,
-        packages: &[i64],
-        input: &str,
-    ) -> Result<Vec<Planned>, Error> {
-        let key = format!("{input} {:?}", index.forms);
-        let forms = if let Some(forms) = self.rendered.get(&key) {
-            forms.clone()
-        } else {
-            let text = index::render(tx, index, packages)?;
-            let mut forms = Vec::new();
-            for form in index.forms {
-                let content = form
-                    .encode(&text)
-                    .doing("compress", Path::new(&index.name))?;
-                let checksums = checksums(&content);
-                if form.is_file() {
-                    self.stage(&checksums, &content)?;
-                }
-                forms.push((*form, checksums));
-            }
-            self.rendered.insert(key, forms.clone());
-            forms
-        };
-        Ok(forms
-            .iter()
-            .map(|(form, checksums)| {
-                planned(index, *form, input, |path| index_file(path, checksums))
-            })
-            .collect())
-    }
-
-    fn stage(&mut self, checksums: &Checksums, content: &[u8]) -> Result<(), Error> {
-        if self.staged.insert(checksums.sha256.clone()) {
-            let path = self.scratch.path().join(&checksums.sha256);
+    /// Writes a file to the scratch directory, under its SHA-256.
+    fn stage(&mut self, sums: &Sums, content: &[u8]) -> Result<(), Error> {
+        if self.staged.insert(sums.sha256.clone()) {
+            let path = self.scratch.path().join(&sums.sha256);
             disk::write_new(&path, content)
                 .and_then(|file| file.set_modified(SystemTime::from(self.now)))
                 .doing("write", &path)?;
             self.unsynced.add(&path);
         }
+        Ok(())
+    }
+
+    /// Takes a file of the scratch directory as one that is staged.
+    fn adopt(&mut self, sums: &Sums, file: &Path) -> Result<(), Error> {
+        if !self.staged.insert(sums.sha256.clone()) {
+            return disk::remove_file(file).doing("remove", file);
+        }
+        let path = self.scratch.path().join(&sums.sha256);
+        fs::rename(file, &path).doing("put in place", &path)?;
+        fs::File::open(&path)
+            .and_then(|file| file.set_modified(SystemTime::from(self.now)))
+            .doing("date", &path)?;
+        self.unsynced.add(&path);
         Ok(())
     }
 
@@ -326,13 +285,12 @@ impl Pass<'_> {
         for Planned { index, kind, .. } in &plan.files {
             let path = directory.join(&index.path);
             let from = match kind {
-                Kind::Listed => continue,
                 Kind::Hashed => by_hash(&directory, &index.path, &index.sha256),
                 Kind::Plain => self.scratch.path().join(&index.sha256),
             };
             let is_there = match kind {
                 Kind::Plain => !self.staged.contains(&index.sha256),
-                Kind::Hashed | Kind::Listed => disk::is_same_file(&from, &path),
+                Kind::Hashed => disk::is_same_file(&from, &path),
             };
             if is_there {
                 continue;
@@ -371,64 +329,6 @@ impl Pass<'_> {
         self.unsynced.directory(&dists)?;
         self.unsynced.add(&dists);
         Ok(())
-    }
-}
-
-/// The files of an index as they were published, where they are of the same packages and still there.
-fn unchanged(
-    directory: &Path,
-    live: &HashMap<String, Live>,
-    index: &Index,
-    input: &str,
-) -> Option<Vec<Planned>> {
-    index
-        .forms
-        .iter()
-        .map(|form| {
-            let path = path(index, *form);
-            let live = live.get(&path).filter(|live| live.input == input)?;
-            let is_there = !form.is_file()
-                || disk::has_size(
-                    &by_hash(directory, &path, &live.index.sha256),
-                    live.index.size,
-                );
-            is_there.then(|| planned(index, *form, input, |_| live.index.clone()))
-        })
-        .collect()
-}
-
-fn path(index: &Index, form: Form) -> String {
-    format!("{}/{}{}", index.directory, index.name, form.extension())
-}
-
-fn planned(
-    index: &Index,
-    form: Form,
-    input: &str,
-    file: impl FnOnce(String) -> IndexFile,
-) -> Planned {
-    Planned {
-        index: file(path(index, form)),
-        input: input.to_owned(),
-        kind: if form.is_file() {
-            Kind::Hashed
-        } else {
-            Kind::Listed
-        },
-    }
-}
-
-fn checksums(content: &[u8]) -> Checksums {
-    let mut content = content;
-    Checksums::of(&mut content).expect("memory can be read")
-}
-
-fn index_file(path: String, checksums: &Checksums) -> IndexFile {
-    IndexFile {
-        path,
-        size: checksums.size,
-        md5: checksums.md5.clone(),
-        sha256: checksums.sha256.clone(),
     }
 }
 

@@ -1,5 +1,5 @@
 //! Texts of the Release files of a dist and of its indices. Pure.
-use jiff::Timestamp;
+use jiff::{Timestamp, ToSpan};
 
 use crate::deb::Paragraph;
 use crate::deb::release::{IndexFile, Release};
@@ -7,7 +7,33 @@ use crate::deb::release::{IndexFile, Release};
 use super::DistSettings;
 
 /// Text of Release; `files` in any order.
-pub(super) fn dist(settings: &DistSettings, date: Timestamp, mut files: Vec<IndexFile>) -> String {
+pub(super) fn dist(settings: &DistSettings, date: Timestamp, files: Vec<IndexFile>) -> String {
+    let valid_until = settings
+        .valid_days
+        .and_then(|days| date.checked_add(24.hours() * i64::from(days)).ok());
+    Release {
+        acquire_by_hash: true,
+        valid_until,
+        ..release(settings, date, files)
+    }
+    .to_string()
+}
+
+/// Text of the Release of a state that never changes again, under a name of its own.
+pub(super) fn state(
+    settings: &DistSettings,
+    suite: &str,
+    date: Timestamp,
+    files: Vec<IndexFile>,
+) -> String {
+    Release {
+        suite: suite.to_owned(),
+        ..release(settings, date, files)
+    }
+    .to_string()
+}
+
+fn release(settings: &DistSettings, date: Timestamp, mut files: Vec<IndexFile>) -> Release {
     files.sort_by(|one, other| one.path.cmp(&other.path));
     let name = settings.diststr.to_string();
     Release {
@@ -16,6 +42,7 @@ pub(super) fn dist(settings: &DistSettings, date: Timestamp, mut files: Vec<Inde
         suite: name.clone(),
         codename: name.clone(),
         date,
+        valid_until: None,
         architectures: settings
             .architectures
             .iter()
@@ -29,10 +56,9 @@ pub(super) fn dist(settings: &DistSettings, date: Timestamp, mut files: Vec<Inde
         description: name,
         not_automatic: settings.not_automatic,
         but_automatic_upgrades: settings.but_automatic_upgrades,
-        acquire_by_hash: true,
+        acquire_by_hash: false,
         files,
     }
-    .to_string()
 }
 
 /// Release files beside Packages and Sources: path and text, as reprepro writes them.

@@ -3,6 +3,8 @@ use std::fmt::Write as _;
 
 use crate::deb::{BinaryPackage, Checksums, Component, Dsc, Error, FileName, Paragraph};
 
+use super::digests::{self, Digests};
+
 /// Fields that the archive sets; a package's own are dropped.
 const OF_FILE: &[&str] = &[
     "Filename", "Size", "MD5sum", "SHA1", "SHA256", "SHA512", "Status",
@@ -28,6 +30,23 @@ pub(super) fn packages(package: &BinaryPackage, path: &str, checksums: &Checksum
         stanza.set("Description", description);
     }
     stanza.to_string()
+}
+
+/// Stanza of a Translation-en index, from the one of Packages; empty where there is no description.
+pub(super) fn translation(stanza: &str) -> String {
+    let package: Paragraph = stanza.parse().unwrap_or_default();
+    let (Some(name), Some(description)) = (package.get("Package"), package.get("Description"))
+    else {
+        return String::new();
+    };
+    // The sum is of the value as it stands in the file, the end of its last line included.
+    let value = format!("{}\n", description.replace('\n', "\n "));
+    let sum = Digests::of(digests::Kind::Usual, value.as_bytes()).md5;
+    let mut translation = Paragraph::default();
+    translation.set("Package", name);
+    translation.set("Description-md5", sum);
+    translation.set("Description-en", description);
+    translation.to_string()
 }
 
 /// Stanza of a .dsc whose files, itself first, are in the pool's `directory`.

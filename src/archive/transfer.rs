@@ -115,11 +115,7 @@ fn close_gap(
     let main = diststr.without_rollback();
     let mut empty = number;
     loop {
-        let next = match dist::get(
-            change.tx,
-            change.repository,
-            &main.with_rollback(empty + 1),
-        ) {
+        let next = match dist::get(change.tx, change.repository, &main.with_rollback(empty + 1)) {
             Ok(next) => next,
             Err(Error::UnknownDist { .. }) => return Ok(()),
             Err(error) => return Err(error),
@@ -136,11 +132,7 @@ fn close_gap(
 }
 
 /// The version that is meant; one must be named where there are several.
-fn choose(
-    source: &Source<'_>,
-    dist: &Dist,
-    version: Option<&Version>,
-) -> Result<Present, Error> {
+fn choose(source: &Source<'_>, dist: &Dist, version: Option<&Version>) -> Result<Present, Error> {
     let mut present = source.present(dist.id)?;
     if let Some(version) = version {
         present.retain(|present| present.version == *version);

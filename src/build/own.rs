@@ -13,7 +13,7 @@ use super::steps::Build;
 use super::stop::Stop;
 use super::upgraded::{LONGEST_RELEASE, fetch_all, read_sources};
 use crate::chroots::Session;
-use crate::chroots::debs::hexadecimal;
+use crate::deb::hexadecimal;
 use crate::deb::sources_list::Source;
 use crate::deb::{Paragraph, relation};
 use crate::fetch::{self, Client};

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-use crate::chroots::debs::hexadecimal;
+use crate::deb::hexadecimal;
 use crate::deb::sources_list::Source;
 use crate::deb::{self, Architecture};
 

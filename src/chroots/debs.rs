@@ -9,9 +9,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use digest_io::IoWrapper;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::retry_on_intr;
 use sha2::{Digest, Sha256};
+
+use crate::deb::hexadecimal;
 
 use super::apt::Download;
 use super::tree::{Owner, Tree};
@@ -90,9 +93,9 @@ impl Debs {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error),
         };
-        let mut digest = Sha256::new();
+        let mut digest = IoWrapper(Sha256::new());
         io::copy(&mut file, &mut digest)?;
-        if hexadecimal(&digest.finalize()) == download.sha256 {
+        if hexadecimal(&digest.0.finalize()) == download.sha256 {
             // Tells when it was used last.
             file.set_modified(SystemTime::now())?;
             return Ok(true);
@@ -193,15 +196,6 @@ fn tempfile_in(directory: &Path, name: &str) -> io::Result<New> {
 
 fn inside(download: &Download) -> String {
     format!("{ARCHIVES}/{}", download.name)
-}
-
-/// Lower-case hexadecimal digits.
-pub fn hexadecimal(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

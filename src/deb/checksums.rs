@@ -48,7 +48,8 @@ impl Checksums {
     }
 }
 
-fn hexadecimal(digest: &[u8]) -> String {
+/// Lower-case hexadecimal digits.
+pub fn hexadecimal(digest: &[u8]) -> String {
     digest.iter().fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").expect("a String takes everything");
         text

@@ -12,6 +12,7 @@ pub struct Release {
     pub suite: String,
     pub codename: String,
     pub date: Timestamp,
+    pub valid_until: Option<Timestamp>,
     pub architectures: Vec<String>,
     pub components: Vec<String>,
     pub description: String,
@@ -29,6 +30,14 @@ pub struct IndexFile {
     pub size: u64,
     pub md5: String,
     pub sha256: String,
+    /// Listed where every file has it.
+    pub sha512: Option<String>,
+}
+
+impl IndexFile {
+    fn sha512(&self) -> Option<&str> {
+        self.sha512.as_deref()
+    }
 }
 
 impl Release {
@@ -40,6 +49,9 @@ impl Release {
         header.set("Suite", self.suite.as_str());
         header.set("Codename", self.codename.as_str());
         header.set("Date", date(self.date));
+        if let Some(until) = self.valid_until {
+            header.set("Valid-Until", date(until));
+        }
         header.set("Architectures", self.architectures.join(" "));
         header.set("Components", self.components.join(" "));
         header.set("Description", self.description.as_str());
@@ -54,7 +66,7 @@ impl Release {
         header
     }
 
-    fn list(&self, digest: fn(&IndexFile) -> &str) -> String {
+    fn list<'a>(&'a self, digest: fn(&'a IndexFile) -> &'a str) -> String {
         self.files.iter().fold(String::new(), |mut list, file| {
             write!(list, "\n{} {} {}", digest(file), file.size, file.path)
                 .expect("a String takes everything");
@@ -68,6 +80,10 @@ impl fmt::Display for Release {
         let mut paragraph = self.header();
         paragraph.set("MD5Sum", self.list(|file| &file.md5));
         paragraph.set("SHA256", self.list(|file| &file.sha256));
+        if !self.files.is_empty() && self.files.iter().all(|file| file.sha512.is_some()) {
+            let sha512 = |file| IndexFile::sha512(file).unwrap_or_default();
+            paragraph.set("SHA512", self.list(sha512));
+        }
         write!(f, "{paragraph}")
     }
 }
@@ -93,6 +109,7 @@ mod tests {
             suite: name.into(),
             codename: name.into(),
             date: "2026-11-22T05:54:15Z".parse().unwrap(),
+            valid_until: None,
             architectures: vec!["amd64".into(), "i386".into()],
             components: ["main", "contrib", "non-free", "non-free-firmware"]
                 .map(String::from)
@@ -108,6 +125,7 @@ mod tests {
                     md5: "729bb698cc16e7927520fdeeb233a718".into(),
                     sha256: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
                         .into(),
+                    sha512: None,
                 },
                 IndexFile {
                     path: "main/binary-amd64/Packages.gz".into(),
@@ -115,6 +133,7 @@ mod tests {
                     md5: "891c36553aaf0384417318904e90ed2a".into(),
                     sha256: "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
                         .into(),
+                    sha512: None,
                 },
             ],
         }

@@ -12,7 +12,7 @@ use crate::home::FileError;
 use crate::message::{self, tarball};
 use crate::model::job::{BuildState, Outcome, Packaging, PackagingState};
 use crate::model::message::request_name;
-use crate::model::{BuildKey, Buildrequest, Buildresult, Diststr, EventType};
+use crate::model::{BuildKey, Buildrequest, Buildresult, EventType};
 use crate::pgp;
 use crate::store::catalog::Catalog;
 
@@ -53,7 +53,8 @@ fn install(parts: &Parts, packaging: &Packaging) -> Result<Packaging, Error> {
     let upload = read_upload(parts, packaging)?;
     let diststr = packaging.diststr.clone().ok_or(Error::NoTarget)?;
     let catalog = parts.store.read(Catalog::load)?;
-    let rollbacks = rollbacks(&catalog, &diststr)?;
+    let suite = catalog.suite(&diststr).ok_or(Error::NoTarget)?;
+    let rollbacks = suite.rollback;
     let directory = parts.home.event_directory(&packaging.upload());
     let dsc = upload.file_ending_with(".dsc").ok_or(Error::NoTarget)?;
     let mut binaries = Vec::new();
@@ -90,15 +91,6 @@ fn install(parts: &Parts, packaging: &Packaging) -> Result<Packaging, Error> {
     }
     tracing::info!(%key, %diststr, "installed");
     Ok(installed)
-}
-
-fn rollbacks(catalog: &Catalog, diststr: &Diststr) -> Result<u32, Error> {
-    let (repository, _) = catalog
-        .repository(&diststr.repository)
-        .ok_or(Error::NoTarget)?;
-    let layout = catalog.layout(&repository.layout).ok_or(Error::NoTarget)?;
-    let suite = layout.suite(&diststr.suite).ok_or(Error::NoTarget)?;
-    Ok(suite.rollback)
 }
 
 fn results(packaging: &Packaging) -> impl Iterator<Item = &Buildresult> {
@@ -207,7 +199,7 @@ fn check_members(names: &[String], changes: &Changes, own: &str) -> Result<(), S
 fn is_package(name: &FileName) -> bool {
     let name = Path::new(name.as_str());
     name.extension()
-        .is_some_and(|extension| extension == "deb" || extension == "udeb")
+        .is_some_and(|extension| extension == "deb" || extension == "ddeb" || extension == "udeb")
 }
 
 /// A package must be of this source, and of an architecture that was asked for.

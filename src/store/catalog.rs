@@ -5,7 +5,7 @@ use crate::model::diststr::Malformed;
 use crate::model::repository::Identity;
 use crate::model::{
     Archive, Chroot, Distribution, Diststr, Item, Layout, Remote, Repository, Source, Status,
-    Uploader,
+    SuiteOptions, Uploader,
 };
 
 use super::{Error, Transaction, items};
@@ -48,6 +48,13 @@ impl Catalog {
     pub fn layout(&self, name: &str) -> Option<&Layout> {
         let (layout, _) = self.layouts.get(name)?;
         Some(layout)
+    }
+    /// What the layout says of a dist's suite; its rollbacks' too.
+    pub fn suite(&self, diststr: &Diststr) -> Option<&SuiteOptions> {
+        let (repository, _) = self.repository(&diststr.repository)?;
+        let is_known = repository.distributions.contains(&diststr.codename);
+        let layout = self.layout(&repository.layout).filter(|_| is_known)?;
+        layout.suite(&diststr.suite)
     }
     pub fn source(&self, name: &str) -> Option<&Source> {
         let (source, _) = self.sources.get(name)?;

@@ -5,8 +5,8 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use mini_buildd::chroots::debs::hexadecimal;
 use mini_buildd::chroots::{Chroots, Trial};
+use mini_buildd::deb::hexadecimal;
 use mini_buildd::deb::{Paragraph, distro_info};
 use mini_buildd::home::Home;
 use mini_buildd::model::source::AptKey;

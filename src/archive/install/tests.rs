@@ -35,7 +35,7 @@ fn what_was_there_moves_through_the_rollbacks() {
     );
     // All of history is in ended rows.
     assert_eq!(
-        fixture.count("SELECT count(*) FROM slot WHERE removed_at IS NULL"),
+        fixture.count("SELECT count(*) FROM slot WHERE removed IS NULL"),
         6
     );
     assert_eq!(fixture.count("SELECT count(DISTINCT package) FROM slot"), 8);
@@ -193,15 +193,4 @@ fn the_content_digest_tells_whether_apt_sees_the_same() {
     assert_ne!(first, empty);
     fixture.install("hello", "2").unwrap();
     assert_ne!(digest(), first);
-}
-
-#[test]
-fn all_and_an_architecture_share_an_index() {
-    assert!(overlap("binary-amd64", "binary-amd64"));
-    assert!(overlap("binary-amd64", "binary-all"));
-    assert!(overlap("binary-all", "binary-kfreebsd-amd64"));
-    assert!(!overlap("binary-amd64", "binary-i386"));
-    assert!(!overlap("binary-all", "debian-installer/binary-all"));
-    assert!(!overlap("binary-all", "source"));
-    assert!(overlap("source", "source"));
 }

@@ -180,7 +180,7 @@ fn a_deb_that_is_damaged_or_misnamed_or_foreign_is_refused() {
     );
     assert_eq!(
         refuse(vec![dsc.clone()]),
-        "hello_1.dsc: is neither a .deb nor a .udeb"
+        "hello_1.dsc: is neither a .deb, a .ddeb nor a .udeb"
     );
     assert_eq!(
         refuse(vec![deb.clone(), deb.clone()]),

@@ -29,16 +29,19 @@ CREATE TABLE slot (
     removed    INTEGER REFERENCES moment (id)
 ) STRICT;
 INSERT INTO slot
-    SELECT slot_by_time.id, dist, component, index_name, slot_by_time.name, package, began.id, ended.id
-    FROM slot_by_time
-    JOIN dist ON dist.id = dist
-    JOIN moment AS began ON began.repository = dist.repository AND began.at = added_at * 1000
-    LEFT JOIN moment AS ended ON ended.repository = dist.repository AND ended.at = removed_at * 1000;
+    SELECT old.id, old.dist, component, index_name, old.name, package, began.id, ended.id
+    FROM slot_by_time AS old
+    JOIN dist ON dist.id = old.dist
+    JOIN moment AS began ON began.repository = dist.repository AND began.at = old.added_at * 1000
+    LEFT JOIN moment AS ended ON ended.repository = dist.repository AND ended.at = old.removed_at * 1000;
 DROP TABLE slot_by_time;
 CREATE UNIQUE INDEX live_slot ON slot (dist, component, index_name, name, package) WHERE removed IS NULL;
 CREATE INDEX slot_of_package ON slot (package);
 CREATE INDEX slot_added ON slot (dist, added);
 CREATE INDEX slot_removed ON slot (dist, removed) WHERE removed IS NOT NULL;
+
+CREATE INDEX slot_ended ON slot (removed) WHERE removed IS NOT NULL;
+CREATE INDEX unused_pool_file ON pool_file (repository, unused_since) WHERE unused_since IS NOT NULL;
 
 -- The moment that the last publication shows.
 ALTER TABLE dist ADD COLUMN published INTEGER NOT NULL DEFAULT 0;
@@ -47,18 +50,17 @@ ALTER TABLE dist ADD COLUMN published INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE index_file ADD COLUMN sha512 TEXT;
 ALTER TABLE index_file ADD COLUMN states BLOB NOT NULL DEFAULT x'';
 
--- Pieces of a published index, each compressed on its own: sizes in its plain, gzip, xz and zstd files, in their order.
+-- Pieces of a published index, each compressed on its own: sizes in its plain, gzip, xz (unpadded) and zstd files.
 -- path is the index's without an extension; first the key of the first entry, empty in the first piece.
 CREATE TABLE piece (
-    dist     INTEGER NOT NULL REFERENCES dist (id),
-    path     TEXT NOT NULL,
-    first    TEXT NOT NULL,
-    digest   BLOB NOT NULL,
-    raw      INTEGER NOT NULL,
-    gz       INTEGER NOT NULL,
-    xz       INTEGER NOT NULL,
-    unpadded INTEGER NOT NULL,
-    zst      INTEGER NOT NULL,
+    dist   INTEGER NOT NULL REFERENCES dist (id),
+    path   TEXT NOT NULL,
+    first  TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    raw    INTEGER NOT NULL,
+    gz     INTEGER NOT NULL,
+    xz     INTEGER NOT NULL,
+    zst    INTEGER NOT NULL,
     PRIMARY KEY (dist, path, first)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX piece_by_digest ON piece (digest);

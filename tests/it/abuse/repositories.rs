@@ -261,7 +261,7 @@ fn hostile_build_dependencies_and_kills_leave_nothing(storage: Storage) {
     instance.outside.assert_untouched(lent.backend());
     for deb in files_of(&instance.buildd.home.debs()) {
         let digest = Sha256::digest(fs::read(&deb).unwrap());
-        let digest = mini_buildd::chroots::debs::hexadecimal(&digest);
+        let digest = mini_buildd::deb::hexadecimal(&digest);
         assert_eq!(deb.file_stem().unwrap().to_str(), Some(digest.as_str()));
     }
     instance.assert_nothing_is_left();

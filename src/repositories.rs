@@ -1,0 +1,166 @@
+//! What people do with packages that are in repositories, by the rules of their layouts.
+//!
+//! Each call is one transaction, its event included; publishing follows. [`transfer`] migrates, removes and rolls back,
+//! [`include`] takes packages from files, [`upkeep`] is what time brings: snapshots by rule, renewals, forgetting.
+pub mod include;
+pub mod transfer;
+pub mod upkeep;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tracing::info;
+
+use crate::archive::{self, ArchiveDir};
+use crate::deb::{PackageName, Version};
+use crate::home::Home;
+use crate::model::event::extra;
+use crate::model::repository::Identity;
+use crate::model::{Diststr, Event, EventType, PackageKey, SuiteOptions, Timecode};
+use crate::pgp::{self, SigningKey};
+use crate::store::catalog::Catalog;
+use crate::store::{self, Store, Transaction, event_log};
+
+/// All repositories of an instance.
+#[derive(Clone)]
+pub struct Repositories {
+    home: Home,
+    store: Arc<Store>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    Archive(#[from] archive::Error),
+    #[error(transparent)]
+    Key(#[from] pgp::Error),
+    #[error(transparent)]
+    Distribution(#[from] crate::model::diststr::Malformed),
+    #[error("there is no distribution {diststr}; there are: {known}")]
+    NoDist { diststr: Diststr, known: String },
+    #[error("{0} migrates nowhere")]
+    NoMigration(Diststr),
+    #[error("{package} is in {diststr} already")]
+    AlreadyMigrated { package: String, diststr: Diststr },
+    #[error("{0} is a rollback; name the distribution that it belongs to")]
+    Rollback(Diststr),
+    #[error("{file}: {fault}")]
+    File { file: PathBuf, fault: String },
+    #[error("can't read {path}")]
+    Read {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{file}")]
+    Malformed {
+        file: PathBuf,
+        source: crate::deb::Error,
+    },
+    #[error("{package} may not go into {diststr}: {fault}")]
+    Version {
+        package: String,
+        diststr: Diststr,
+        fault: String,
+    },
+}
+
+impl Repositories {
+    pub fn new(home: Home, store: Arc<Store>) -> Repositories {
+        Repositories { home, store }
+    }
+
+    pub fn archive(&self, identity: &Identity) -> ArchiveDir {
+        ArchiveDir::new(
+            self.home.repository(identity),
+            identity.clone(),
+            Arc::clone(&self.store),
+        )
+    }
+
+    /// The archives of all repositories.
+    pub fn archives(&self) -> Result<Vec<ArchiveDir>, Error> {
+        let catalog = self.store.read(Catalog::load)?;
+        Ok(catalog
+            .repositories()
+            .map(|(repository, _)| self.archive(&repository.identity))
+            .collect())
+    }
+
+    /// Publishes every dirty dist of all repositories; returns their names.
+    pub fn publish(&self, key: &SigningKey, now: Timestamp) -> Result<Vec<Diststr>, Error> {
+        let mut published = Vec::new();
+        for archive in self.archives()? {
+            let dists = archive.publish(key, now)?;
+            if !dists.is_empty() {
+                info!(repository = %archive.identity(), dists = dists.len(), "published");
+            }
+            published.extend(dists);
+        }
+        Ok(published)
+    }
+
+    /// Finds a dist by its name, a meta-distribution's included.
+    pub fn resolve(&self, distribution: &str) -> Result<Diststr, Error> {
+        let catalog = self.store.read(Catalog::load)?;
+        let diststr = catalog.resolve(distribution)?;
+        suite(&catalog, &diststr)?;
+        Ok(diststr)
+    }
+}
+
+/// What the layout says of a dist; faults name those that there are.
+fn suite<'a>(catalog: &'a Catalog, diststr: &Diststr) -> Result<&'a SuiteOptions, Error> {
+    catalog
+        .suite(diststr)
+        .filter(|suite| {
+            diststr
+                .rollback
+                .is_none_or(|number| number < suite.rollback)
+        })
+        .ok_or_else(|| Error::NoDist {
+            diststr: diststr.clone(),
+            known: known(catalog),
+        })
+}
+
+/// Names of all dists but rollbacks.
+fn known(catalog: &Catalog) -> String {
+    let mut names = Vec::new();
+    for (repository, layout) in catalog.repositories() {
+        for codename in &repository.distributions {
+            let suites = layout.suites.iter();
+            names.extend(suites.map(|suite| repository.dist(codename, &suite.suite).to_string()));
+        }
+    }
+    names.join(", ")
+}
+
+/// Notes what happened to a package without an upload.
+fn tell(
+    tx: &Transaction<'_>,
+    kind: EventType,
+    diststr: &Diststr,
+    source: &PackageName,
+    version: &Version,
+) -> Result<(), Error> {
+    let now = Timestamp::now();
+    let package = PackageKey {
+        source: source.clone(),
+        version: version.clone(),
+        timecode: Timecode::at(now),
+    };
+    let key = package.build("source");
+    let event = Event::new(
+        kind,
+        &diststr.to_string(),
+        &key,
+        now,
+        extra(&key, None, None),
+    );
+    event_log::add(tx, &event, &key.to_string())?;
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! Packages from files of the administrator's, by the same rules as uploads.
+use std::path::{Path, PathBuf};
+
+use crate::archive::{Installation, Prepared};
+use crate::deb::{BinaryPackage, Changes, PackageName, Version};
+use crate::model::{Diststr, EventType, version_scheme};
+use crate::pgp;
+use crate::store::catalog::Catalog;
+
+use super::{Error, Repositories, suite, tell};
+
+/// So many are read and written together: their files are open at once.
+const TOGETHER: usize = 64;
+/// Larger ones are refused.
+const CHANGES_LIMIT: u64 = 8 << 20;
+
+/// A package that was included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Included {
+    pub source: PackageName,
+    pub version: Version,
+    /// `false`: it was there already.
+    pub changed: bool,
+}
+
+impl Repositories {
+    /// Installs what .changes files list, or a .dsc with the .debs beside it on the command line.
+    ///
+    /// Many are taken in parts, each all or nothing; those that are there already change nothing, so it may be repeated.
+    pub fn include(
+        &self,
+        diststr: &Diststr,
+        files: &[PathBuf],
+        included: &mut dyn FnMut(Included),
+    ) -> Result<(), Error> {
+        if diststr.rollback.is_some() {
+            return Err(Error::Rollback(diststr.clone()));
+        }
+        let installations = installations(files)?;
+        let archive = self.archive(&diststr.repository);
+        let catalog = self.store.read(Catalog::load)?;
+        let rollbacks = suite(&catalog, diststr)?.rollback;
+        for part in installations.chunks(TOGETHER) {
+            let prepared = archive.prepare_all(part)?;
+            for prepared in &prepared {
+                check_version(&catalog, diststr, prepared)?;
+            }
+            let done = self.store.write(|tx| {
+                let mut done = Vec::with_capacity(prepared.len());
+                for prepared in &prepared {
+                    let (source, version) = (prepared.source(), prepared.version());
+                    let changed = archive.install(tx, prepared, diststr, rollbacks)?;
+                    if changed {
+                        tell(tx, EventType::Installed, diststr, source, version)?;
+                    }
+                    done.push(Included {
+                        source: source.clone(),
+                        version: version.clone(),
+                        changed,
+                    });
+                }
+                Ok::<_, Error>(done)
+            })?;
+            done.into_iter().for_each(&mut *included);
+        }
+        Ok(())
+    }
+}
+
+/// Holds a version against the suite's rule.
+fn check_version(catalog: &Catalog, diststr: &Diststr, prepared: &Prepared) -> Result<(), Error> {
+    let found = || {
+        let (repository, _) = catalog.repository(&diststr.repository)?;
+        let layout = catalog.layout(&repository.layout)?;
+        let distribution = catalog.distribution(&diststr.codename)?;
+        let base = catalog.source(&distribution.base_source);
+        let codeversion = base.map_or("", |base| base.codeversion.as_str());
+        let options = layout.suite(&diststr.suite)?;
+        Some((layout, options, codeversion))
+    };
+    let Some((layout, options, codeversion)) = found() else {
+        return Ok(());
+    };
+    let identity = diststr.repository.as_str();
+    version_scheme::check_mandatory(layout, options, identity, codeversion, prepared.version())
+        .map_err(|fault| Error::Version {
+            package: format!("{} {}", prepared.source(), prepared.version()),
+            diststr: diststr.clone(),
+            fault: fault.to_string(),
+        })
+}
+
+/// One for each .changes or .dsc; packages that stand alone belong to the .dsc of their source.
+fn installations(files: &[PathBuf]) -> Result<Vec<Installation>, Error> {
+    let mut installations = Vec::new();
+    let mut packages = Vec::new();
+    for file in files {
+        match extension(file) {
+            "changes" => installations.push(of_changes(file)?),
+            "dsc" => installations.push(Installation {
+                dsc: file.clone(),
+                binaries: Vec::new(),
+                directories: vec![directory(file)],
+            }),
+            "deb" | "ddeb" | "udeb" => packages.push(file),
+            _ => {
+                return Err(Error::File {
+                    file: file.clone(),
+                    fault: "is neither a .changes, a .dsc nor a package".into(),
+                });
+            }
+        }
+    }
+    for package in packages {
+        let name = source_of(package)?;
+        let own = installations.iter_mut().find(|installation| {
+            let dsc = installation.dsc.file_name().unwrap_or_default();
+            *dsc == *format!("{}_{}.dsc", name.0, name.1.without_epoch())
+        });
+        match own {
+            Some(installation) => installation.binaries.push(package.clone()),
+            None => {
+                return Err(Error::File {
+                    file: package.clone(),
+                    fault: format!(
+                        "was built from {} {}, whose .dsc is not given beside it",
+                        name.0, name.1
+                    ),
+                });
+            }
+        }
+    }
+    Ok(installations)
+}
+
+/// What a .changes lists, each file verified.
+fn of_changes(path: &Path) -> Result<Installation, Error> {
+    let changes = read_changes(path)?;
+    let directory = directory(path);
+    let fault = |fault: String| Error::File {
+        file: path.to_owned(),
+        fault,
+    };
+    let Some(dsc) = changes.file_ending_with(".dsc") else {
+        return Err(fault("lists no .dsc, or several".into()));
+    };
+    let mut binaries = Vec::new();
+    for listed in &changes.files {
+        let file = directory.join(listed.name.as_str());
+        let read = |source| Error::Read {
+            path: file.clone(),
+            source,
+        };
+        let mut open = std::fs::File::open(&file).map_err(read)?;
+        let actual = crate::deb::Checksums::of(&mut open).map_err(read)?;
+        listed
+            .compare(&actual)
+            .map_err(|differs| fault(format!("{}: {differs}", listed.name)))?;
+        if matches!(extension(&file), "deb" | "ddeb" | "udeb") {
+            binaries.push(file);
+        }
+    }
+    let named = format!("{}_{}.dsc", changes.source, changes.version.without_epoch());
+    if dsc.name.as_str() != named {
+        return Err(fault(format!("lists {}, not {named}", dsc.name)));
+    }
+    Ok(Installation {
+        dsc: directory.join(dsc.name.as_str()),
+        binaries,
+        directories: vec![directory],
+    })
+}
+
+fn read_changes(path: &Path) -> Result<Changes, Error> {
+    let content = crate::message::read_text(path, CHANGES_LIMIT).map_err(|error| Error::File {
+        file: path.to_owned(),
+        fault: crate::cause::with_causes(&error),
+    })?;
+    // Whoever has this machine's shell may do without a signature.
+    let text = pgp::unauthenticated_text(&content)?;
+    text.parse().map_err(|source| Error::Malformed {
+        file: path.to_owned(),
+        source,
+    })
+}
+
+fn source_of(package: &Path) -> Result<(PackageName, Version), Error> {
+    let package = read_package(package)?;
+    Ok((package.source, package.source_version))
+}
+
+fn read_package(path: &Path) -> Result<BinaryPackage, Error> {
+    let file = std::fs::File::open(path).map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    BinaryPackage::read(&mut std::io::BufReader::new(file)).map_err(|source| Error::Malformed {
+        file: path.to_owned(),
+        source,
+    })
+}
+
+fn extension(path: &Path) -> &str {
+    path.extension()
+        .and_then(std::ffi::OsStr::to_str)
+        .unwrap_or_default()
+}
+
+fn directory(path: &Path) -> PathBuf {
+    path.parent()
+        .filter(|parent| *parent != Path::new(""))
+        .unwrap_or(Path::new("."))
+        .to_owned()
+}

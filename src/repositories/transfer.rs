@@ -1,0 +1,138 @@
+//! Packages go to the next suite, leave, or become what they were.
+use jiff::Timestamp;
+
+use crate::archive::{Moment, Transferred};
+use crate::deb::{PackageName, Version};
+use crate::model::{Diststr, EventType};
+use crate::store::catalog::Catalog;
+
+use super::{Error, Repositories, suite, tell};
+
+impl Repositories {
+    /// Copies a source with its binaries to where its suite migrates, all the way up if `full`; from a rollback, back
+    /// into its dist. Returns where it went.
+    pub fn migrate(
+        &self,
+        source: &PackageName,
+        from: &Diststr,
+        version: Option<&Version>,
+        full: bool,
+    ) -> Result<Vec<(Diststr, Transferred)>, Error> {
+        let archive = self.archive(&from.repository);
+        self.store.write(|tx| {
+            let catalog = Catalog::load(tx)?;
+            suite(&catalog, from)?;
+            let mut went = Vec::new();
+            if from.rollback.is_some() {
+                let restored = archive.restore(tx, source, from, version)?;
+                went.push((from.without_rollback(), restored));
+            } else {
+                let mut here = from.clone();
+                let mut version = version.cloned();
+                while let Some(next) = suite(&catalog, &here)?.migrates_to.clone() {
+                    let to = Diststr {
+                        suite: next,
+                        ..here.clone()
+                    };
+                    let rollbacks = suite(&catalog, &to)?.rollback;
+                    let transferred =
+                        archive.copy(tx, source, [&here, &to], version.as_ref(), rollbacks)?;
+                    if !transferred.changed {
+                        return Err(Error::AlreadyMigrated {
+                            package: format!("{source} {}", transferred.version),
+                            diststr: to,
+                        });
+                    }
+                    version = Some(transferred.version.clone());
+                    went.push((to.clone(), transferred));
+                    here = to;
+                    if !full {
+                        break;
+                    }
+                }
+            }
+            if went.is_empty() {
+                return Err(Error::NoMigration(from.clone()));
+            }
+            for (to, transferred) in &went {
+                tell(tx, EventType::Migrated, to, source, &transferred.version)?;
+            }
+            Ok(went)
+        })
+    }
+
+    /// Copies a source with its binaries into any other dist of the repository.
+    pub fn copy(
+        &self,
+        source: &PackageName,
+        [from, to]: [&Diststr; 2],
+        version: Option<&Version>,
+    ) -> Result<Transferred, Error> {
+        if let Some(rollback) = Some(to).filter(|to| to.rollback.is_some()) {
+            return Err(Error::Rollback(rollback.clone()));
+        }
+        let archive = self.archive(&from.repository);
+        self.store.write(|tx| {
+            let catalog = Catalog::load(tx)?;
+            suite(&catalog, from)?;
+            let rollbacks = suite(&catalog, to)?.rollback;
+            let transferred = archive.copy(tx, source, [from, to], version, rollbacks)?;
+            if transferred.changed {
+                tell(tx, EventType::Migrated, to, source, &transferred.version)?;
+            }
+            Ok(transferred)
+        })
+    }
+
+    /// Removes a source with its binaries: from a dist into its rollbacks (unless told otherwise), or out of a rollback.
+    pub fn remove(
+        &self,
+        source: &PackageName,
+        from: &Diststr,
+        version: Option<&Version>,
+        without_rollback: bool,
+    ) -> Result<Transferred, Error> {
+        let archive = self.archive(&from.repository);
+        self.store.write(|tx| {
+            let rollbacks = suite(&Catalog::load(tx)?, from)?.rollback;
+            let rollbacks = if without_rollback { 0 } else { rollbacks };
+            let transferred = archive.remove(tx, source, from, version, rollbacks)?;
+            tell(tx, EventType::Removed, from, source, &transferred.version)?;
+            Ok(transferred)
+        })
+    }
+
+    /// Makes a dist hold what it held at a time, told as what came and what left; `false`: it does already.
+    pub fn roll_back(&self, diststr: &Diststr, at: Timestamp) -> Result<(Moment, bool), Error> {
+        let archive = self.archive(&diststr.repository);
+        self.store.write(|tx| {
+            suite(&Catalog::load(tx)?, diststr)?;
+            let before = archive.diff(tx, diststr, at, None)?;
+            let (moment, changed) = archive.roll_back(tx, diststr, at)?;
+            for difference in before {
+                if difference.index_name != "source" {
+                    continue;
+                }
+                let source: PackageName = difference.name.parse().map_err(archive_row)?;
+                // What is there now, and was not then, leaves.
+                for (kind, versions) in [
+                    (EventType::Removed, &difference.after),
+                    (EventType::Migrated, &difference.before),
+                ] {
+                    for version in versions {
+                        let version: Version = version.parse().map_err(archive_row)?;
+                        tell(tx, kind, diststr, &source, &version)?;
+                    }
+                }
+            }
+            Ok((moment, changed))
+        })
+    }
+}
+
+fn archive_row(source: crate::deb::Error) -> Error {
+    Error::Malformed {
+        file: "the database".into(),
+        source,
+    }
+}
