@@ -40,6 +40,7 @@ use crate::model::repository::Identity;
 use crate::pgp::{self, SigningKey};
 use crate::store::{Store, Transaction};
 
+pub use dist::{occupied, repositories};
 pub use prepare::Prepared;
 
 /// One repository: its directory and its rows.
