@@ -94,18 +94,18 @@ impl Shown {
 impl Changing {
     pub(super) fn make(
         &self,
-        make: impl FnOnce(&Change<'_>) -> Result<(), setup::Error>,
+        work: impl FnOnce(&Change<'_>) -> Result<(), setup::Error>,
     ) -> Result<(), Failure> {
         let (home, store) = open(&self.home)?;
         let running = Running::read(&home).map(|running| running.hostname);
         let hostname = running.or_else(|| self.hostname.clone());
-        let made = make(&Change {
+        let change = Change {
             home: &home,
             store: &store,
             hostname: &hostname.unwrap_or_else(daemon::fqdn),
             force: self.force,
-        });
-        made.map_err(|error| match error {
+        };
+        work(&change).map_err(|error| match error {
             setup::Error::Occupied { .. } => Error::Occupied(error).into(),
             error => error.into(),
         })
