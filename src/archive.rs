@@ -57,6 +57,7 @@ use moment::Change;
 use view::View;
 
 pub use clean::{Expired, Retention};
+pub use dist::{occupied, repositories};
 pub use moment::Moment;
 pub use prepare::Prepared;
 pub use snapshot::Snapshot;

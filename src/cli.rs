@@ -1,16 +1,18 @@
 //! The command line: one file a command.
 //!
 //! Reading order: this file takes the command line apart; [`daemon`] is what runs without a subcommand; [`home`],
-//! [`log`] and `backend` are options that commands share.
+//! [`log`], `backend` and `configured` are options that commands share.
 mod api;
 mod archive;
 mod backend;
 mod completion;
+mod configured;
 pub mod daemon;
 mod demo;
 pub mod doctor;
 mod documents;
 pub mod home;
+mod layout;
 pub mod log;
 mod man;
 mod memory;
@@ -18,6 +20,7 @@ mod output;
 mod preflight;
 mod progress;
 mod remove;
+mod repository;
 mod supervise;
 mod up;
 
@@ -52,6 +55,8 @@ enum Command {
     Demo(demo::Options),
     Up(up::Options),
     Doctor(doctor::Options),
+    Repository(repository::Options),
+    Layout(layout::Options),
     Remove(remove::Options),
     Api(api::Options),
     Archive(archive::Options),
@@ -81,9 +86,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Archive(options)) => archive::run(&options),
         Some(Command::Completion(options)) => completion::run(&options, &command()),
         Some(Command::Demo(options)) => demo::run(&options),
+        Some(Command::Layout(options)) => layout::run(&options),
         Some(Command::Man(options)) => man::run(&options, command()),
         Some(Command::Documents(options)) => documents::run(&options),
         Some(Command::Remove(options)) => remove::run(&options),
+        Some(Command::Repository(options)) => repository::run(&options),
         Some(Command::Supervise(options)) => Ok(supervise::run(&options)),
         Some(Command::Up(options)) => up::run(&options),
     };

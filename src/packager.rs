@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{error, info, warn};
 
-use crate::archive::ArchiveDir;
+use crate::archive::{self, ArchiveDir};
 use crate::cause::with_causes;
 use crate::deb;
 use crate::events::Events;
@@ -31,7 +31,6 @@ use crate::model::repository::Identity;
 use crate::model::{Address, BuildKey, Daemon, PackageKey};
 use crate::pgp::{self, SigningKey};
 use crate::remotes::Load;
-use crate::store::catalog::Catalog;
 use crate::store::{self, Store, jobs};
 use crate::upload;
 
@@ -92,15 +91,14 @@ impl Parts {
 
     /// Publishes every dirty dist, then tells of what is published.
     fn publish(&self) -> Result<(), Error> {
-        let catalog = self.store.read(Catalog::load)?;
         let now = Timestamp::now();
-        for (repository, _) in catalog.repositories() {
-            let archive = self.archive(&repository.identity);
+        for repository in self.store.read(archive::repositories)? {
+            let archive = self.archive(&repository);
             let published = archive.publish(&self.key, now)?;
             if published.is_empty() {
                 continue;
             }
-            info!(repository = %repository.identity, dists = published.len(), "published");
+            info!(%repository, dists = published.len(), "published");
             if let Err(error) = archive.clean(now) {
                 warn!(error = with_causes(&error), "can't delete old indices");
             }

@@ -81,12 +81,12 @@ impl Repositories {
         )
     }
 
-    /// The archives of all repositories.
+    /// The archives of all repositories, of those too that are no longer configured.
     pub fn archives(&self) -> Result<Vec<ArchiveDir>, Error> {
-        let catalog = self.store.read(Catalog::load)?;
-        Ok(catalog
-            .repositories()
-            .map(|(repository, _)| self.archive(&repository.identity))
+        let identities = self.store.read(archive::repositories)?;
+        Ok(identities
+            .iter()
+            .map(|identity| self.archive(identity))
             .collect())
     }
 

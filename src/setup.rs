@@ -2,12 +2,13 @@
 //!
 //! [`host`] reads the host, [`mod@items`] decides (pure), [`apply`] puts the items into the database; [`archives`] makes
 //! the dists those of the configured repositories, here and at every start. [`architectures`] adds one that [`machine`]
-//! runs.
+//! runs, [`repositories`] is what administrators change later.
 pub mod architectures;
 pub mod archives;
 pub mod host;
 pub mod items;
 pub mod machine;
+pub mod repositories;
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use jiff::Timestamp;
 use crate::deb::Architecture;
 use crate::home::{self, Home};
 use crate::model::limits::Setting;
+use crate::model::repository::Identity;
 use crate::model::source::NoArchive;
 use crate::model::{Daemon, Invalid, Item, Repository, Status, Uploader};
 use crate::pgp::{self, SigningKey};
@@ -58,6 +60,21 @@ pub enum Error {
     },
     #[error(transparent)]
     Command(#[from] crate::command::Error),
+    #[error("no {kind} {name:?}; there is: {known}")]
+    Unknown {
+        kind: &'static str,
+        name: String,
+        known: String,
+    },
+    #[error("there is a repository {0} already")]
+    There(Identity),
+    #[error("layout {layout:?} is that of repository {repositories}")]
+    Used {
+        layout: String,
+        repositories: String,
+    },
+    #[error("{dists} would no longer be published, but there are packages in it")]
+    Occupied { dists: String },
     #[error("can't limit builds: {0}")]
     Limit(String),
     #[error(transparent)]

@@ -1,4 +1,6 @@
 //! Rows of dists: what is wanted, what is dirty.
+use std::str::FromStr;
+
 use jiff::Timestamp;
 use rusqlite::OptionalExtension;
 
@@ -191,6 +193,37 @@ pub(super) fn resign(tx: &Transaction<'_>, repository: &Identity) -> Result<(), 
     };
     resign().during("mark dists as to be signed anew")?;
     Ok(())
+}
+
+/// Wanted dists of all repositories that have packages.
+pub fn occupied(tx: &Transaction<'_>) -> Result<Vec<Diststr>, Error> {
+    words(
+        tx,
+        "distribution string",
+        "SELECT name FROM dist WHERE removed_at IS NULL AND EXISTS
+             (SELECT 1 FROM slot WHERE slot.dist = dist.id AND slot.removed IS NULL)
+         ORDER BY id",
+    )
+}
+
+/// Repositories that have dists or had some.
+pub fn repositories(tx: &Transaction<'_>) -> Result<Vec<Identity>, Error> {
+    let query = "SELECT DISTINCT repository FROM dist ORDER BY repository";
+    words(tx, "repository", query)
+}
+
+fn words<T: FromStr>(
+    tx: &Transaction<'_>,
+    what: &'static str,
+    query: &str,
+) -> Result<Vec<T>, Error> {
+    let words: Vec<String> = tx
+        .sql()
+        .prepare_cached(query)
+        .and_then(|mut query| query.query_map([], |row| row.get(0))?.collect())
+        .during("read names of dists")?;
+    let parse = |value: String| value.parse().map_err(|_| Error::Row { what, value });
+    words.into_iter().map(parse).collect()
 }
 
 fn unknown(repository: &Identity, diststr: &Diststr) -> Error {

@@ -248,7 +248,7 @@ fn address(
 }
 
 /// Name of this host as /etc/hosts knows it in full; no name server is asked, for it may not answer.
-fn fqdn() -> String {
+pub(super) fn fqdn() -> String {
     let read = |path: &str| std::fs::read_to_string(Path::new(path)).unwrap_or_default();
     qualified(
         read("/proc/sys/kernel/hostname").trim(),

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::deb::Suite;
-use crate::model::{Invalid, Item, invalid, version_scheme};
+use crate::model::{Invalid, Item, invalid, is_one_line, version_scheme};
 
 /// Suites of a repository, their rules and version patterns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +52,9 @@ impl Item for Layout {
         self.name.clone()
     }
     fn validate(&self) -> Result<(), Invalid> {
+        if self.name.trim().is_empty() || !is_one_line(&self.name) {
+            return Err(invalid(self, "name", "must be one line"));
+        }
         for (index, options) in self.suites.iter().enumerate() {
             self.suite_fault(options, &self.suites[..index])
                 .map_or(Ok(()), |fault| {
@@ -67,6 +70,16 @@ impl Item for Layout {
             ),
         ] {
             version_scheme::check_regex(regex)
+                .map_err(|fault| invalid(self, field, fault.to_string()))?;
+        }
+        for (field, suffix) in [
+            ("default_version", &self.default_version),
+            (
+                "experimental_default_version",
+                &self.experimental_default_version,
+            ),
+        ] {
+            version_scheme::check_suffix(suffix)
                 .map_err(|fault| invalid(self, field, fault.to_string()))?;
         }
         for (meta, dist) in &self.meta_distributions {
@@ -137,6 +150,14 @@ impl Layout {
             .map(|suite| (suite.to_owned(), format!("sid-{suite}")))
             .into();
         layout
+    }
+
+    pub fn presets() -> [Layout; 3] {
+        [
+            Layout::standard(),
+            Layout::no_rollbacks(),
+            Layout::debian_developer(),
+        ]
     }
 
     pub fn suite(&self, suite: &Suite) -> Option<&SuiteOptions> {
@@ -295,11 +316,7 @@ mod tests {
 
     #[test]
     fn presets_are_valid() {
-        for layout in [
-            Layout::standard(),
-            Layout::no_rollbacks(),
-            Layout::debian_developer(),
-        ] {
+        for layout in Layout::presets() {
             assert_eq!(layout.validate(), Ok(()));
         }
         let names = Layout::debian_developer().suites;
@@ -369,6 +386,8 @@ mod tests {
         ] {
             assert_eq!(broken(change), fault);
         }
+        let fault = broken(|layout| layout.default_version = "+1_%IDENTITY%".into());
+        assert!(fault.contains("1.0+1_test"), "{fault}");
         let fault = broken(|layout| layout.mandatory_version_regex = "(".into());
         assert!(fault.contains("malformed"), "{fault}");
     }

@@ -68,6 +68,12 @@ pub fn check_regex(pattern: &str) -> Result<(), Error> {
     compile(&expand_quoted(pattern, "test", "13")).map(drop)
 }
 
+/// Tells whether versions may end with what a layout's pattern makes.
+pub fn check_suffix(pattern: &str) -> Result<(), crate::deb::Error> {
+    let version: Result<Version, _> = format!("1.0{}", expand(pattern, "test", "13")).parse();
+    version.map(drop)
+}
+
 /// The version suffix that a port to the suite gets: `~test13+1`.
 pub fn default_version(
     layout: &Layout,

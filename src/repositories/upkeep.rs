@@ -37,7 +37,13 @@ impl Repositories {
         now: &Zoned,
     ) -> Result<(), Error> {
         let archive = self.archive(&repository.identity);
-        let snapshots = self.store.read(|tx| archive.snapshots(tx, diststr))?;
+        let (snapshots, changes) = self.store.read(|tx| {
+            let changes = archive.moments(tx, Some(diststr), 1)?;
+            Ok::<_, Error>((archive.snapshots(tx, diststr)?, changes))
+        })?;
+        if changes.is_empty() {
+            return Ok(());
+        }
         let rule = &repository.snapshots;
         let due: Vec<Period> = Period::ALL
             .into_iter()

@@ -3,8 +3,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::archive::{ArchiveDir, DistSettings};
+use crate::archive::{self, ArchiveDir, DistSettings};
 use crate::home::Home;
+use crate::model::repository::Identity;
 use crate::model::{Daemon, Distribution, Layout, Repository};
 use crate::pgp::SigningKey;
 use crate::store::catalog::Catalog;
@@ -32,7 +33,12 @@ pub fn configure(
         let dists: Vec<DistSettings> = distributions
             .flat_map(|distribution| dists(repository, layout, distribution, &origin))
             .collect();
-        archive(home, store, repository).configure(tx, &dists)?;
+        archive_dir(home, store, &repository.identity).configure(tx, &dists)?;
+    }
+    for identity in archive::repositories(tx)? {
+        if catalog.repository(&identity).is_none() {
+            archive_dir(home, store, &identity).configure(tx, &[])?;
+        }
     }
     Ok(())
 }
@@ -40,14 +46,13 @@ pub fn configure(
 /// Publishes what changed, so that the next start has nothing left to publish.
 pub fn publish(home: &Home, store: &Arc<Store>) -> Result<(), Error> {
     let key = SigningKey::load(&home.signing_key())?;
-    for (repository, _) in store.read(items::all::<Repository>)? {
-        archive(home, store, &repository).publish(&key, Timestamp::now())?;
+    for identity in store.read(archive::repositories)? {
+        archive_dir(home, store, &identity).publish(&key, Timestamp::now())?;
     }
     Ok(())
 }
 
-fn archive(home: &Home, store: &Arc<Store>, repository: &Repository) -> ArchiveDir {
-    let identity = &repository.identity;
+fn archive_dir(home: &Home, store: &Arc<Store>, identity: &Identity) -> ArchiveDir {
     ArchiveDir::new(
         home.repository(identity),
         identity.clone(),
@@ -88,4 +93,28 @@ fn dists(
             })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::distribution::tests::trixie;
+    use crate::model::repository::tests::test_repository;
+
+    #[test]
+    fn suites_rule_their_dists_but_a_rollback_has_one_version() {
+        let mut layout = Layout::standard();
+        for options in &mut layout.suites {
+            (options.keep, options.valid_days) = (3, Some(7));
+        }
+        let repository = Repository {
+            sha512: true,
+            ..test_repository()
+        };
+        for dist in dists(&repository, &layout, &trixie(), "Test") {
+            let is_rollback = dist.diststr.rollback.is_some();
+            assert_eq!(dist.keep, if is_rollback { 1 } else { 3 });
+            assert_eq!((dist.valid_days, dist.sha512), (Some(7), true));
+        }
+    }
 }
