@@ -57,11 +57,11 @@ use moment::Change;
 use view::View;
 
 pub use clean::{Expired, Retention};
-pub use dist::{occupied, repositories};
+pub use dist::{is_dirty, occupied, repositories};
 pub use moment::Moment;
 pub use prepare::Prepared;
 pub use snapshot::Snapshot;
-pub use times::Time;
+pub use times::{DistTime, Time};
 pub use transfer::Transferred;
 pub use view::Difference;
 
@@ -187,8 +187,12 @@ pub enum Error {
     SnapshotExists { name: String, diststr: Diststr },
     #[error("{diststr} has no snapshot {name}")]
     NoSnapshot { name: String, diststr: Diststr },
-    #[error("nothing is known of {diststr} at {at}: it did not exist, or that is forgotten")]
-    NoState { diststr: Diststr, at: Timestamp },
+    #[error("nothing is known of {diststr} at {at}: {}", known_since(since.as_ref()))]
+    NoState {
+        diststr: Diststr,
+        at: Timestamp,
+        since: Option<Moment>,
+    },
     #[error(
         "more than {limit} states of the past were asked for in {seconds} seconds; try again later"
     )]
@@ -216,6 +220,13 @@ pub enum Error {
     Sign { dist: String, source: pgp::Error },
     #[error("the database has a malformed {what}: {value:?}")]
     Row { what: &'static str, value: String },
+}
+
+fn known_since(since: Option<&Moment>) -> String {
+    match since {
+        Some(moment) => format!("it is known since {}", moment.name()),
+        None => "it never had a package".to_owned(),
+    }
 }
 
 impl ArchiveDir {
@@ -335,10 +346,14 @@ impl ArchiveDir {
         at: Timestamp,
     ) -> Result<Moment, Error> {
         let dist = dist::get(tx, &self.repository, diststr)?;
-        moment::of_dist(tx, dist.id, at)?.ok_or_else(|| Error::NoState {
-            diststr: diststr.clone(),
-            at,
-        })
+        match moment::of_dist(tx, &dist, at)? {
+            Some(moment) => Ok(moment),
+            None => Err(Error::NoState {
+                diststr: diststr.clone(),
+                at,
+                since: moment::first(tx, &dist)?,
+            }),
+        }
     }
 
     /// Changes of a dist, or of all, newest first.
@@ -387,17 +402,21 @@ impl ArchiveDir {
         snapshot::list(tx, &self.repository, diststr)
     }
 
+    /// A dist as it was at a time, where that is an apt source already.
+    pub fn present_time(&self, asked: &DistTime, now: Timestamp) -> Result<Option<Time>, Error> {
+        times::present(self, asked, now)
+    }
+
     /// Makes a dist as it was at a time an apt source; bounded in number and rate.
     ///
     /// Not to be called inside a transaction.
     pub fn publish_time(
         &self,
-        diststr: &Diststr,
-        at: Timestamp,
+        asked: &DistTime,
         key: &SigningKey,
         now: Timestamp,
     ) -> Result<Time, Error> {
-        times::publish(self, diststr, at, key, now)
+        times::publish(self, asked, key, now)
     }
 
     /// Publishes every dirty dist, InRelease last; returns their names.
@@ -443,7 +462,7 @@ impl ArchiveDir {
         clean::expire(self, retention, now)
     }
 
-    /// Deletes by-hash files that are neither of the last three generations nor an hour young.
+    /// Deletes by-hash files that are neither of the last three generations nor an hour young, and what is left over.
     ///
     /// Writes to the database: not to be called inside a transaction.
     pub fn clean(&self, now: Timestamp) -> Result<(), Error> {
@@ -455,9 +474,15 @@ impl ArchiveDir {
         dist::renew(tx, &self.repository, now)
     }
 
-    /// Has all dists, snapshots included, signed anew by the keys that sign now.
-    pub fn resign(&self, tx: &Transaction<'_>) -> Result<(), Error> {
-        dist::resign(tx, &self.repository)
+    /// Has all dists, snapshots and past times included, signed anew by the keys that sign now.
+    ///
+    /// Writes to the database: not to be called inside a transaction.
+    pub fn resign(&self) -> Result<(), Error> {
+        // Not while former keys sign.
+        let lock = disk::lock(&self.directory)?;
+        self.store.write(|tx| dist::resign(tx, &self.repository))?;
+        drop(lock);
+        times::forget(self)
     }
 
     pub fn identity(&self) -> &Identity {

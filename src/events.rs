@@ -37,19 +37,10 @@ pub enum Error {
     Write { path: PathBuf, source: io::Error },
 }
 
-/// Whether the dists are known to be published as their rows are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Published {
-    Yes,
-    Unknown,
-}
-
 /// Tells whether an event may be told; who hears INSTALLED runs apt at once, so it waits for the publication.
-fn is_due(kind: EventType, published: Published) -> bool {
+fn is_due(kind: EventType, is_published: bool) -> bool {
     match kind {
-        EventType::Installed | EventType::Migrated | EventType::Removed => {
-            published == Published::Yes
-        }
+        EventType::Installed | EventType::Migrated | EventType::Removed => is_published,
         EventType::Rejected
         | EventType::Building
         | EventType::Built
@@ -72,19 +63,15 @@ impl Events {
     ///
     /// Events that tell of a change in a dist stay back: see [`Events::flush_published`].
     pub fn flush(&self) -> Result<(), Error> {
-        self.flush_due(Published::Unknown)
+        self.flush_published(0)
     }
 
-    /// As [`Events::flush`], when every dist is published as its rows are.
-    pub fn flush_published(&self) -> Result<(), Error> {
-        self.flush_due(Published::Yes)
-    }
-
-    fn flush_due(&self, published: Published) -> Result<(), Error> {
+    /// As [`Events::flush`], when every dist is published as its rows were at the event `upto`.
+    pub fn flush_published(&self, upto: i64) -> Result<(), Error> {
         let _one_at_a_time = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
         let unwritten = self.store.read(event_log::unwritten)?;
         for logged in unwritten {
-            if !is_due(logged.event.kind, published) {
+            if !is_due(logged.event.kind, logged.id <= upto) {
                 continue;
             }
             let file = self.write(&logged)?;
@@ -127,8 +114,8 @@ mod tests {
 
     #[test]
     fn installed_waits_for_the_publication() {
-        assert!(!is_due(EventType::Installed, Published::Unknown));
-        assert!(is_due(EventType::Installed, Published::Yes));
-        assert!(is_due(EventType::Failed, Published::Unknown));
+        assert!(!is_due(EventType::Installed, false));
+        assert!(is_due(EventType::Installed, true));
+        assert!(is_due(EventType::Failed, false));
     }
 }

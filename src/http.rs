@@ -2,8 +2,8 @@
 //!
 //! Reading order: [`Server`] accepts connections and [`AccessLog`] writes down what they ask for; [`router`] says who
 //! answers: `calls` the API, [`files`] the trees on disk (`path` what is asked for, `tree` finds it below its root,
-//! `conditions` decides what is sent of it, `media_type` says what it is, `listing` shows directories), `events` the
-//! list of events. `problem` and `page` are how errors look.
+//! `times` are dists as they were, `conditions` decides what is sent of it, `media_type` says what it is, `listing` shows
+//! directories), `events` the list of events. `problem` and `page` are how errors look.
 mod access_log;
 mod calls;
 mod conditions;
@@ -15,6 +15,7 @@ mod page;
 mod path;
 mod problem;
 mod server;
+mod times;
 mod tree;
 
 use std::sync::Arc;
@@ -36,7 +37,7 @@ pub fn router(instance: &Arc<Instance>) -> Router {
         Router::new()
             .route("/", get(home))
             .route("/mini_buildd/", get(home))
-            .merge(files::router(&instance.home))
+            .merge(files::router(&instance.home, Some(instance.past.clone())))
             .merge(calls::router(instance.clone()))
             .merge(events::router(instance.clone())),
     )

@@ -18,8 +18,10 @@ use crate::incoming::{self, Incoming};
 use crate::model::{Address, Daemon};
 use crate::pgp::{self, SigningKey};
 use crate::remotes::Load;
+use crate::repositories::Repositories;
+use crate::repositories::past::Past;
 use crate::store::{self, Store, items};
-use crate::{packager, setup};
+use crate::{cron, packager, setup};
 
 /// How long a start waits until all is published.
 const FIRST_PUBLICATION: Duration = Duration::from_secs(5);
@@ -33,6 +35,7 @@ pub struct Instance {
     pub incoming: Arc<Incoming>,
     pub events: Arc<Events>,
     pub builder: Builder,
+    pub past: Arc<Past>,
     shutdown: watch::Sender<bool>,
     tasks: Mutex<JoinSet<()>>,
     _lock: Lock,
@@ -205,9 +208,12 @@ fn run(
         arrived,
         stopping.clone(),
     ));
-    tasks.spawn(builder::run(Arc::new(builder), requests, stopping));
+    tasks.spawn(builder::run(Arc::new(builder), requests, stopping.clone()));
+    let repositories = Repositories::new(home.clone(), Arc::clone(&store));
+    tasks.spawn(cron::run(repositories.clone(), stopping));
     let instance = Instance {
         incoming: Arc::new(Incoming::new(home.clone(), Arc::clone(&store), closed)),
+        past: Arc::new(Past::new(repositories, Arc::clone(&key))),
         home,
         store,
         key,

@@ -3,7 +3,7 @@
 //! Six layers, in reading order; a module uses lower layers only (`tests/layers.rs` holds this):
 //! 0 formats ([`deb`], [`endpoint`], [`cause`]), 1 model ([`model`]), 2 outside ([`home`], [`command`], [`store`], [`pgp`],
 //! [`upload`], [`fetch`], [`archive`], [`message`]), 3 engine ([`chroots`], [`remotes`], [`events`], [`build`], [`incoming`],
-//! [`repositories`], [`packager`], [`builder`], [`setup`], [`instance`]), 4 calls ([`api`]), 5 front ends ([`http`], [`ftp`], [`cli`]).
+//! [`repositories`], [`packager`], [`builder`], [`setup`], [`cron`], [`instance`]), 4 calls ([`api`]), 5 front ends ([`http`], [`ftp`], [`cli`]).
 pub mod cause;
 pub mod deb;
 pub mod endpoint;
@@ -22,6 +22,7 @@ pub mod upload;
 pub mod build;
 pub mod builder;
 pub mod chroots;
+pub mod cron;
 pub mod events;
 pub mod incoming;
 pub mod instance;

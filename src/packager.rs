@@ -1,8 +1,10 @@
 //! The packager: takes uploads, asks builders, installs what they send.
 //!
 //! One task looks at uploads and finishes packagings, one after another, so no two of them race for a dist; only the
-//! sending of buildrequests runs beside it. Reading order: [`examine`] decides about an upload ([`target`], then
-//! [`buildrequest`], else [`rejection`]); [`install`] ends it.
+//! sending of buildrequests runs beside it. What is installed while more is waiting is published in one pass.
+//!
+//! Reading order: [`examine`] decides about an upload ([`target`], then [`buildrequest`], else [`rejection`]);
+//! [`install`] ends it.
 pub mod buildrequest;
 pub mod examine;
 pub mod install;
@@ -16,7 +18,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tracing::{error, info, warn};
 
 use crate::archive::{self, ArchiveDir};
@@ -31,7 +33,7 @@ use crate::model::repository::Identity;
 use crate::model::{Address, BuildKey, Daemon, PackageKey};
 use crate::pgp::{self, SigningKey};
 use crate::remotes::Load;
-use crate::store::{self, Store, jobs};
+use crate::store::{self, Store, event_log, jobs};
 use crate::upload;
 
 /// First and longest pause before something is tried again.
@@ -40,6 +42,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// How long an arrival waits that can't be followed for a reason of ours.
 const RETRY: Duration = Duration::from_secs(30);
+
+/// How often it is looked what other processes and the upkeep changed.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// So many installed packages, or such a time after the first one, wait for others at most.
+const BATCH: usize = 20;
+const BATCH_TIME: Duration = Duration::from_secs(2);
 
 /// What the packager works with.
 pub struct Parts {
@@ -92,6 +101,8 @@ impl Parts {
     /// Publishes every dirty dist, then tells of what is published.
     fn publish(&self) -> Result<(), Error> {
         let now = Timestamp::now();
+        // What comes meanwhile, from another process too, may miss this publication.
+        let upto = self.store.read(event_log::last)?;
         for repository in self.store.read(archive::repositories)? {
             let archive = self.archive(&repository);
             let published = archive.publish(&self.key, now)?;
@@ -99,11 +110,14 @@ impl Parts {
                 continue;
             }
             info!(%repository, dists = published.len(), "published");
-            if let Err(error) = archive.clean(now) {
-                warn!(error = with_causes(&error), "can't delete old indices");
-            }
         }
-        Ok(self.events.flush_published()?)
+        Ok(self.events.flush_published(upto)?)
+    }
+
+    /// Tells whether there is something to publish or to tell.
+    fn is_due(&self) -> Result<bool, Error> {
+        self.store
+            .read(|tx| Ok(archive::is_dirty(tx)? || event_log::is_unwritten(tx)?))
     }
 }
 
@@ -121,12 +135,18 @@ pub async fn run(
         sending: JoinSet::new(),
         publish_at: None,
         publish_pause: FIRST_PAUSE,
+        batch: Batch::default(),
     };
     packager.publish().await;
     // Without a receiver nobody waits any more.
     let _ = published.send(());
     packager.recover().await;
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        if packager.batch.is_full(Instant::now()) {
+            packager.publish().await;
+        }
         let publish_at = packager.publish_at;
         tokio::select! {
             biased;
@@ -138,7 +158,9 @@ pub async fn run(
                 None => return,
             },
             Some(_) = packager.sending.join_next() => {}
+            // After all that has arrived: the installed are published together.
             () = until(publish_at) => packager.publish().await,
+            _ = looks.tick(), if publish_at.is_none() => packager.look().await,
         }
     }
 }
@@ -157,6 +179,26 @@ struct Packager {
     sending: JoinSet<()>,
     publish_at: Option<Instant>,
     publish_pause: Duration,
+    batch: Batch,
+}
+
+/// Installed packages that wait to be published together.
+#[derive(Default)]
+struct Batch {
+    installed: usize,
+    first: Option<Instant>,
+}
+
+impl Batch {
+    fn add(&mut self, now: Instant) {
+        self.installed += 1;
+        self.first.get_or_insert(now);
+    }
+
+    /// Tells whether they wait for no other.
+    fn is_full(&self, now: Instant) -> bool {
+        self.installed >= BATCH || self.first.is_some_and(|first| now - first >= BATCH_TIME)
+    }
 }
 
 impl Packager {
@@ -206,7 +248,9 @@ impl Packager {
         self.flush().await;
         match finished {
             Some(Some(packaging)) if packaging.state == PackagingState::Installed => {
-                self.publish().await;
+                let now = Instant::now();
+                self.batch.add(now);
+                self.publish_at = Some(now);
             }
             Some(_) => {}
             None => self.follow_later(arrival),
@@ -235,6 +279,7 @@ impl Packager {
 
     /// What fails is tried again, and again: the rows say what is to be published.
     async fn publish(&mut self) {
+        self.batch = Batch::default();
         if self.blocking(Parts::publish).await.is_some() {
             self.publish_at = None;
             self.publish_pause = FIRST_PAUSE;
@@ -242,6 +287,13 @@ impl Packager {
         }
         self.publish_at = Some(Instant::now() + self.publish_pause);
         self.publish_pause = longer(self.publish_pause);
+    }
+
+    /// Publishes and tells what others changed.
+    async fn look(&mut self) {
+        if self.blocking(Parts::is_due).await == Some(true) {
+            self.publish().await;
+        }
     }
 
     fn follow_later(&mut self, arrival: Arrival) {

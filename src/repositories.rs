@@ -1,8 +1,10 @@
 //! What people do with packages that are in repositories, by the rules of their layouts.
 //!
 //! Each call is one transaction, its event included; publishing follows. [`transfer`] migrates, removes and rolls back,
-//! [`include`] takes packages from files, [`upkeep`] is what time brings: snapshots by rule, renewals, forgetting.
+//! [`include`] takes packages from files, [`past`] shows what was, [`upkeep`] is what time brings: snapshots by rule,
+//! renewals, forgetting.
 pub mod include;
+pub mod past;
 pub mod transfer;
 pub mod upkeep;
 

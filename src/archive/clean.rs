@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
+use rusqlite::Connection;
 
 use crate::store::{During, Transaction};
 
 use super::disk::{self, Doing};
 use super::publish::by_hash;
-use super::{ArchiveDir, Error, pool, state};
+use super::{ArchiveDir, Error, pool, state, times};
 
 /// Generations of Release whose files stay, the newest included.
 const GENERATIONS: i64 = 3;
@@ -48,8 +49,8 @@ pub(super) fn expire(
         let forgotten = archive
             .store
             .write(|tx| forget(archive, tx, horizon, now))?;
-        expired.packages += forgotten;
-        if forgotten < PART {
+        expired.packages += forgotten.packages;
+        if forgotten.slots < PART {
             break;
         }
     }
@@ -72,13 +73,22 @@ pub struct Expired {
     pub files: usize,
 }
 
-/// Forgets memberships that ended before the horizon and packages that have none; returns how many packages.
+/// What one part of the past held.
+#[derive(Default)]
+struct Forgotten {
+    slots: usize,
+    packages: usize,
+}
+
+/// Forgets memberships that ended before the horizon, and packages that have none.
+///
+/// What is not published yet is kept: the next publication looks for what changed.
 fn forget(
     archive: &ArchiveDir,
     tx: &Transaction<'_>,
     horizon: Timestamp,
     now: Timestamp,
-) -> Result<usize, Error> {
+) -> Result<Forgotten, Error> {
     let repository = archive.repository.as_str();
     let forget = || {
         let sql = tx.sql();
@@ -87,48 +97,65 @@ fn forget(
             (repository, horizon.as_millisecond()),
             |row| row.get(0),
         )?;
-        let ended: Vec<(i64, i64)> = sql
+        let ended: Vec<[i64; 4]> = sql
             .prepare_cached(
-                "SELECT slot.id, slot.package FROM slot JOIN dist ON dist.id = slot.dist
+                "SELECT slot.id, slot.package, slot.dist, slot.removed
+                 FROM slot JOIN dist ON dist.id = slot.dist
                  WHERE slot.removed <= ?1 AND slot.removed IS NOT NULL AND dist.repository = ?2
+                   AND (slot.removed <= dist.published OR dist.removed_at IS NOT NULL AND dist.dirty = 0)
                    AND NOT EXISTS (SELECT 1 FROM snapshot
                                    WHERE snapshot.dist = slot.dist AND snapshot.removed = 0
                                      AND slot.added <= moment AND slot.removed > moment)
                  LIMIT ?3",
             )?
             .query_map((before, repository, PART as u32), |row| {
-                Ok((row.get(0)?, row.get(1)?))
+                Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?])
             })?
             .collect::<Result<_, _>>()?;
-        for (slot, package) in &ended {
+        let mut forgotten = Forgotten::default();
+        for [slot, package, dist, removed] in ended {
             sql.prepare_cached("DELETE FROM slot WHERE id = ?")?
                 .execute([slot])?;
+            sql.prepare_cached("UPDATE dist SET forgotten = max(forgotten, ?) WHERE id = ?")?
+                .execute((removed, dist))?;
+            forgotten.slots += 1;
             let is_shown: bool = sql
                 .prepare_cached("SELECT EXISTS (SELECT 1 FROM slot WHERE package = ?)")?
                 .query_row([package], |row| row.get(0))?;
             if !is_shown {
-                let files: Vec<String> = sql
-                    .prepare_cached("SELECT path FROM package_file WHERE package = ?")?
-                    .query_map([package], |row| row.get(0))?
-                    .collect::<Result<_, _>>()?;
-                sql.prepare_cached("DELETE FROM package_file WHERE package = ?")?
-                    .execute([package])?;
-                sql.prepare_cached("DELETE FROM package WHERE id = ?")?
-                    .execute([package])?;
-                for path in files {
-                    sql.prepare_cached(
-                        "UPDATE pool_file SET unused_since = ?1
-                         WHERE repository = ?2 AND path = ?3
-                           AND NOT EXISTS (SELECT 1 FROM package_file AS of
-                                           WHERE of.repository = ?2 AND of.path = ?3)",
-                    )?
-                    .execute((now.as_second(), repository, path))?;
-                }
+                forget_package(sql, repository, package, now)?;
+                forgotten.packages += 1;
             }
         }
-        Ok(ended.len())
+        Ok(forgotten)
     };
     Ok(forget().during("forget what was in dists")?)
+}
+
+fn forget_package(
+    sql: &Connection,
+    repository: &str,
+    package: i64,
+    now: Timestamp,
+) -> Result<(), rusqlite::Error> {
+    let files: Vec<String> = sql
+        .prepare_cached("SELECT path FROM package_file WHERE package = ?")?
+        .query_map([package], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    sql.prepare_cached("DELETE FROM package_file WHERE package = ?")?
+        .execute([package])?;
+    sql.prepare_cached("DELETE FROM package WHERE id = ?")?
+        .execute([package])?;
+    for path in files {
+        sql.prepare_cached(
+            "UPDATE pool_file SET unused_since = ?1
+             WHERE repository = ?2 AND path = ?3
+               AND NOT EXISTS (SELECT 1 FROM package_file AS of
+                               WHERE of.repository = ?2 AND of.path = ?3)",
+        )?
+        .execute((now.as_second(), repository, path))?;
+    }
+    Ok(())
 }
 
 /// Deletes files of the pool that no package has had for a while; returns how many.
@@ -192,7 +219,7 @@ pub(super) fn clean(archive: &ArchiveDir, now: Timestamp) -> Result<(), Error> {
         }
     }
     drop(lock);
-    Ok(())
+    times::clean(archive)
 }
 
 /// Rows go first: a file without a row is removed in this run or the next.
@@ -289,3 +316,6 @@ fn read_directory(directory: &Path) -> Result<Vec<fs::DirEntry>, Error> {
         result => result.doing("list", directory),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,11 @@ pub(super) struct Client {
 impl Client {
     /// Reads InRelease once, and all that it lists by hash; the fault names the file.
     pub(super) fn read(root: &Path, dist: &str) -> Result<Client, String> {
-        let directory = root.join("dists").join(dist);
+        Client::read_at(root, &root.join("dists").join(dist))
+    }
+
+    /// As [`Client::read`], by hash only where InRelease offers that.
+    pub(super) fn read_at(root: &Path, directory: &Path) -> Result<Client, String> {
         let signed = read(&directory.join("InRelease"))?;
         let signed = String::from_utf8(signed).map_err(|error| error.to_string())?;
         let mut client = Client {
@@ -39,12 +43,12 @@ impl Client {
             if path.ends_with("/Release") {
                 continue;
             }
-            let hashed = file
-                .parent()
-                .ok_or("no parent")?
-                .join("by-hash/SHA256")
-                .join(sha256);
-            let content = read(&hashed)?;
+            let hashed = file.parent().ok_or("no parent")?.join("by-hash/SHA256");
+            let content = if signed.contains("\nAcquire-By-Hash: yes\n") {
+                read(&hashed.join(sha256))?
+            } else {
+                read(&file)?
+            };
             let actual = checksums(&content);
             if actual.sha256 != sha256 || actual.size.to_string() != size {
                 return Err(format!("{path} has other content than InRelease says"));

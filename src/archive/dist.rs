@@ -21,6 +21,8 @@ pub(super) struct Dist {
     pub(super) serial: i64,
     /// The moment that the last one shows.
     pub(super) published: i64,
+    /// Before this moment, not all that it held is known.
+    pub(super) forgotten: i64,
     /// No longer wanted.
     pub(super) removed: bool,
 }
@@ -32,10 +34,12 @@ struct Columns {
     dirty: i64,
     serial: i64,
     published: i64,
+    forgotten: i64,
     removed: bool,
 }
 
-const COLUMNS: &str = "id, name, settings, dirty, serial, published, removed_at IS NOT NULL";
+const COLUMNS: &str =
+    "id, name, settings, dirty, serial, published, forgotten, removed_at IS NOT NULL";
 
 fn columns(row: &rusqlite::Row<'_>) -> Result<Columns, rusqlite::Error> {
     Ok(Columns {
@@ -45,7 +49,8 @@ fn columns(row: &rusqlite::Row<'_>) -> Result<Columns, rusqlite::Error> {
         dirty: row.get(3)?,
         serial: row.get(4)?,
         published: row.get(5)?,
-        removed: row.get(6)?,
+        forgotten: row.get(6)?,
+        removed: row.get(7)?,
     })
 }
 
@@ -62,6 +67,7 @@ fn decode(columns: Columns) -> Result<Dist, Error> {
         dirty: columns.dirty,
         serial: columns.serial,
         published: columns.published,
+        forgotten: columns.forgotten,
         removed: columns.removed,
     })
 }
@@ -128,6 +134,15 @@ pub(super) fn dirty(tx: &Transaction<'_>, repository: &Identity) -> Result<Vec<D
     let mut dists = all(tx, repository)?;
     dists.retain(|dist| dist.dirty > 0);
     Ok(dists)
+}
+
+/// Tells whether a dist of any repository waits to be published.
+pub fn is_dirty(tx: &Transaction<'_>) -> Result<bool, Error> {
+    tx.sql()
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM dist WHERE dirty > 0)")
+        .and_then(|mut query| query.query_row([], |row| row.get(0)))
+        .during("look for dirty dists")
+        .map_err(Error::from)
 }
 
 /// A dist that is wanted.

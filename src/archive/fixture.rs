@@ -11,7 +11,7 @@ use crate::store::{Error as StoreError, Store};
 
 use super::client::Client;
 use super::sample::{Binary, Samples};
-use super::{ArchiveDir, DistSettings, Error, Installation, Listed, Prepared};
+use super::{ArchiveDir, DistSettings, Error, Installation, Listed, Prepared, Transferred};
 
 pub(super) const ROLLBACKS: u32 = 2;
 
@@ -150,6 +150,28 @@ impl Fixture {
         self.store
             .read(|tx| self.archive.list(tx, &source))
             .unwrap()
+    }
+
+    /// When the dist changed last.
+    pub(super) fn changed(&self) -> Timestamp {
+        let moments = self
+            .store
+            .read(|tx| self.archive.moments(tx, Some(&diststr()), 1));
+        moments.unwrap()[0].at
+    }
+
+    /// Takes hello out of the dist, without rollbacks.
+    pub(super) fn remove(&self, dist: &str) -> Result<Transferred, Error> {
+        let (source, from) = ("hello".parse().unwrap(), dist.parse().unwrap());
+        self.store
+            .write(|tx| self.archive.remove(tx, &source, &from, None, 0))
+    }
+
+    pub(super) fn roll_back(&self, at: Timestamp) -> Result<bool, Error> {
+        let rolled = self
+            .store
+            .write(|tx| self.archive.roll_back(tx, &diststr(), at));
+        rolled.map(|(_, changed)| changed)
     }
 
     pub(super) fn count(&self, query: &str) -> i64 {

@@ -1,13 +1,14 @@
 //! Moments: what changed when, in order; a dist can be seen as it was at each.
 use std::cell::Cell;
 
-use jiff::Timestamp;
+use jiff::{Timestamp, ToSpan as _};
 use rusqlite::{OptionalExtension, Row};
 
 use crate::model::repository::Identity;
 use crate::store::{During, Transaction};
 
 use super::Error;
+use super::dist::Dist;
 
 /// A change of a repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +23,17 @@ pub struct Moment {
 impl Moment {
     /// Its time as names have it: `2026-11-22T05:40:01.234Z`.
     pub fn name(&self) -> String {
-        format!("{:.3}", self.at)
+        name(self.at)
     }
+
+    /// The last time before it.
+    pub fn name_before(&self) -> String {
+        name(self.at.saturating_sub(1.millisecond()).unwrap_or(self.at))
+    }
+}
+
+fn name(time: Timestamp) -> String {
+    format!("{time:.3}")
 }
 
 /// A change under way: its moment is made when the first row changes.
@@ -90,25 +100,48 @@ pub(super) fn latest(tx: &Transaction<'_>, repository: &Identity) -> Result<i64,
 /// The last change of a dist that is not after `at`; `None`: it had none yet, or it is forgotten.
 pub(super) fn of_dist(
     tx: &Transaction<'_>,
-    dist: i64,
+    dist: &Dist,
     at: Timestamp,
 ) -> Result<Option<Moment>, Error> {
-    // A moment stays while a slot began or ended with it.
+    // Ids and times have one order.
+    let upto: Option<i64> = tx
+        .sql()
+        .prepare_cached("SELECT max(id) FROM moment WHERE repository = ? AND at <= ?")
+        .and_then(|mut query| {
+            let repository = dist.settings.diststr.repository.as_str();
+            query.query_row((repository, at.as_millisecond()), |row| row.get(0))
+        })
+        .during("look for a change of a repository")?;
+    let newest = change(tx, dist, "max", "<=", upto.unwrap_or(0))?;
+    Ok(newest.filter(|moment| moment.id >= dist.forgotten))
+}
+
+/// The first state of a dist that is known.
+pub(super) fn first(tx: &Transaction<'_>, dist: &Dist) -> Result<Option<Moment>, Error> {
+    change(tx, dist, "min", ">=", dist.forgotten)
+}
+
+/// The last or first moment at which something came to the dist or left it, or until which all is forgotten.
+fn change(
+    tx: &Transaction<'_>,
+    dist: &Dist,
+    end: &'static str,
+    side: &'static str,
+    bound: i64,
+) -> Result<Option<Moment>, Error> {
+    let sql = format!(
+        "SELECT id, at, action FROM moment WHERE id = (
+             SELECT {end}(id) FROM (
+                 SELECT {end}(added) AS id FROM slot WHERE dist = ?1 AND added {side} ?2
+                 UNION ALL SELECT {end}(removed) FROM slot
+                     WHERE dist = ?1 AND removed IS NOT NULL AND removed {side} ?2
+                 UNION ALL SELECT forgotten FROM dist
+                     WHERE id = ?1 AND forgotten > 0 AND forgotten {side} ?2))"
+    );
     Ok(tx
         .sql()
-        .prepare_cached(
-            "SELECT id, at, action FROM moment
-             WHERE id = max(
-                 coalesce((SELECT max(added) FROM slot JOIN moment ON moment.id = added
-                           WHERE dist = ?1 AND at <= ?2), 0),
-                 coalesce((SELECT max(removed) FROM slot JOIN moment ON moment.id = removed
-                           WHERE dist = ?1 AND removed IS NOT NULL AND at <= ?2), 0))",
-        )
-        .and_then(|mut query| {
-            query
-                .query_row((dist, at.as_millisecond()), moment)
-                .optional()
-        })
+        .prepare_cached(&sql)
+        .and_then(|mut query| query.query_row((dist.id, bound), moment).optional())
         .during("look for a change of a dist")?)
 }
 
@@ -125,9 +158,10 @@ pub(super) fn list(
             "SELECT id, at, action FROM moment
              WHERE repository = ?1
                AND (?2 IS NULL
-                    OR EXISTS (SELECT 1 FROM slot WHERE dist = ?2 AND added = moment.id)
-                    OR EXISTS (SELECT 1 FROM slot
-                               WHERE dist = ?2 AND removed IS NOT NULL AND removed = moment.id))
+                    OR id >= (SELECT forgotten FROM dist WHERE id = ?2)
+                       AND (EXISTS (SELECT 1 FROM slot WHERE dist = ?2 AND added = moment.id)
+                            OR EXISTS (SELECT 1 FROM slot WHERE dist = ?2
+                                           AND removed IS NOT NULL AND removed = moment.id)))
              ORDER BY id DESC LIMIT ?3",
         )
         .and_then(|mut query| {

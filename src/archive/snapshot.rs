@@ -22,7 +22,8 @@ pub struct Snapshot {
     pub created: Timestamp,
 }
 
-struct Row {
+#[derive(Debug)]
+pub(super) struct Row {
     name: String,
     moment: i64,
     created: i64,
@@ -44,7 +45,9 @@ pub(super) fn create(
         .sql()
         .prepare_cached(
             "INSERT INTO snapshot (dist, name, moment, created_at) VALUES (?, ?, ?, ?)
-             ON CONFLICT DO NOTHING",
+             ON CONFLICT DO UPDATE SET
+                 moment = excluded.moment, created_at = excluded.created_at, published = 0, removed = 0
+             WHERE removed = 1",
         )
         .and_then(|mut insert| insert.execute((dist.id, name.as_str(), moment, now.as_second())))
         .during("note a snapshot")?;
@@ -127,13 +130,13 @@ fn rows(tx: &Transaction<'_>, dist: i64) -> Result<Vec<Row>, Error> {
         .during("read snapshots")?)
 }
 
-/// Makes the directories of a dist's snapshots what the rows say; returns the names of those that settled.
+/// Makes the directories of a dist's snapshots what the rows say; returns the rows of those that changed.
 pub(super) fn publish(
     archive: &ArchiveDir,
     dist: &Dist,
     key: &SigningKey,
     now: Timestamp,
-) -> Result<Vec<String>, Error> {
+) -> Result<Vec<Row>, Error> {
     let rows = archive.store.read(|tx| rows(tx, dist.id))?;
     let mut settled = Vec::new();
     for row in rows {
@@ -145,6 +148,7 @@ pub(super) fn publish(
                 dist,
                 view: View::at(dist.id, row.moment),
                 suite: format!("{}/snapshots/{}", dist.settings.diststr, row.name),
+                date: now,
             };
             archive
                 .store
@@ -152,22 +156,26 @@ pub(super) fn publish(
         } else {
             continue;
         }
-        settled.push(row.name);
+        settled.push(row);
     }
     Ok(settled)
 }
 
-/// Notes what was published.
+/// Notes what was published; what became of a snapshot meanwhile is left to the next publication.
 pub(super) fn settle(
     sql: &rusqlite::Connection,
     dist: i64,
-    names: &[String],
+    rows: &[Row],
 ) -> Result<(), rusqlite::Error> {
-    for name in names {
-        sql.prepare_cached("DELETE FROM snapshot WHERE dist = ? AND name = ? AND removed = 1")?
-            .execute((dist, name))?;
-        sql.prepare_cached("UPDATE snapshot SET published = 1 WHERE dist = ? AND name = ?")?
-            .execute((dist, name))?;
+    for row in rows {
+        let settle = if row.removed {
+            "DELETE FROM snapshot WHERE dist = ? AND name = ? AND moment = ? AND removed = 1"
+        } else {
+            "UPDATE snapshot SET published = 1
+             WHERE dist = ? AND name = ? AND moment = ? AND removed = 0"
+        };
+        sql.prepare_cached(settle)?
+            .execute((dist, &row.name, row.moment))?;
     }
     Ok(())
 }
@@ -177,3 +185,6 @@ fn directory(archive: &ArchiveDir, diststr: &Diststr, name: &str) -> PathBuf {
     let snapshots = dists.join(diststr.to_string()).join("snapshots");
     snapshots.join(name)
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,6 +27,8 @@ pub(super) struct State<'a> {
     pub(super) view: View,
     /// Suite of its Release, which clients ask for; the codename is the dist's.
     pub(super) suite: String,
+    /// Date of its Release.
+    pub(super) date: Timestamp,
 }
 
 /// Writes a state; the directory is there as a whole or not at all.
@@ -82,18 +84,48 @@ pub(super) fn write(
         unsynced.add(&to);
         files.push(listed(path, Digests::of(sums, text.as_bytes())));
     }
-    let text = release::state(settings, &state.suite, now, files);
+    let text = release::state(settings, &state.suite, state.date, files);
+    sign(&mut unsynced, &root, &state.suite, &text, key, now)?;
+    settle(archive, unsynced, &root, to)
+}
+
+/// Writes Release files alone, of a state that is elsewhere.
+pub(super) fn write_releases(
+    archive: &ArchiveDir,
+    suite: &str,
+    text: &str,
+    to: &Path,
+    key: &SigningKey,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let scratch = Scratch::fresh(archive.directory.join(format!("{SCRATCH_PREFIX}{suite}")))?;
+    let root = scratch.path().join("dist");
+    let mut unsynced = Unsynced::default();
+    unsynced.directory(&root)?;
+    sign(&mut unsynced, &root, suite, text, key, now)?;
+    settle(archive, unsynced, &root, to)
+}
+
+/// Writes Release, Release.gpg and InRelease.
+fn sign(
+    unsynced: &mut Unsynced,
+    root: &Path,
+    suite: &str,
+    text: &str,
+    key: &SigningKey,
+    now: Timestamp,
+) -> Result<(), Error> {
     let failed = |source| Error::Sign {
-        dist: state.suite.clone(),
+        dist: suite.to_owned(),
         source,
     };
     for (name, content) in [
-        ("Release", text.clone()),
+        ("Release", text.to_owned()),
         (
             "Release.gpg",
             key.detach_sign(text.as_bytes()).map_err(failed)?,
         ),
-        ("InRelease", key.clearsign(&text).map_err(failed)?),
+        ("InRelease", key.clearsign(text).map_err(failed)?),
     ] {
         let path = root.join(name);
         disk::write_new(&path, content.as_bytes())
@@ -101,11 +133,21 @@ pub(super) fn write(
             .doing("write", &path)?;
         unsynced.add(&path);
     }
+    Ok(())
+}
+
+/// Gives a directory that is complete its name.
+fn settle(
+    archive: &ArchiveDir,
+    mut unsynced: Unsynced,
+    root: &Path,
+    to: &Path,
+) -> Result<(), Error> {
     unsynced.sync(&archive.directory)?;
     let parent = to.parent().unwrap_or(&archive.directory);
     unsynced.directory(parent)?;
     disk::remove_tree(to).doing("remove", to)?;
-    disk::rename(&root, to).doing("put in place", to)?;
+    disk::rename(root, to).doing("put in place", to)?;
     unsynced.add(parent);
     unsynced.sync(&archive.directory)
 }

@@ -188,3 +188,6 @@ pub(super) fn roll_back(
 fn members(change: &Change<'_>, view: &View) -> Result<BTreeSet<Member>, Error> {
     view::members(change.tx, view).map(BTreeSet::from_iter)
 }
+
+#[cfg(test)]
+mod tests;

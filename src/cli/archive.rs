@@ -142,7 +142,7 @@ struct Diff {
     json: bool,
 }
 
-/// Lists changes with their times, newest first; each time is one that `rollback`, `diff` and apt take.
+/// Lists changes, newest first, with times that `rollback`, `diff` and apt (as DIST@TIME) take: after the change, and before.
 #[derive(Args, Debug)]
 struct Log {
     /// Only changes of this distribution.
@@ -183,7 +183,7 @@ struct Publish {
     all: bool,
 }
 
-/// Forgets past states that are too old, and deletes pool files that nothing names; the daemon does so each day.
+/// Forgets past states that are too old, and deletes pool files that nothing names; the daemon does so each hour.
 #[derive(Args, Debug)]
 struct Clean {}
 
@@ -455,16 +455,23 @@ impl Instance {
             let rows = moments.iter().map(|(repository, moment)| {
                 json!({
                     "time": moment.name(),
+                    "before": moment.name_before(),
                     "repository": repository,
                     "action": moment.action,
                 })
             });
             return print_json(&rows.collect());
         }
-        let rows = moments
-            .into_iter()
-            .map(|(repository, moment)| [moment.name(), repository, moment.action]);
-        print_table(rows.collect())
+        let at = |time: String| match &options.distribution {
+            Some(diststr) => format!("{diststr}@{time}"),
+            None => time,
+        };
+        let mut rows = vec![["after", "before", "repository", "change"].map(str::to_owned)];
+        rows.extend(moments.into_iter().map(|(repository, moment)| {
+            let [after, before] = [moment.name(), moment.name_before()].map(at);
+            [after, before, repository, moment.action]
+        }));
+        print_table(rows)
     }
 
     fn snapshot(&self, command: &Snapshot) -> Result<(), Failure> {
@@ -505,7 +512,7 @@ impl Instance {
     fn publish_all(&self, options: &Publish) -> Result<(), Failure> {
         if options.all {
             for archive in self.repositories.archives()? {
-                self.store.write(|tx| archive.resign(tx))?;
+                archive.resign()?;
             }
         }
         self.publish()
@@ -514,9 +521,7 @@ impl Instance {
     fn clean(&self) -> Result<(), Failure> {
         let now = Timestamp::now();
         self.repositories.expire(now)?;
-        for archive in self.repositories.archives()? {
-            archive.clean(now)?;
-        }
+        self.repositories.clean(now)?;
         Ok(())
     }
 }

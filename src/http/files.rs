@@ -18,27 +18,27 @@ use futures_util::stream;
 use jiff::Timestamp;
 use rustix::io::Errno;
 
+use crate::archive;
 use crate::home::Home;
 use crate::model::repository::Identity;
+use crate::repositories::past::Past;
 
 use super::conditions::{Delivery, Validators, date};
 use super::path::RelativePath;
 use super::tree::{self, Node};
-use super::{listing, media_type, page, redirect, with_slash};
+use super::{listing, media_type, page, redirect, times, with_slash};
 
-/// Their dates tell apt whether a dist is new.
-const RELEASES: [&str; 3] = ["InRelease", "Release", "Release.gpg"];
 /// Read from disk and held in memory at once, for each connection.
 const CHUNK: u64 = 64 * 1024;
 
 /// What of a repository is served.
 const PUBLISHED: [&str; 2] = ["dists", "pool"];
 
-/// Routes to all trees of a home that are served.
-pub fn router(home: &Home) -> Router {
+/// Routes to all trees of a home that are served; without `past`, dists are served as they are only.
+pub fn router(home: &Home, past: Option<Arc<Past>>) -> Router {
     let events = Site::Tree(home.events());
     let builds = Site::Tree(home.builds());
-    let repositories = Site::Repositories(home.clone());
+    let repositories = Site::Repositories(home.clone(), past);
     Router::new()
         .merge(site("/static/events", events.clone()))
         .merge(site("/mini_buildd/events-dir", events))
@@ -49,10 +49,16 @@ pub fn router(home: &Home) -> Router {
 }
 
 /// What stands below a prefix.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Site {
     Tree(PathBuf),
-    Repositories(Home),
+    Repositories(Home, Option<Arc<Past>>),
+}
+
+/// Why nothing is delivered.
+enum Fault {
+    File(io::Error),
+    Time(archive::Error),
 }
 
 fn site(prefix: &'static str, site: Site) -> Router {
@@ -75,10 +81,8 @@ async fn deliver(site: &Arc<Site>, prefix: &str, uri: &Uri, headers: &HeaderMap)
     let Some(path) = RelativePath::parse(rest) else {
         return page::error(StatusCode::NOT_FOUND);
     };
-    let (site, path) = (site.clone(), Arc::new(path));
-    let asked = path.clone();
-    let found = tokio::task::spawn_blocking(move || site.find(&asked)).await;
-    match found.map_err(io::Error::other).and_then(|found| found) {
+    let path = Arc::new(path);
+    match look(site, &path).await {
         Ok(Node::Directory(_)) if !path.is_directory => {
             redirect(StatusCode::FOUND, &with_slash(uri))
         }
@@ -95,8 +99,9 @@ async fn deliver(site: &Arc<Site>, prefix: &str, uri: &Uri, headers: &HeaderMap)
         }) => {
             let validators = match path.names.as_slice() {
                 [_, dists, .., name]
-                    if dists == "dists" && RELEASES.iter().any(|file| name == file) =>
+                    if dists == "dists" && times::RELEASES.iter().any(|file| name == file) =>
                 {
+                    // Their dates tell apt whether a dist is new.
                     Validators::of_release(size, modified)
                 }
                 _ => Validators::new(size, modified, Timestamp::now()),
@@ -104,22 +109,39 @@ async fn deliver(site: &Arc<Site>, prefix: &str, uri: &Uri, headers: &HeaderMap)
             let kind = media_type::of(path.file_name());
             file_response(file, kind, &validators, &validators.decide(headers))
         }
-        Err(error) => refusal(uri, &error),
+        Err(Fault::File(error)) => refusal(uri, &error),
+        Err(Fault::Time(error)) => times::refusal(&error),
     }
+}
+
+async fn look(site: &Arc<Site>, path: &Arc<RelativePath>) -> Result<Node, Fault> {
+    let time = match (&**site, times::asked(&path.names)) {
+        (Site::Repositories(_, Some(past)), Some(asked)) => {
+            Some(past.clone().get(asked).await.map_err(Fault::Time)?)
+        }
+        _ => None,
+    };
+    let (site, path) = (site.clone(), path.clone());
+    let found = tokio::task::spawn_blocking(move || match time {
+        Some(time) => times::open(&time, &path.names[times::DEPTH..]),
+        None => site.find(&path),
+    });
+    let found = found.await.map_err(io::Error::other);
+    found.and_then(|found| found).map_err(Fault::File)
 }
 
 impl Site {
     fn find(&self, path: &RelativePath) -> io::Result<Node> {
         match (self, path.names.as_slice()) {
             (Site::Tree(root), names) => tree::open(root, names),
-            (Site::Repositories(home), []) => {
+            (Site::Repositories(home, _), []) => {
                 let mut node = tree::open(&home.repositories(), &[])?;
                 if let Node::Directory(entries) = &mut node {
                     entries.retain(|entry| identity(entry.name.to_str()).is_ok());
                 }
                 Ok(node)
             }
-            (Site::Repositories(home), [name, names @ ..]) => {
+            (Site::Repositories(home, _), [name, names @ ..]) => {
                 let repository = home.repository(&identity(name.to_str())?);
                 match names {
                     [] => {

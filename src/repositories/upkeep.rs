@@ -110,4 +110,12 @@ impl Repositories {
         }
         Ok(())
     }
+
+    /// Deletes what clients ask for no more: old indices, times that are forgotten.
+    pub fn clean(&self, now: Timestamp) -> Result<(), Error> {
+        for archive in self.archives()? {
+            archive.clean(now)?;
+        }
+        Ok(())
+    }
 }

@@ -31,6 +31,22 @@ pub fn unwritten(tx: &Transaction<'_>) -> Result<Vec<Logged>, Error> {
     logged(tx, query, [])
 }
 
+/// Tells whether there are such.
+pub fn is_unwritten(tx: &Transaction<'_>) -> Result<bool, Error> {
+    tx.sql()
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM event WHERE written = 0)")
+        .and_then(|mut query| query.query_row([], |row| row.get(0)))
+        .during("look for events")
+}
+
+/// The newest event's id; 0 before the first.
+pub fn last(tx: &Transaction<'_>) -> Result<i64, Error> {
+    tx.sql()
+        .prepare_cached("SELECT coalesce(max(id), 0) FROM event")
+        .and_then(|mut query| query.query_row([], |row| row.get(0)))
+        .during("look for the newest event")
+}
+
 pub fn mark_written(tx: &Transaction<'_>, id: i64) -> Result<(), Error> {
     tx.sql()
         .prepare_cached("UPDATE event SET written = 1 WHERE id = ?")

@@ -8,6 +8,7 @@ mod buildd;
 mod daemon;
 mod doctor;
 mod ftp;
+mod history;
 mod http;
 mod http_apt;
 mod instance;

@@ -37,7 +37,7 @@ impl Site {
         let address = server.addresses()[0];
         let log = AccessLog::start(home.access_log()).unwrap();
         let (end, shutdown) = watch::channel(false);
-        let routes = http::finish(http::files::router(&home));
+        let routes = http::finish(http::files::router(&home, None));
         let serving = runtime.spawn(server.serve(routes, log, shutdown));
         Site {
             directory,

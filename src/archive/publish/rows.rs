@@ -160,7 +160,7 @@ pub(super) fn settle(
     tx: &Transaction<'_>,
     plans: &[Plan],
     removed: &[Dist],
-    snapshots: &[(i64, Vec<String>)],
+    snapshots: &[(i64, Vec<snapshot::Row>)],
     now: Timestamp,
 ) -> Result<(), store::Error> {
     let sql = tx.sql();
@@ -168,8 +168,8 @@ pub(super) fn settle(
         for plan in plans {
             settle_plan(sql, plan, now.as_second())?;
         }
-        for (dist, names) in snapshots {
-            snapshot::settle(sql, *dist, names)?;
+        for (dist, rows) in snapshots {
+            snapshot::settle(sql, *dist, rows)?;
         }
         for dist in removed {
             for table in ["index_file", "piece", "snapshot"] {

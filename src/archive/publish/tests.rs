@@ -480,6 +480,7 @@ fn pieces_that_change_make_the_text_that_a_whole_rendering_makes() {
                 view: crate::archive::view::View::now(dist.id),
                 dist: &dist,
                 suite: "whole".into(),
+                date: at(0),
             };
             crate::archive::state::write(&fixture.archive, tx, &state, &whole, key(), at(0))
         };

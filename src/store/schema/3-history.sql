@@ -45,6 +45,8 @@ CREATE INDEX unused_pool_file ON pool_file (repository, unused_since) WHERE unus
 
 -- The moment that the last publication shows.
 ALTER TABLE dist ADD COLUMN published INTEGER NOT NULL DEFAULT 0;
+-- Slots that ended at this moment or before may be deleted: of earlier moments not all is known.
+ALTER TABLE dist ADD COLUMN forgotten INTEGER NOT NULL DEFAULT 0;
 
 -- Sums that only some dists list, and states of all sums at offsets, from which they can go on.
 ALTER TABLE index_file ADD COLUMN sha512 TEXT;
