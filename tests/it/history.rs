@@ -1,6 +1,6 @@
 //! Packages that move from the administrator's shell beside a running daemon, and dists as they were, to the host's apt.
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -55,11 +55,10 @@ fn refused(home: &Path, words: &[&str]) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// Makes hello in this version and includes it.
-fn include(home: &Path, version: &str) -> String {
-    let place = tempfile::tempdir().unwrap();
-    let samples = Samples::new(place.path().to_owned());
-    let files = [
+/// Makes hello in this version: its .dsc and its .deb.
+fn hello(place: &Path, version: &str) -> [PathBuf; 2] {
+    let samples = Samples::new(place.to_owned());
+    [
         samples.source("hello", version, "misc"),
         samples.binary(&Binary {
             name: "hello",
@@ -68,7 +67,16 @@ fn include(home: &Path, version: &str) -> String {
             source: "hello",
             section: "misc",
         }),
-    ];
+    ]
+}
+
+/// Includes hello in this version, which is made where that did not happen yet.
+fn include(home: &Path, place: &Path, version: &str) -> String {
+    let file = |end: &str| place.join(format!("hello_{version}{end}"));
+    let mut files = [file(".dsc"), file("_amd64.deb")];
+    if !files[0].exists() {
+        files = hello(place, version);
+    }
     let [dsc, deb] = files.each_ref().map(|file| file.to_str().unwrap());
     said(home, &["include", DIST, dsc, deb])
 }
@@ -134,13 +142,12 @@ fn apt_gets(instance: &mut TestInstance, dist: &str) -> String {
 fn packages_go_their_ways_from_the_shell_and_the_daemon_tells_of_it() {
     let mut instance = TestInstance::started();
     let home = instance.home.root().to_owned();
-    assert_eq!(include(&home, FIRST), format!("hello {FIRST} installed\n"));
+    let place = tempfile::tempdir().unwrap();
+    let include = |version| include(&home, place.path(), version);
+    assert_eq!(include(FIRST), format!("hello {FIRST} installed\n"));
     instance.wait_for(EventType::Installed, "hello");
-    assert_eq!(
-        include(&home, FIRST),
-        format!("hello {FIRST} is there already\n")
-    );
-    include(&home, SECOND);
+    assert_eq!(include(FIRST), format!("hello {FIRST} is there already\n"));
+    include(SECOND);
     let event = instance.wait_for_more(EventType::Installed, "hello", 1);
     assert_eq!(
         (event.version.as_str(), event.distribution.as_str()),
@@ -176,7 +183,6 @@ fn packages_go_their_ways_from_the_shell_and_the_daemon_tells_of_it() {
     instance.wait_for_more(EventType::Migrated, "hello", 2);
     assert_eq!(apt_gets(&mut instance, "trixie-test-stable"), SECOND);
     // By its rule a version of another suite is refused here.
-    let place = tempfile::tempdir().unwrap();
     let foreign = Samples::new(place.path().to_owned()).source("hello", "3.0~other1", "misc");
     let rule = refused(&home, &["include", DIST, foreign.to_str().unwrap()]);
     assert!(rule.contains("hello 3.0~other1 may not go into"), "{rule}");
@@ -213,8 +219,9 @@ fn packages_go_their_ways_from_the_shell_and_the_daemon_tells_of_it() {
 fn dist_becomes_what_it_was_and_apt_reads_it_as_of_any_time() {
     let mut instance = TestInstance::started();
     let home = instance.home.root().to_owned();
+    let place = tempfile::tempdir().unwrap();
     for version in [FIRST, SECOND] {
-        include(&home, version);
+        include(&home, place.path(), version);
     }
     said(&home, &["remove", "hello", DIST, "--without-rollback"]);
     said(&home, &["remove", "hello", &format!("{DIST}-rollback0")]);
@@ -266,7 +273,7 @@ fn dist_becomes_what_it_was_and_apt_reads_it_as_of_any_time() {
 fn times_are_served_like_dists_and_refused_with_a_reason() {
     let mut instance = TestInstance::started();
     let home = instance.home.root().to_owned();
-    include(&home, FIRST);
+    include(&home, instance.scratch(), FIRST);
     let url = url(&mut instance);
     let changes = log(&home);
     let [time, before] = ["time", "before"].map(|side| word(&changes[0], side));
@@ -400,6 +407,8 @@ fn valid_until_is_renewed_by_the_running_daemon() {
     let file = home.join("layout.json");
     fs::write(&file, default.to_string()).unwrap();
     layout(&["put"], Some(&file));
+    // Its first start writes its own name.
+    Daemon::start(home).end("TERM");
     let release = home.join(format!("repositories/test/dists/{DIST}/InRelease"));
     let before = fs::read_to_string(&release).unwrap();
     assert!(before.contains("\nValid-Until: "), "{before}");
@@ -441,7 +450,8 @@ fn snapshots_come_and_go_by_rule_and_late_after_a_pause() {
     // A dist that never had a package has none.
     look(&day("2030-01-05"));
     assert_eq!(names(), Vec::<String>::new());
-    include(home, FIRST);
+    let files = tempfile::tempdir().unwrap();
+    include(home, files.path(), FIRST);
     said(home, &["migrate", "hello", DIST, "--full"]);
     look(&day("2030-01-05"));
     look(&day("2030-01-05"));
@@ -493,9 +503,10 @@ fn snapshots_come_and_go_by_rule_and_late_after_a_pause() {
 fn what_is_too_old_is_forgotten_by_the_look_of_the_hour() {
     let directory = daemon::new_home();
     let home = directory.path();
-    include(home, FIRST);
+    let files = tempfile::tempdir().unwrap();
+    include(home, files.path(), FIRST);
     said(home, &["remove", "hello", DIST, "--without-rollback"]);
-    include(home, SECOND);
+    include(home, files.path(), SECOND);
     let place = Home::new(home);
     let store = Arc::new(Store::open(&place.database()).unwrap());
     let repositories = Repositories::new(place, store);
