@@ -294,16 +294,10 @@ fn take_over(
                     live.source, live.version, new.version
              FROM slot JOIN package live ON live.id = slot.package JOIN package new ON new.id = ?
              WHERE slot.dist = ? AND slot.component = ? AND slot.name = ? AND slot.removed IS NULL
-               AND slot.index_name GLOB ? AND live.source <> new.source",
+               AND live.source <> new.source",
         )
         .and_then(|mut query| {
-            let key = (
-                member.package,
-                dist,
-                &member.component,
-                &member.name,
-                siblings(&member.index_name),
-            );
+            let key = (member.package, dist, &member.component, &member.name);
             query
                 .query_map(key, |row| {
                     Ok((Member::of(row)?, [row.get(4)?, row.get(5)?, row.get(6)?]))
@@ -329,14 +323,6 @@ fn take_over(
         end(change, dist, &other)?;
     }
     Ok(())
-}
-
-/// Pattern (SQLite's GLOB) of the indices that may be published together with this one.
-fn siblings(index_name: &str) -> String {
-    match index_name.split_once("binary-") {
-        Some((directory, _)) => format!("{directory}binary-*"),
-        None => index_name.to_owned(),
-    }
 }
 
 /// Tells whether packages of both are in one Packages file: those of `all` are in every one.
