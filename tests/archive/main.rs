@@ -1,7 +1,11 @@
 //! Real programs read what the archive publishes.
 mod apt;
+mod apt_ftparchive;
+mod aptly;
+mod debootstrap;
 mod private_apt;
 mod repository;
+mod reprepro;
 #[path = "../../src/archive/sample.rs"]
 mod sample;
 mod server;
