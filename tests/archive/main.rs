@@ -2,8 +2,10 @@
 mod apt;
 mod apt_ftparchive;
 mod aptly;
+mod client;
 mod debootstrap;
 mod private_apt;
+mod readers;
 mod repository;
 mod reprepro;
 #[path = "../../src/archive/sample.rs"]
