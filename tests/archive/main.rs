@@ -5,7 +5,10 @@ mod aptly;
 mod client;
 mod debootstrap;
 mod private_apt;
+#[path = "../it/program.rs"]
+mod program;
 mod readers;
+mod releases;
 mod repository;
 mod reprepro;
 #[path = "../../src/archive/sample.rs"]
