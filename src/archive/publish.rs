@@ -84,12 +84,33 @@ struct Pass<'a> {
     empty: BTreeMap<bool, Assembled>,
 }
 
-/// Name of an index file below `by-hash`.
+/// Sums by which files are named, as `by-hash` calls them: clients ask by the strongest that Release lists.
+pub(super) const BY_HASH: [&str; 2] = ["SHA256", "SHA512"];
+
+/// Name of an index file below `by-hash`, by its SHA-256.
 pub(super) fn by_hash(dist: &Path, path: &str, sha256: &str) -> PathBuf {
+    by(dist, path, BY_HASH[0], sha256)
+}
+
+/// All of its names below `by-hash`.
+pub(super) fn by_hashes(
+    dist: &Path,
+    path: &str,
+    sha256: &str,
+    sha512: Option<&str>,
+) -> Vec<PathBuf> {
+    BY_HASH
+        .into_iter()
+        .zip([Some(sha256), sha512])
+        .filter_map(|(kind, sum)| Some(by(dist, path, kind, sum?)))
+        .collect()
+}
+
+fn by(dist: &Path, path: &str, kind: &str, sum: &str) -> PathBuf {
     let mut hashed = dist.join(path);
     hashed.set_file_name("by-hash");
-    hashed.push("SHA256");
-    hashed.push(sha256);
+    hashed.push(kind);
+    hashed.push(sum);
     hashed
 }
 
@@ -197,14 +218,17 @@ impl Pass<'_> {
             let Kind::Hashed = kind else {
                 continue;
             };
-            let hashed = by_hash(&directory, &index.path, &index.sha256);
-            if disk::has_size(&hashed, index.size) {
-                continue;
+            let mut from = self.scratch.path().join(&index.sha256);
+            for hashed in names_of(&directory, index) {
+                if !disk::has_size(&hashed, index.size) {
+                    let parent = hashed.parent().unwrap_or(&directory);
+                    self.unsynced.directory(parent)?;
+                    self.name(&from, &hashed)?;
+                    self.unsynced.add(parent);
+                }
+                // What is not staged is there by the first name.
+                from = hashed;
             }
-            let parent = hashed.parent().unwrap_or(&directory);
-            self.unsynced.directory(parent)?;
-            self.name(&self.scratch.path().join(&index.sha256), &hashed)?;
-            self.unsynced.add(parent);
         }
         Ok(())
     }
@@ -330,6 +354,17 @@ impl Pass<'_> {
         self.unsynced.add(&dists);
         Ok(())
     }
+}
+
+/// All names of an index file below `by-hash`.
+fn names_of(dist: &Path, index: &IndexFile) -> Vec<PathBuf> {
+    let IndexFile {
+        path,
+        sha256,
+        sha512,
+        ..
+    } = index;
+    by_hashes(dist, path, sha256, sha512.as_deref())
 }
 
 #[cfg(test)]
