@@ -15,6 +15,8 @@ mod contents;
 mod disk;
 mod dist;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod fixture;
 mod index;
 mod install;

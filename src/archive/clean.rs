@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::store::{During, Transaction};
 
 use super::disk::{self, Doing};
-use super::publish::by_hash;
+use super::publish::{self, by_hash};
 use super::{ArchiveDir, Error, pool};
 
 /// Generations of Release whose files stay, the newest included.
@@ -44,6 +44,9 @@ pub(super) fn clean(archive: &ArchiveDir, now: Timestamp) -> Result<(), Error> {
             disk::remove_tree(&path).doing("remove", &path)?;
         }
     }
+    // Nobody publishes meanwhile: this is what a crash left.
+    let scratch = archive.directory.join(publish::SCRATCH);
+    disk::remove_tree(&scratch).doing("remove", &scratch)?;
     drop(lock);
     Ok(())
 }

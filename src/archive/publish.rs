@@ -41,7 +41,7 @@ pub(super) enum Step {
     Synced,
 }
 
-const SCRATCH: &str = ".publish";
+pub(super) const SCRATCH: &str = ".publish";
 /// Input of files that are compared with what is on disk.
 const COMPARED: &str = "";
 
@@ -224,8 +224,7 @@ impl Pass<'_> {
     fn stage(&mut self, checksums: &Checksums, content: &[u8]) -> Result<(), Error> {
         if self.staged.insert(checksums.sha256.clone()) {
             let path = self.scratch.path().join(&checksums.sha256);
-            disk::write_new(&path, content)
-                .and_then(|file| file.set_modified(SystemTime::from(self.now)))
+            disk::write_new_dated(&path, content, SystemTime::from(self.now))
                 .doing("write", &path)?;
             self.unsynced.add(&path);
         }
@@ -252,12 +251,12 @@ impl Pass<'_> {
 
     /// Gives a complete file another name at once, whatever had it before.
     fn name(&self, from: &Path, to: &Path) -> Result<(), Error> {
-        if fs::hard_link(from, to).is_ok() {
+        if disk::link(from, to).is_ok() {
             return Ok(());
         }
         let temporary = self.scratch.path().join("name");
         disk::remove_file(&temporary).doing("remove", &temporary)?;
-        match fs::hard_link(from, &temporary) {
+        match disk::link(from, &temporary) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(error).doing("link", from);
@@ -266,11 +265,11 @@ impl Pass<'_> {
             Err(_) => {
                 let content = fs::read(from).doing("read", from)?;
                 disk::write_new(&temporary, &content)
-                    .and_then(|file| file.sync_all())
+                    .and_then(|_| disk::sync(&temporary))
                     .doing("write", &temporary)?;
             }
         }
-        fs::rename(&temporary, to).doing("put in place", to)
+        disk::rename(&temporary, to).doing("put in place", to)
     }
 
     /// Writes Release, Release.gpg and InRelease to the scratch directory.
@@ -291,9 +290,7 @@ impl Pass<'_> {
             ("InRelease", &signed),
         ] {
             let path = self.signed(&plan.dist, name);
-            disk::write_new(&path, content.as_bytes())
-                .and_then(|file| file.set_modified(modified))
-                .doing("write", &path)?;
+            disk::write_new_dated(&path, content.as_bytes(), modified).doing("write", &path)?;
             self.unsynced.add(&path);
         }
         Ok(())
@@ -349,7 +346,7 @@ impl Pass<'_> {
             ("InRelease", Step::InRelease),
         ] {
             let path = directory.join(name);
-            fs::rename(self.signed(&plan.dist, name), &path).doing("put in place", &path)?;
+            disk::rename(&self.signed(&plan.dist, name), &path).doing("put in place", &path)?;
             reached(step);
         }
         self.unsynced.add(&directory);
