@@ -18,6 +18,8 @@ mod digests;
 mod disk;
 mod dist;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod fixture;
 mod index;
 mod install;
@@ -335,7 +337,7 @@ impl ArchiveDir {
         at: Timestamp,
     ) -> Result<Moment, Error> {
         let dist = dist::get(tx, &self.repository, diststr)?;
-        moment::of_dist(tx, dist.id, at)?.ok_or_else(|| Error::NoState {
+        moment::of_dist(tx, &self.repository, dist.id, at)?.ok_or_else(|| Error::NoState {
             diststr: diststr.clone(),
             at,
         })

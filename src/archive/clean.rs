@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use crate::store::{During, Transaction};
 
 use super::disk::{self, Doing};
-use super::publish::{BY_HASH, by_hashes};
+use super::publish::{self, BY_HASH, by_hashes};
 use super::{ArchiveDir, Error, pool, state};
 
 /// Generations of Release whose files stay, the newest included.
@@ -191,6 +191,9 @@ pub(super) fn clean(archive: &ArchiveDir, now: Timestamp) -> Result<(), Error> {
             disk::remove_tree(&path).doing("remove", &path)?;
         }
     }
+    // Nobody publishes meanwhile: this is what a crash left.
+    let scratch = archive.directory.join(publish::SCRATCH);
+    disk::remove_tree(&scratch).doing("remove", &scratch)?;
     drop(lock);
     Ok(())
 }

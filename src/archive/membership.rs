@@ -37,6 +37,8 @@ pub(super) struct Present {
 }
 
 /// One source package in dists.
+///
+/// CROSS JOIN has SQLite begin with the few packages of the source, not with the many of a dist.
 pub(super) struct Source<'a> {
     pub(super) change: &'a Change<'a>,
     pub(super) name: &'a PackageName,
@@ -62,7 +64,7 @@ impl Source<'_> {
             .sql()
             .prepare_cached(
                 "SELECT slot.component, package.version
-                 FROM package JOIN slot ON slot.package = package.id
+                 FROM package CROSS JOIN slot ON slot.package = package.id
                  WHERE package.repository = ? AND package.source = ? AND package.kind = 'dsc'
                    AND slot.dist = ? AND slot.removed IS NULL",
             )
@@ -101,7 +103,7 @@ impl Source<'_> {
             .sql()
             .prepare_cached(
                 "SELECT slot.component, slot.index_name, slot.name, slot.package
-                 FROM package JOIN slot ON slot.package = package.id
+                 FROM package CROSS JOIN slot ON slot.package = package.id
                  WHERE package.repository = ? AND package.source = ? AND package.source_version = ?
                    AND slot.dist = ? AND slot.removed IS NULL",
             )

@@ -43,7 +43,7 @@ pub(super) enum Step {
     Synced,
 }
 
-const SCRATCH: &str = ".publish";
+pub(super) const SCRATCH: &str = ".publish";
 
 /// A file of a dist as its Release is to list it.
 struct Planned {
@@ -190,8 +190,7 @@ impl Pass<'_> {
     fn stage(&mut self, sums: &Sums, content: &[u8]) -> Result<(), Error> {
         if self.staged.insert(sums.sha256.clone()) {
             let path = self.scratch.path().join(&sums.sha256);
-            disk::write_new(&path, content)
-                .and_then(|file| file.set_modified(SystemTime::from(self.now)))
+            disk::write_new_dated(&path, content, SystemTime::from(self.now))
                 .doing("write", &path)?;
             self.unsynced.add(&path);
         }
@@ -204,10 +203,8 @@ impl Pass<'_> {
             return disk::remove_file(file).doing("remove", file);
         }
         let path = self.scratch.path().join(&sums.sha256);
-        fs::rename(file, &path).doing("put in place", &path)?;
-        fs::File::open(&path)
-            .and_then(|file| file.set_modified(SystemTime::from(self.now)))
-            .doing("date", &path)?;
+        disk::rename(file, &path).doing("put in place", &path)?;
+        disk::date(&path, SystemTime::from(self.now)).doing("date", &path)?;
         self.unsynced.add(&path);
         Ok(())
     }
@@ -235,12 +232,12 @@ impl Pass<'_> {
 
     /// Gives a complete file another name at once, whatever had it before.
     fn name(&self, from: &Path, to: &Path) -> Result<(), Error> {
-        if fs::hard_link(from, to).is_ok() {
+        if disk::link(from, to).is_ok() {
             return Ok(());
         }
         let temporary = self.scratch.path().join("name");
         disk::remove_file(&temporary).doing("remove", &temporary)?;
-        match fs::hard_link(from, &temporary) {
+        match disk::link(from, &temporary) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(error).doing("link", from);
@@ -249,11 +246,11 @@ impl Pass<'_> {
             Err(_) => {
                 let content = fs::read(from).doing("read", from)?;
                 disk::write_new(&temporary, &content)
-                    .and_then(|file| file.sync_all())
+                    .and_then(|_| disk::sync(&temporary))
                     .doing("write", &temporary)?;
             }
         }
-        fs::rename(&temporary, to).doing("put in place", to)
+        disk::rename(&temporary, to).doing("put in place", to)
     }
 
     /// Writes Release, Release.gpg and InRelease to the scratch directory.
@@ -274,9 +271,7 @@ impl Pass<'_> {
             ("InRelease", &signed),
         ] {
             let path = self.signed(&plan.dist, name);
-            disk::write_new(&path, content.as_bytes())
-                .and_then(|file| file.set_modified(modified))
-                .doing("write", &path)?;
+            disk::write_new_dated(&path, content.as_bytes(), modified).doing("write", &path)?;
             self.unsynced.add(&path);
         }
         Ok(())
@@ -331,7 +326,7 @@ impl Pass<'_> {
             ("InRelease", Step::InRelease),
         ] {
             let path = directory.join(name);
-            fs::rename(self.signed(&plan.dist, name), &path).doing("put in place", &path)?;
+            disk::rename(&self.signed(&plan.dist, name), &path).doing("put in place", &path)?;
             reached(step);
         }
         self.unsynced.add(&directory);

@@ -37,7 +37,7 @@ INSERT INTO slot
 DROP TABLE slot_by_time;
 -- Names first: an index is read by ranges of them, and a name is looked for in all indices.
 CREATE UNIQUE INDEX live_slot ON slot (dist, component, name, index_name, package) WHERE removed IS NULL;
-CREATE INDEX slot_of_package ON slot (package);
+CREATE INDEX slot_of_package ON slot (package, dist);
 CREATE INDEX slot_added ON slot (dist, added);
 CREATE INDEX slot_removed ON slot (dist, removed) WHERE removed IS NOT NULL;
 
