@@ -18,6 +18,8 @@ mod digests;
 mod disk;
 mod dist;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod fixture;
 mod index;
 mod install;

@@ -12,6 +12,7 @@ pub mod model;
 
 pub mod archive;
 pub mod command;
+mod fault;
 pub mod fetch;
 pub mod home;
 pub mod message;

@@ -9,7 +9,7 @@ const RANKS: [&[&str]; 15] = [
     // 1 model
     &["model"],
     // 2 outside
-    &["home", "command"],
+    &["home", "command", "fault"],
     &["store", "pgp", "upload", "fetch", "mail"],
     &["archive", "message"],
     // 3 engine

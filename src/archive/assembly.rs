@@ -348,8 +348,8 @@ impl Growing<'_> {
             return Ok(());
         };
         if self.digests.is_none() && offset == self.size {
-            disk::copy_range(before, offset, &mut self.file, length)
-                .doing("copy", &published.path)?;
+            disk::copy_range(before, offset, (&mut self.file, &self.path), length)
+                .doing("write", &self.path)?;
             self.size += length;
             return Ok(());
         }

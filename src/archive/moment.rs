@@ -92,9 +92,14 @@ fn moment(row: &Row<'_>) -> Result<Moment, rusqlite::Error> {
 pub(super) fn latest(tx: &Transaction<'_>, repository: &Identity) -> Result<i64, Error> {
     Ok(tx
         .sql()
-        .prepare_cached("SELECT coalesce(max(id), 0) FROM moment WHERE repository = ?")
-        .and_then(|mut query| query.query_row([repository.as_str()], |row| row.get(0)))
-        .during("look for the last change of a repository")?)
+        .prepare_cached("SELECT id FROM moment WHERE repository = ? ORDER BY at DESC LIMIT 1")
+        .and_then(|mut query| {
+            query
+                .query_row([repository.as_str()], |row| row.get(0))
+                .optional()
+        })
+        .during("look for the last change of a repository")?
+        .unwrap_or(0))
 }
 
 /// The last change of a dist that is not after `at`; `None`: it had none yet, or it is forgotten.

@@ -128,8 +128,7 @@ fn sign(
         ("InRelease", key.clearsign(text).map_err(failed)?),
     ] {
         let path = root.join(name);
-        disk::write_new(&path, content.as_bytes())
-            .and_then(|file| file.set_modified(SystemTime::from(now)))
+        disk::write_new_dated(&path, content.as_bytes(), SystemTime::from(now))
             .doing("write", &path)?;
         unsynced.add(&path);
     }

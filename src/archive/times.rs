@@ -2,7 +2,7 @@
 //!
 //! apt wants to find the name that it was given in Release, so each spelling of a time has Release files of its own, in
 //! times/DIST@TIME/spellings/SPELLING.
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -165,7 +165,7 @@ pub(super) fn publish(
 
 fn note_use(time: &Time, now: Timestamp) -> io::Result<()> {
     for directory in [&time.releases, &time.directory] {
-        File::open(directory)?.set_modified(SystemTime::from(now))?;
+        disk::date(directory, SystemTime::from(now))?;
     }
     Ok(())
 }
