@@ -5,7 +5,7 @@
 //!
 //! Reading order: [`dist`] is what there is to publish; [`prepare`] (with [`pool`] and [`stanza`]), [`install`] and
 //! [`publish`] (with [`index`], [`contents`] and [`release`]) are the way of a package; [`listing`] answers questions,
-//! [`clean`] tidies up, [`disk`] is below all of them.
+//! [`resign`] follows the keys, [`clean`] tidies up, [`disk`] is below all of them.
 //!
 //! A crash at any point leaves clients with the old or the new state of a dist; publishing again finishes the job.
 mod clean;
@@ -23,6 +23,7 @@ mod pool;
 mod prepare;
 mod publish;
 mod release;
+mod resign;
 #[cfg(test)]
 mod sample;
 mod stanza;
@@ -37,9 +38,10 @@ use serde::{Deserialize, Serialize};
 use crate::deb::{Architecture, Checksums, Component, FileName, PackageName, Version};
 use crate::model::Diststr;
 use crate::model::repository::Identity;
-use crate::pgp::{self, SigningKey};
+use crate::pgp::{self, SigningKeys};
 use crate::store::{Store, Transaction};
 
+pub use dist::is_dirty;
 pub use prepare::Prepared;
 
 /// One repository: its directory and its rows.
@@ -195,8 +197,15 @@ impl ArchiveDir {
     /// Publishes every dirty dist, InRelease last; returns their names.
     ///
     /// Writes to the database: not to be called inside a transaction.
-    pub fn publish(&self, key: &SigningKey, now: Timestamp) -> Result<Vec<Diststr>, Error> {
-        publish::publish(self, key, now, &mut |_| {})
+    pub fn publish(&self, keys: &SigningKeys, now: Timestamp) -> Result<Vec<Diststr>, Error> {
+        publish::publish(self, keys, now, &mut |_| {})
+    }
+
+    /// Makes dirty what other keys than these signed.
+    ///
+    /// Writes to the database: not to be called inside a transaction.
+    pub fn resign(&self, keys: &SigningKeys) -> Result<(), Error> {
+        resign::resign(self, keys)
     }
 
     /// Where a source is, in all dists, rollbacks included.

@@ -5,11 +5,13 @@
 mod api;
 mod backend;
 mod completion;
+mod confirm;
 pub mod daemon;
 mod demo;
 pub mod doctor;
 mod documents;
 pub mod home;
+mod key;
 pub mod log;
 mod man;
 mod memory;
@@ -52,6 +54,7 @@ enum Command {
     Up(up::Options),
     Doctor(doctor::Options),
     Remove(remove::Options),
+    Key(key::Options),
     Api(api::Options),
     Completion(completion::Options),
     Man(man::Options),
@@ -78,6 +81,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Api(options)) => api::run(&options),
         Some(Command::Completion(options)) => completion::run(&options, &command()),
         Some(Command::Demo(options)) => demo::run(&options),
+        Some(Command::Key(options)) => key::run(&options),
         Some(Command::Man(options)) => man::run(&options, command()),
         Some(Command::Documents(options)) => documents::run(&options),
         Some(Command::Remove(options)) => remove::run(&options),

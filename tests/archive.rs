@@ -159,7 +159,9 @@ impl Repository {
         self.store
             .write(|tx| self.archive.install(tx, &prepared, &diststr, 1))
             .unwrap();
-        self.archive.publish(&self.key, Timestamp::now()).unwrap();
+        self.archive
+            .publish(&self.key.clone().into(), Timestamp::now())
+            .unwrap();
         (dsc, deb)
     }
 }

@@ -105,7 +105,7 @@ fn put(tx: &Transaction<'_>, repository: &Identity, settings: &DistSettings) -> 
 }
 
 /// All rows, in the order in which they were first wanted.
-fn all(tx: &Transaction<'_>, repository: &Identity) -> Result<Vec<Dist>, Error> {
+pub(super) fn all(tx: &Transaction<'_>, repository: &Identity) -> Result<Vec<Dist>, Error> {
     let rows: Vec<Columns> = tx
         .sql()
         .prepare_cached(&format!(
@@ -120,6 +120,15 @@ pub(super) fn dirty(tx: &Transaction<'_>, repository: &Identity) -> Result<Vec<D
     let mut dists = all(tx, repository)?;
     dists.retain(|dist| dist.dirty > 0);
     Ok(dists)
+}
+
+/// Tells whether a dist of any repository waits to be published.
+pub fn is_dirty(tx: &Transaction<'_>) -> Result<bool, Error> {
+    tx.sql()
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM dist WHERE dirty > 0)")
+        .and_then(|mut query| query.query_row([], |row| row.get(0)))
+        .during("look for dirty dists")
+        .map_err(Error::from)
 }
 
 /// A dist that is wanted.

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use crate::deb::Checksums;
 use crate::deb::release::IndexFile;
 use crate::model::Diststr;
-use crate::pgp::SigningKey;
+use crate::pgp::SigningKeys;
 use crate::store::Transaction;
 
 use super::disk::{self, Doing, Scratch, Unsynced};
@@ -91,7 +91,7 @@ pub(super) fn by_hash(dist: &Path, path: &str, sha256: &str) -> PathBuf {
 
 pub(super) fn publish(
     archive: &ArchiveDir,
-    key: &SigningKey,
+    keys: &SigningKeys,
     now: Timestamp,
     reached: &mut dyn FnMut(Step),
 ) -> Result<Vec<Diststr>, Error> {
@@ -122,7 +122,7 @@ pub(super) fn publish(
     }
     reached(Step::Hashed);
     for plan in &plans {
-        pass.sign(plan, key)?;
+        pass.sign(plan, keys)?;
     }
     pass.sync()?;
     reached(Step::Signed);
@@ -274,16 +274,16 @@ impl Pass<'_> {
     }
 
     /// Writes Release, Release.gpg and InRelease to the scratch directory.
-    fn sign(&mut self, plan: &Plan, key: &SigningKey) -> Result<(), Error> {
+    fn sign(&mut self, plan: &Plan, keys: &SigningKeys) -> Result<(), Error> {
         let settings = &plan.dist.settings;
         let files = plan.files.iter().map(|file| file.index.clone()).collect();
-        let text = release::dist(settings, self.now, files);
+        let text = release::dist(settings, keys, self.now, files);
         let failed = |source| Error::Sign {
             dist: settings.diststr.to_string(),
             source,
         };
-        let signature = key.detach_sign(text.as_bytes()).map_err(failed)?;
-        let signed = key.clearsign(&text).map_err(failed)?;
+        let signature = keys.detach_sign(text.as_bytes()).map_err(failed)?;
+        let signed = keys.clearsign(&text).map_err(failed)?;
         let modified = self.modification_time(&self.directory(&plan.dist).join("InRelease"));
         for (name, content) in [
             ("Release", &text),

@@ -4,10 +4,22 @@ use jiff::Timestamp;
 use crate::deb::Paragraph;
 use crate::deb::release::{IndexFile, Release};
 
+use crate::pgp::SigningKeys;
+
 use super::DistSettings;
 
+/// Value of Signed-By: apt accepts the next Release only if one of these keys signed it, or a subkey of one (apt-secure(8)).
+pub(super) fn signed_by(keys: &SigningKeys) -> String {
+    keys.fingerprints().join(",")
+}
+
 /// Text of Release; `files` in any order.
-pub(super) fn dist(settings: &DistSettings, date: Timestamp, mut files: Vec<IndexFile>) -> String {
+pub(super) fn dist(
+    settings: &DistSettings,
+    keys: &SigningKeys,
+    date: Timestamp,
+    mut files: Vec<IndexFile>,
+) -> String {
     files.sort_by(|one, other| one.path.cmp(&other.path));
     let name = settings.diststr.to_string();
     Release {
@@ -30,6 +42,7 @@ pub(super) fn dist(settings: &DistSettings, date: Timestamp, mut files: Vec<Inde
         not_automatic: settings.not_automatic,
         but_automatic_upgrades: settings.but_automatic_upgrades,
         acquire_by_hash: true,
+        signed_by: signed_by(keys),
         files,
     }
     .to_string()
@@ -103,7 +116,8 @@ mod tests {
             not_automatic: true,
             but_automatic_upgrades: false,
         };
-        let text = dist(&settings, Timestamp::UNIX_EPOCH, Vec::new());
+        let keys = super::super::fixture::keys();
+        let text = dist(&settings, &keys, Timestamp::UNIX_EPOCH, Vec::new());
         for line in [
             "Origin: Test\n",
             "Label: trixie-test-unstable-rollback0\n",

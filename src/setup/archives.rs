@@ -5,8 +5,8 @@ use jiff::Timestamp;
 
 use crate::archive::{ArchiveDir, DistSettings};
 use crate::home::Home;
+use crate::keys::{self, KeySet};
 use crate::model::{Daemon, Distribution, Layout, Repository};
-use crate::pgp::SigningKey;
 use crate::store::catalog::Catalog;
 use crate::store::{Store, Transaction, items};
 
@@ -37,11 +37,15 @@ pub fn configure(
     Ok(())
 }
 
-/// Publishes what changed, so that the next start has nothing left to publish.
+/// Publishes what changed and what other keys signed, so that a daemon, running or to start, has nothing left to publish.
 pub fn publish(home: &Home, store: &Arc<Store>) -> Result<(), Error> {
-    let key = SigningKey::load(&home.signing_key())?;
+    let now = Timestamp::now();
+    keys::settle(home, now)?;
+    let keys = KeySet::load(home)?.signing();
     for (repository, _) in store.read(items::all::<Repository>)? {
-        archive(home, store, &repository).publish(&key, Timestamp::now())?;
+        let archive = archive(home, store, &repository);
+        archive.resign(&keys)?;
+        archive.publish(&keys, now)?;
     }
     Ok(())
 }
