@@ -268,19 +268,19 @@ mod tests {
     #[test]
     fn both_keys_sign_indices_in_the_window_and_the_old_one_messages() {
         let disk = Disk::new();
-        let (old, new) = (disk.old.fingerprint(), disk.new.fingerprint());
-        assert_eq!(disk.signing(), [old.clone()]);
+        let (old, new) = (&disk.old.fingerprint(), &disk.new.fingerprint());
+        assert_eq!(disk.signing(), [&old[..]]);
         disk.begin();
-        assert_eq!(disk.signing(), [old.clone(), new.clone()]);
-        assert_eq!(disk.messages(), old);
+        assert_eq!(disk.signing(), [&old[..], new]);
+        assert_eq!(&disk.messages(), old);
         assert!(!settle(&disk.home, disk.until - DAY).unwrap());
-        assert_eq!(disk.signing(), [old.clone(), new.clone()]);
+        assert_eq!(disk.signing(), [&old[..], new]);
         assert!(settle(&disk.home, disk.until).unwrap());
-        assert_eq!(disk.signing(), [new.clone()]);
-        assert_eq!(disk.messages(), new);
+        assert_eq!(disk.signing(), [&new[..]]);
+        assert_eq!(&disk.messages(), new);
         assert!(!settle(&disk.home, disk.until).unwrap());
         let retired = KeySet::load(&disk.home).unwrap().retired;
-        assert_eq!(retired[0].key.fingerprint(), old);
+        assert_eq!(&retired[0].key.fingerprint(), old);
         assert_eq!(retired[0].at, disk.until);
     }
 

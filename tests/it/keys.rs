@@ -267,7 +267,9 @@ fn client_that_gets_the_new_key_within_the_window_never_sees_an_error() {
     let both = run(home, &["export"]);
     let served = daemon.ask("GET", "/mini_buildd/api/pub_key/?output=plain");
     assert_eq!(served.text().trim(), String::from_utf8_lossy(&both).trim());
-    clients.iter().for_each(|client| client.install(&both));
+    for client in &clients {
+        client.install(&both);
+    }
 
     let next = list(home)["keys"][1]["fingerprint"].clone();
     end_window(home);
@@ -279,7 +281,9 @@ fn client_that_gets_the_new_key_within_the_window_never_sees_an_error() {
 
     // Who neither updated nor got the key.
     asleep.iter().for_each(Apt::refuses);
-    asleep.iter().for_each(|client| client.install(&both));
+    for client in &asleep {
+        client.install(&both);
+    }
     let [named, trusting] = asleep;
     named.sees_news();
     // Whether apt holds this Release against Signed-By of the last one depends on its version.
