@@ -6,7 +6,8 @@
 //! Reading order: [`dist`] is what there is to publish; [`prepare`] (with [`pool`] and [`stanza`]), [`install`] and
 //! [`publish`] (with [`index`], [`contents`], [`assembly`], [`pieces`], [`digests`] and [`release`]) are the way of a
 //! package; [`membership`] and [`transfer`] move it between dists, each change at a [`moment`] that a [`view`] can look
-//! back to; [`listing`] answers questions, [`clean`] tidies up, [`disk`] is below all of them.
+//! back to; [`listing`] answers questions, [`resign`] follows the keys,
+//! [`clean`] tidies up, [`disk`] is below all of them.
 //!
 //! A crash at any point leaves clients with the old or the new state of a dist; publishing again finishes the job.
 mod assembly;
@@ -32,6 +33,7 @@ mod pool;
 mod prepare;
 mod publish;
 mod release;
+mod resign;
 #[cfg(test)]
 mod sample;
 mod snapshot;
@@ -52,14 +54,14 @@ use crate::deb::{Architecture, Checksums, Component, FileName, PackageName, Vers
 use crate::model::Diststr;
 use crate::model::repository::Identity;
 use crate::model::snapshot::SnapshotName;
-use crate::pgp::{self, SigningKey};
+use crate::pgp::{self, SigningKeys};
 use crate::store::{Store, Transaction};
 
 use moment::Change;
 use view::View;
 
 pub use clean::{Expired, Retention};
-pub use dist::{occupied, repositories};
+pub use dist::{is_dirty, occupied, repositories};
 pub use moment::Moment;
 pub use prepare::Prepared;
 pub use snapshot::Snapshot;
@@ -396,17 +398,24 @@ impl ArchiveDir {
         &self,
         diststr: &Diststr,
         at: Timestamp,
-        key: &SigningKey,
+        keys: &SigningKeys,
         now: Timestamp,
     ) -> Result<Time, Error> {
-        times::publish(self, diststr, at, key, now)
+        times::publish(self, diststr, at, keys, now)
     }
 
     /// Publishes every dirty dist, InRelease last; returns their names.
     ///
     /// Writes to the database: not to be called inside a transaction.
-    pub fn publish(&self, key: &SigningKey, now: Timestamp) -> Result<Vec<Diststr>, Error> {
-        publish::publish(self, key, now, &mut |_| {})
+    pub fn publish(&self, keys: &SigningKeys, now: Timestamp) -> Result<Vec<Diststr>, Error> {
+        publish::publish(self, keys, now, &mut |_| {})
+    }
+
+    /// Makes dirty what other keys than these signed.
+    ///
+    /// Writes to the database: not to be called inside a transaction.
+    pub fn resign(&self, keys: &SigningKeys) -> Result<(), Error> {
+        resign::resign(self, keys)
     }
 
     /// Where a source is, in all dists, rollbacks included.
@@ -457,9 +466,9 @@ impl ArchiveDir {
         dist::renew(tx, &self.repository, now)
     }
 
-    /// Has all dists, snapshots included, signed anew by the keys that sign now.
-    pub fn resign(&self, tx: &Transaction<'_>) -> Result<(), Error> {
-        dist::resign(tx, &self.repository)
+    /// Marks all dists dirty, snapshots included.
+    pub fn sign_all_anew(&self, tx: &Transaction<'_>) -> Result<(), Error> {
+        dist::sign_all_anew(tx, &self.repository)
     }
 
     pub fn identity(&self) -> &Identity {

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 
 use crate::model::Diststr;
-use crate::pgp::SigningKey;
+use crate::pgp::SigningKeys;
 
 use super::disk::{self, Doing};
 use super::moment::{self, Moment};
@@ -61,7 +61,7 @@ pub(super) fn publish(
     archive: &ArchiveDir,
     diststr: &Diststr,
     at: Timestamp,
-    key: &SigningKey,
+    keys: &SigningKeys,
     now: Timestamp,
 ) -> Result<Time, Error> {
     let time = find(archive, diststr, at)?;
@@ -76,7 +76,7 @@ pub(super) fn publish(
                 dist: &dist,
                 suite: time.name.clone(),
             };
-            state::write(archive, tx, &state, &time.directory, key, now)
+            state::write(archive, tx, &state, &time.directory, keys, now)
         })?;
     }
     disk::date(&time.directory, SystemTime::from(now)).doing("date", &time.directory)?;
