@@ -6,7 +6,8 @@
 //! Reading order: [`dist`] is what there is to publish; [`prepare`] (with [`pool`] and [`stanza`]), [`install`] and
 //! [`publish`] (with [`index`], [`contents`], [`assembly`], [`pieces`], [`digests`] and [`release`]) are the way of a
 //! package; [`membership`] and [`transfer`] move it between dists, each change at a [`moment`] that a [`view`] can look
-//! back to; [`listing`] answers questions, [`clean`] tidies up, [`disk`] is below all of them.
+//! back to; [`listing`] answers questions, [`resign`] follows the keys,
+//! [`clean`] tidies up, [`disk`] is below all of them.
 //!
 //! A crash at any point leaves clients with the old or the new state of a dist; publishing again finishes the job.
 mod assembly;
@@ -32,6 +33,7 @@ mod pool;
 mod prepare;
 mod publish;
 mod release;
+mod resign;
 #[cfg(test)]
 mod sample;
 mod snapshot;
@@ -52,7 +54,7 @@ use crate::deb::{Architecture, Checksums, Component, FileName, PackageName, Vers
 use crate::model::Diststr;
 use crate::model::repository::Identity;
 use crate::model::snapshot::SnapshotName;
-use crate::pgp::{self, SigningKey};
+use crate::pgp::{self, SigningKeys};
 use crate::store::{Store, Transaction};
 
 use moment::Change;
@@ -415,17 +417,24 @@ impl ArchiveDir {
     pub fn publish_time(
         &self,
         asked: &DistTime,
-        key: &SigningKey,
+        keys: &SigningKeys,
         now: Timestamp,
     ) -> Result<Time, Error> {
-        times::publish(self, asked, key, now)
+        times::publish(self, asked, keys, now)
     }
 
     /// Publishes every dirty dist, InRelease last; returns their names.
     ///
     /// Writes to the database: not to be called inside a transaction.
-    pub fn publish(&self, key: &SigningKey, now: Timestamp) -> Result<Vec<Diststr>, Error> {
-        publish::publish(self, key, now, &mut |_| {})
+    pub fn publish(&self, keys: &SigningKeys, now: Timestamp) -> Result<Vec<Diststr>, Error> {
+        publish::publish(self, keys, now, &mut |_| {})
+    }
+
+    /// Makes dirty what other keys than these signed.
+    ///
+    /// Writes to the database: not to be called inside a transaction.
+    pub fn resign(&self, keys: &SigningKeys) -> Result<(), Error> {
+        resign::resign(self, keys)
     }
 
     /// Where a source is, in all dists, rollbacks included.
@@ -479,12 +488,8 @@ impl ArchiveDir {
     /// Has all dists, snapshots and past times included, signed anew by the keys that sign now.
     ///
     /// Writes to the database: not to be called inside a transaction.
-    pub fn resign(&self) -> Result<(), Error> {
-        // Not while former keys sign.
-        let lock = disk::lock(&self.directory)?;
-        self.store.write(|tx| dist::resign(tx, &self.repository))?;
-        drop(lock);
-        times::forget(self)
+    pub fn sign_all_anew(&self) -> Result<(), Error> {
+        resign::all(self)
     }
 
     pub fn identity(&self) -> &Identity {

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -15,8 +16,8 @@ use crate::events::Events;
 use crate::home::{self, Home, Lock};
 use crate::incoming::door::{self, Door};
 use crate::incoming::{self, Incoming};
+use crate::keys::{self, Keys};
 use crate::model::{Address, Daemon};
-use crate::pgp::{self, SigningKey};
 use crate::remotes::Load;
 use crate::repositories::Repositories;
 use crate::repositories::past::Past;
@@ -29,7 +30,7 @@ const FIRST_PUBLICATION: Duration = Duration::from_secs(5);
 pub struct Instance {
     pub home: Home,
     pub store: Arc<Store>,
-    pub key: Arc<SigningKey>,
+    pub keys: Arc<Keys>,
     pub address: Address,
     pub daemon: Daemon,
     pub incoming: Arc<Incoming>,
@@ -54,7 +55,7 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] store::Error),
     #[error(transparent)]
-    Key(#[from] pgp::Error),
+    Keys(#[from] keys::Error),
     #[error(transparent)]
     Setup(#[from] setup::Error),
     #[error(transparent)]
@@ -67,7 +68,7 @@ pub enum Error {
 struct Opened {
     lock: Lock,
     store: Arc<Store>,
-    key: Arc<SigningKey>,
+    keys: Arc<Keys>,
     daemon: Daemon,
     machine: Architecture,
 }
@@ -133,10 +134,11 @@ fn open(home: &Home, hostname: &str) -> Result<Opened, Error> {
     let store = Arc::new(Store::open(&home.database())?);
     let daemon = store.read::<_, Error>(|tx| Ok(items::get::<Daemon>(tx, "daemon")?))?;
     let (daemon, _) = daemon.ok_or_else(not_set_up)?;
+    keys::settle(home, Timestamp::now())?;
     store.write(|tx| setup::archives::configure(tx, home, &store, hostname))?;
     Ok(Opened {
         lock,
-        key: Arc::new(SigningKey::load(&home.signing_key())?),
+        keys: Arc::new(Keys::open(home)?),
         store,
         daemon,
         machine: setup::host::architecture()?,
@@ -153,7 +155,7 @@ fn run(
     let Opened {
         lock,
         store,
-        key,
+        keys,
         daemon,
         machine,
     } = opened;
@@ -167,7 +169,7 @@ fn run(
     let door = Door {
         home: home.clone(),
         store: Arc::clone(&store),
-        key: Arc::clone(&key),
+        keys: Arc::clone(&keys),
         http_url: address.http_url.clone(),
         events: Arc::clone(&events),
         packager: arrived.clone(),
@@ -177,7 +179,7 @@ fn run(
     let packager = packager::Parts {
         home: home.clone(),
         store: Arc::clone(&store),
-        key: Arc::clone(&key),
+        keys: Arc::clone(&keys),
         address: address.clone(),
         daemon: daemon.clone(),
         events: Arc::clone(&events),
@@ -186,7 +188,7 @@ fn run(
     let builder = builder::Parts {
         home: home.clone(),
         store: Arc::clone(&store),
-        key: Arc::clone(&key),
+        keys: Arc::clone(&keys),
         address: address.clone(),
         events: Arc::clone(&events),
         load: Arc::clone(&load),
@@ -213,10 +215,10 @@ fn run(
     tasks.spawn(cron::run(repositories.clone(), stopping));
     let instance = Instance {
         incoming: Arc::new(Incoming::new(home.clone(), Arc::clone(&store), closed)),
-        past: Arc::new(Past::new(repositories, Arc::clone(&key))),
+        past: Arc::new(Past::new(repositories, Arc::clone(&keys))),
         home,
         store,
-        key,
+        keys,
         address,
         daemon,
         events,

@@ -4,10 +4,11 @@
 //! sending of buildrequests runs beside it. What is installed while more is waiting is published in one pass.
 //!
 //! Reading order: [`examine`] decides about an upload ([`target`], then [`buildrequest`], else [`rejection`]);
-//! [`install`] ends it.
+//! [`install`] ends it; [`publication`] tells apt.
 pub mod buildrequest;
 pub mod examine;
 pub mod install;
+mod publication;
 pub mod rejection;
 pub mod target;
 
@@ -15,26 +16,28 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
-use crate::archive::{self, ArchiveDir};
+use crate::archive::ArchiveDir;
 use crate::cause::with_causes;
 use crate::deb;
 use crate::events::Events;
 use crate::home::{FileError, Home};
 use crate::incoming::Arrival;
+use crate::keys::Keys;
 use crate::model::job::{BuildState, Packaging, PackagingState, RequestedBuild};
 use crate::model::message::request_name;
 use crate::model::repository::Identity;
 use crate::model::{Address, BuildKey, Daemon, PackageKey};
-use crate::pgp::{self, SigningKey};
+use crate::pgp;
 use crate::remotes::Load;
-use crate::store::{self, Store, event_log, jobs};
+use crate::store::{self, Store, jobs};
 use crate::upload;
+
+use publication::Publication;
 
 /// First and longest pause before something is tried again.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -54,7 +57,7 @@ const BATCH_TIME: Duration = Duration::from_secs(2);
 pub struct Parts {
     pub home: Home,
     pub store: Arc<Store>,
-    pub key: Arc<SigningKey>,
+    pub keys: Arc<Keys>,
     pub address: Address,
     pub daemon: Daemon,
     pub events: Arc<Events>,
@@ -97,28 +100,6 @@ impl Parts {
             Arc::clone(&self.store),
         )
     }
-
-    /// Publishes every dirty dist, then tells of what is published.
-    fn publish(&self) -> Result<(), Error> {
-        let now = Timestamp::now();
-        // What comes meanwhile, from another process too, may miss this publication.
-        let upto = self.store.read(event_log::last)?;
-        for repository in self.store.read(archive::repositories)? {
-            let archive = self.archive(&repository);
-            let published = archive.publish(&self.key, now)?;
-            if published.is_empty() {
-                continue;
-            }
-            info!(%repository, dists = published.len(), "published");
-        }
-        Ok(self.events.flush_published(upto)?)
-    }
-
-    /// Tells whether there is something to publish or to tell.
-    fn is_due(&self) -> Result<bool, Error> {
-        self.store
-            .read(|tx| Ok(archive::is_dirty(tx)? || event_log::is_unwritten(tx)?))
-    }
 }
 
 /// Follows arrivals until `shutdown`; begins with what an earlier run left, and says when its dists are `published`.
@@ -130,6 +111,7 @@ pub async fn run(
     mut shutdown: watch::Receiver<bool>,
 ) {
     let mut packager = Packager {
+        publication: Arc::new(Publication::new(Arc::clone(&parts))),
         parts,
         again,
         sending: JoinSet::new(),
@@ -174,6 +156,7 @@ async fn until(instant: Option<Instant>) {
 
 struct Packager {
     parts: Arc<Parts>,
+    publication: Arc<Publication>,
     /// Where an arrival goes that couldn't be followed for a reason of ours.
     again: mpsc::UnboundedSender<Arrival>,
     sending: JoinSet<()>,
@@ -280,7 +263,9 @@ impl Packager {
     /// What fails is tried again, and again: the rows say what is to be published.
     async fn publish(&mut self) {
         self.batch = Batch::default();
-        if self.blocking(Parts::publish).await.is_some() {
+        let publication = Arc::clone(&self.publication);
+        let published = self.blocking(move |_| publication.publish()).await;
+        if published.is_some() {
             self.publish_at = None;
             self.publish_pause = FIRST_PAUSE;
             return;
@@ -289,9 +274,11 @@ impl Packager {
         self.publish_pause = longer(self.publish_pause);
     }
 
-    /// Publishes and tells what others changed.
+    /// Publishes and tells what others changed: keys, or packages.
     async fn look(&mut self) {
-        if self.blocking(Parts::is_due).await == Some(true) {
+        let publication = Arc::clone(&self.publication);
+        let is_due = self.blocking(move |_| publication.is_due()).await;
+        if is_due == Some(true) {
             self.publish().await;
         }
     }

@@ -344,7 +344,7 @@ impl Growing<'_> {
 
     /// Goes on with bytes of the file before.
     fn keep(&mut self, mut offset: u64, mut length: u64) -> Result<(), Error> {
-        let Some((before, published)) = &self.before else {
+        let Some((before, _)) = &self.before else {
             return Ok(());
         };
         if self.digests.is_none() && offset == self.size {

@@ -119,7 +119,7 @@ fn put(tx: &Transaction<'_>, repository: &Identity, settings: &DistSettings) -> 
 }
 
 /// All rows, in the order in which they were first wanted.
-fn all(tx: &Transaction<'_>, repository: &Identity) -> Result<Vec<Dist>, Error> {
+pub(super) fn all(tx: &Transaction<'_>, repository: &Identity) -> Result<Vec<Dist>, Error> {
     let rows: Vec<Columns> = tx
         .sql()
         .prepare_cached(&format!(
@@ -192,22 +192,20 @@ pub(super) fn renew(
         .during("look for dists to renew")?)
 }
 
+/// Marks a dist and its snapshots as to be signed anew.
+pub(super) fn sign_anew(tx: &Transaction<'_>, id: i64) -> Result<(), Error> {
+    tx.sql()
+        .prepare_cached("UPDATE snapshot SET published = 0 WHERE dist = ?")
+        .and_then(|mut update| update.execute([id]))
+        .during("mark snapshots as to be signed anew")?;
+    touch(tx, id)
+}
+
 /// Marks all dists and their snapshots as to be signed anew.
-pub(super) fn resign(tx: &Transaction<'_>, repository: &Identity) -> Result<(), Error> {
-    let resign = || {
-        let key = [repository.as_str()];
-        tx.sql().execute(
-            "UPDATE snapshot SET published = 0
-             WHERE dist IN (SELECT id FROM dist WHERE repository = ?)",
-            key,
-        )?;
-        tx.sql().execute(
-            "UPDATE dist SET dirty = dirty + 1 WHERE repository = ? AND removed_at IS NULL",
-            key,
-        )
-    };
-    resign().during("mark dists as to be signed anew")?;
-    Ok(())
+pub(super) fn sign_all_anew(tx: &Transaction<'_>, repository: &Identity) -> Result<(), Error> {
+    let mut dists = all(tx, repository)?;
+    dists.retain(|dist| !dist.removed);
+    dists.iter().try_for_each(|dist| sign_anew(tx, dist.id))
 }
 
 /// Wanted dists of all repositories that have packages.

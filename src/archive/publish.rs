@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use crate::deb::release::IndexFile;
 use crate::model::Diststr;
-use crate::pgp::SigningKey;
+use crate::pgp::SigningKeys;
 
 use super::assembly::{Assembled, Memory, Piece};
 use super::digests::Sums;
@@ -116,7 +116,7 @@ fn by(dist: &Path, path: &str, kind: &str, sum: &str) -> PathBuf {
 
 pub(super) fn publish(
     archive: &ArchiveDir,
-    key: &SigningKey,
+    keys: &SigningKeys,
     now: Timestamp,
     reached: &mut dyn FnMut(Step),
 ) -> Result<Vec<Diststr>, Error> {
@@ -148,7 +148,7 @@ pub(super) fn publish(
     }
     reached(Step::Hashed);
     for plan in &plans {
-        pass.sign(plan, key)?;
+        pass.sign(plan, keys)?;
     }
     pass.sync()?;
     reached(Step::Signed);
@@ -157,7 +157,7 @@ pub(super) fn publish(
     }
     let mut snapshots = Vec::new();
     for plan in &plans {
-        let settled = snapshot::publish(archive, &plan.dist, key, now)?;
+        let settled = snapshot::publish(archive, &plan.dist, keys, now)?;
         snapshots.push((plan.dist.id, settled));
     }
     for dist in &removed {
@@ -254,16 +254,16 @@ impl Pass<'_> {
     }
 
     /// Writes Release, Release.gpg and InRelease to the scratch directory.
-    fn sign(&mut self, plan: &Plan, key: &SigningKey) -> Result<(), Error> {
+    fn sign(&mut self, plan: &Plan, keys: &SigningKeys) -> Result<(), Error> {
         let settings = &plan.dist.settings;
         let files = plan.files.iter().map(|file| file.index.clone()).collect();
-        let text = release::dist(settings, self.now, files);
+        let text = release::dist(settings, keys, self.now, files);
         let failed = |source| Error::Sign {
             dist: settings.diststr.to_string(),
             source,
         };
-        let signature = key.detach_sign(text.as_bytes()).map_err(failed)?;
-        let signed = key.clearsign(&text).map_err(failed)?;
+        let signature = keys.detach_sign(text.as_bytes()).map_err(failed)?;
+        let signed = keys.clearsign(&text).map_err(failed)?;
         let modified = self.modification_time(&self.directory(&plan.dist).join("InRelease"));
         for (name, content) in [
             ("Release", &text),

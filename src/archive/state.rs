@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 
 use crate::deb::release::IndexFile;
-use crate::pgp::SigningKey;
+use crate::pgp::SigningKeys;
 use crate::store::Transaction;
 
 use super::assembly::{Assembly, Memory};
@@ -37,7 +37,7 @@ pub(super) fn write(
     tx: &Transaction<'_>,
     state: &State<'_>,
     to: &Path,
-    key: &SigningKey,
+    keys: &SigningKeys,
     now: Timestamp,
 ) -> Result<(), Error> {
     let name = to.file_name().unwrap_or_default().to_string_lossy();
@@ -84,8 +84,8 @@ pub(super) fn write(
         unsynced.add(&to);
         files.push(listed(path, Digests::of(sums, text.as_bytes())));
     }
-    let text = release::state(settings, &state.suite, state.date, files);
-    sign(&mut unsynced, &root, &state.suite, &text, key, now)?;
+    let text = release::state(settings, &state.suite, keys, state.date, files);
+    sign(&mut unsynced, &root, &state.suite, &text, keys, now)?;
     settle(archive, unsynced, &root, to)
 }
 
@@ -95,14 +95,14 @@ pub(super) fn write_releases(
     suite: &str,
     text: &str,
     to: &Path,
-    key: &SigningKey,
+    keys: &SigningKeys,
     now: Timestamp,
 ) -> Result<(), Error> {
     let scratch = Scratch::fresh(archive.directory.join(format!("{SCRATCH_PREFIX}{suite}")))?;
     let root = scratch.path().join("dist");
     let mut unsynced = Unsynced::default();
     unsynced.directory(&root)?;
-    sign(&mut unsynced, &root, suite, text, key, now)?;
+    sign(&mut unsynced, &root, suite, text, keys, now)?;
     settle(archive, unsynced, &root, to)
 }
 
@@ -112,7 +112,7 @@ fn sign(
     root: &Path,
     suite: &str,
     text: &str,
-    key: &SigningKey,
+    keys: &SigningKeys,
     now: Timestamp,
 ) -> Result<(), Error> {
     let failed = |source| Error::Sign {
@@ -123,9 +123,9 @@ fn sign(
         ("Release", text.to_owned()),
         (
             "Release.gpg",
-            key.detach_sign(text.as_bytes()).map_err(failed)?,
+            keys.detach_sign(text.as_bytes()).map_err(failed)?,
         ),
-        ("InRelease", key.clearsign(text).map_err(failed)?),
+        ("InRelease", keys.clearsign(text).map_err(failed)?),
     ] {
         let path = root.join(name);
         disk::write_new_dated(&path, content.as_bytes(), SystemTime::from(now))

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 
 use crate::model::Diststr;
-use crate::pgp::SigningKey;
+use crate::pgp::SigningKeys;
 
 use super::disk::{self, Doing};
 use super::moment::Moment;
@@ -125,7 +125,7 @@ pub(super) fn present(
 pub(super) fn publish(
     archive: &ArchiveDir,
     asked: &DistTime,
-    key: &SigningKey,
+    keys: &SigningKeys,
     now: Timestamp,
 ) -> Result<Time, Error> {
     let time = find(archive, asked)?;
@@ -144,7 +144,7 @@ pub(super) fn publish(
                 // A second making is to differ in nothing.
                 date: time.moment.at,
             };
-            state::write(archive, tx, &state, &time.directory, key, now)
+            state::write(archive, tx, &state, &time.directory, keys, now)
         })?;
     }
     if !state::is_there(&time.releases) {

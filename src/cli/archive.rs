@@ -1,5 +1,5 @@
 //! `mini-buildd archive`: the repositories of an instance from the administrator's shell, beside its daemon.
-use std::io::{IsTerminal, Write, stderr, stdin, stdout};
+use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,14 +8,15 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::confirm::is_confirmed;
 use super::{Failure, home};
 use crate::archive::{ArchiveDir, Difference, Listed};
 use crate::deb::{PackageName, Version};
 use crate::home::Home;
 use crate::model::Diststr;
 use crate::model::snapshot::SnapshotName;
-use crate::pgp::SigningKey;
 use crate::repositories::Repositories;
+use crate::setup::archives;
 use crate::store::Store;
 
 /// Lists and changes what is in the repositories of an instance.
@@ -195,7 +196,7 @@ struct Instance {
 }
 
 pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
-    let instance = Instance::open(options.home.home()?)?;
+    let instance = Instance::open(options.home.own()?)?;
     match &options.command {
         Command::Ls(options) => instance.ls(options),
         Command::Show(options) => instance.show(options),
@@ -215,14 +216,6 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
 
 impl Instance {
     fn open(home: Home) -> Result<Instance, Failure> {
-        home.refuse_stock()?;
-        if !home.database().is_file() {
-            let home = home.root().display();
-            return Err(format!(
-                "{home} holds no instance; make one with: mini-buildd up --home {home}"
-            )
-            .into());
-        }
         let store = Arc::new(Store::open(&home.database())?);
         Ok(Instance {
             repositories: Repositories::new(home.clone(), Arc::clone(&store)),
@@ -233,9 +226,7 @@ impl Instance {
 
     /// Publishes; a change that is made stays made, and the daemon publishes it where this can't.
     fn publish(&self) -> Result<(), Failure> {
-        let key = SigningKey::load(&self.home.signing_key())?;
-        self.repositories.publish(&key, Timestamp::now())?;
-        Ok(())
+        Ok(archives::publish(&self.home, &self.store)?)
     }
 
     fn archive_of(&self, diststr: &Diststr) -> Result<ArchiveDir, Failure> {
@@ -512,7 +503,7 @@ impl Instance {
     fn publish_all(&self, options: &Publish) -> Result<(), Failure> {
         if options.all {
             for archive in self.repositories.archives()? {
-                archive.resign()?;
+                archive.sign_all_anew()?;
             }
         }
         self.publish()
@@ -587,16 +578,8 @@ fn print_differences(
 }
 
 fn ask(what: &str) -> Result<(), Failure> {
-    let refused = || Failure::from("nothing was changed; to go on without being asked, add --yes");
-    if !stdin().is_terminal() {
-        return Err(refused());
+    if is_confirmed(&format!("{what}?")) {
+        return Ok(());
     }
-    write!(stderr(), "{what}? Type yes: ")?;
-    let mut answer = String::new();
-    stdin().read_line(&mut answer)?;
-    if answer.trim() == "yes" {
-        Ok(())
-    } else {
-        Err(refused())
-    }
+    Err("nothing was changed; to go on without being asked, add --yes".into())
 }

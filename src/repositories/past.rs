@@ -7,22 +7,22 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use crate::archive::{self, DistTime, Time};
-use crate::pgp::SigningKey;
+use crate::keys::Keys;
 
 use super::Repositories;
 
 pub struct Past {
     repositories: Repositories,
-    key: Arc<SigningKey>,
+    keys: Arc<Keys>,
     /// One is made at a time: who waits for it holds no thread.
     making: Semaphore,
 }
 
 impl Past {
-    pub fn new(repositories: Repositories, key: Arc<SigningKey>) -> Past {
+    pub fn new(repositories: Repositories, keys: Arc<Keys>) -> Past {
         Past {
             repositories,
-            key,
+            keys,
             making: Semaphore::new(1),
         }
     }
@@ -52,7 +52,8 @@ impl Past {
 
     fn publish(&self, asked: &DistTime) -> Result<Time, archive::Error> {
         let archive = self.repositories.archive(&asked.diststr.repository);
-        archive.publish_time(asked, &self.key, Timestamp::now())
+        let keys = self.keys.now().signing();
+        archive.publish_time(asked, &keys, Timestamp::now())
     }
 }
 

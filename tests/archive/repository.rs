@@ -133,7 +133,7 @@ impl Repository {
     }
 
     pub(crate) fn publish_at(&self, now: Timestamp) {
-        self.archive.publish(&self.key, now).unwrap();
+        self.archive.publish(&self.key.clone().into(), now).unwrap();
     }
 
     /// Adds hello, of main, and hello-data, of contrib; returns the .dsc and the .deb of hello.

@@ -12,6 +12,7 @@ mod history;
 mod http;
 mod http_apt;
 mod instance;
+mod keys;
 mod layouts;
 mod limbo;
 mod limits;

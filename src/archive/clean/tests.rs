@@ -103,10 +103,10 @@ fn times_are_known_as_whole_or_not_at_all() {
     let asked = format!("sid-test-unstable@{with_hello:.3}")
         .parse()
         .unwrap();
-    let key = crate::archive::fixture::key();
+    let keys = crate::archive::fixture::keys();
     let time = fixture
         .archive
-        .publish_time(&asked, key, Timestamp::now())
+        .publish_time(&asked, &keys, Timestamp::now())
         .unwrap();
     fixture.archive.clean(Timestamp::now()).unwrap();
     assert!(time.directory.exists());

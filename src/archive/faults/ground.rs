@@ -14,7 +14,7 @@ use crate::archive::fixture::{self, Fixture, ROLLBACKS, diststr, key, settings};
 use crate::archive::sample::run;
 use crate::archive::{ArchiveDir, Error, Installation, Prepared};
 use crate::fault;
-use crate::pgp::SigningKey;
+use crate::pgp::{SigningKey, SigningKeys};
 use crate::store::Store;
 
 /// What the dist and its rollbacks have.
@@ -82,7 +82,7 @@ pub(super) struct Job {
     directory: PathBuf,
     store: Arc<Store>,
     archive: ArchiveDir,
-    key: SigningKey,
+    keys: SigningKeys,
     prepared: Option<Prepared>,
 }
 
@@ -100,7 +100,7 @@ impl Job {
     pub(super) fn open(directory: &Path) -> Job {
         let (store, archive) = fixture::open(directory);
         Job {
-            key: SigningKey::load(&directory.join("key.asc")).unwrap(),
+            keys: SigningKey::load(&directory.join("key.asc")).unwrap().into(),
             directory: directory.to_owned(),
             store,
             archive,
@@ -130,7 +130,7 @@ impl Job {
     }
 
     fn publish(&mut self) -> Result<(), Error> {
-        self.archive.publish(&self.key, Timestamp::now())?;
+        self.archive.publish(&self.keys, Timestamp::now())?;
         Ok(())
     }
 

@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use super::*;
 use crate::archive::client::{Client, names};
-use crate::archive::fixture::{self, Fixture, diststr, key, settings};
+use crate::archive::fixture::{self, Fixture, diststr, key, keys, settings};
 use crate::archive::sample::{Binary, run};
+use crate::pgp::SigningKey;
 
 const UNSTABLE: &str = "sid-test-unstable";
 const PACKAGES: &str = "main/binary-amd64/Packages.xz";
@@ -305,7 +306,7 @@ fn child() {
         steps += 1;
     };
     let mut kill = kill;
-    publish(&archive, &key, at(1), &mut kill).unwrap();
+    publish(&archive, &key.into(), at(1), &mut kill).unwrap();
 }
 
 #[test]
@@ -379,7 +380,7 @@ fn an_installation_during_a_publication_leaves_the_dist_dirty() {
             fixture.install("hello", "2").unwrap();
         }
     };
-    publish(&fixture.archive, key(), at(1), &mut install).unwrap();
+    publish(&fixture.archive, &keys(), at(1), &mut install).unwrap();
     assert_eq!(fixture.client(UNSTABLE).packages[PACKAGES], ["hello 1"]);
     assert_eq!(fixture.publish(at(2)).len(), 2);
     assert_eq!(fixture.client(UNSTABLE).packages[PACKAGES], ["hello 2"]);
@@ -415,7 +416,7 @@ fn readers_find_no_fault_while_writers_publish() {
                         .store
                         .write(|tx| archive.install(tx, &prepared[writer], &diststr(), 0))
                         .unwrap();
-                    archive.publish(key(), Timestamp::now()).unwrap();
+                    archive.publish(&keys(), Timestamp::now()).unwrap();
                     writes += 1;
                 }
                 writes

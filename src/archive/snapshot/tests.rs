@@ -2,7 +2,7 @@ use std::fs;
 
 use super::*;
 use crate::archive::client::names;
-use crate::archive::fixture::{Fixture, diststr, key};
+use crate::archive::fixture::{Fixture, diststr, keys};
 use crate::archive::publish::{Step, publish};
 
 fn name() -> SnapshotName {
@@ -114,7 +114,7 @@ fn what_becomes_of_a_snapshot_during_a_publication_is_left_to_the_next_one() {
                 change();
             }
         };
-        publish(&fixture.archive, key(), Timestamp::now(), &mut reached).unwrap();
+        publish(&fixture.archive, &keys(), Timestamp::now(), &mut reached).unwrap();
     };
     during(&|| delete_one(&fixture).unwrap());
     assert_eq!(published(&fixture), Vec::<String>::new());
@@ -137,7 +137,7 @@ fn other_keys_sign_snapshots_too() {
         .directory()
         .join("dists/sid-test-unstable/snapshots/one/Release.gpg");
     let before = fs::read(&release).unwrap();
-    fixture.archive.resign().unwrap();
+    fixture.archive.sign_all_anew().unwrap();
     fixture.publish("2030-01-01T00:00:00Z".parse().unwrap());
     assert_ne!(fs::read(&release).unwrap(), before);
 }

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, ToSpan as _};
 
 use super::*;
 use crate::archive::client::Client;
-use crate::archive::fixture::{Fixture, diststr, key};
+use crate::archive::fixture::{Fixture, diststr, keys};
 
 fn asked(text: &str) -> DistTime {
     text.parse().unwrap()
@@ -17,7 +17,7 @@ fn at(time: Timestamp) -> DistTime {
 }
 
 fn publish_at(fixture: &Fixture, asked: &DistTime, now: Timestamp) -> Result<Time, Error> {
-    fixture.archive.publish_time(asked, key(), now)
+    fixture.archive.publish_time(asked, &keys(), now)
 }
 
 fn made(fixture: &Fixture, asked: &DistTime) -> Time {
@@ -227,7 +227,7 @@ fn times_go_when_other_keys_sign() {
     fixture.install("hello", "1").unwrap();
     let asked = at(fixture.changed());
     made(&fixture, &asked);
-    fixture.archive.resign().unwrap();
+    fixture.archive.sign_all_anew().unwrap();
     assert_eq!(names(&fixture), 0);
     made(&fixture, &asked);
 }

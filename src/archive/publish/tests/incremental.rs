@@ -2,7 +2,7 @@
 use std::fs;
 
 use crate::archive::client::{self, Client};
-use crate::archive::fixture::{Fixture, diststr, key};
+use crate::archive::fixture::{Fixture, diststr, keys};
 use crate::archive::moment::Change;
 use crate::archive::pieces::Form;
 use crate::archive::state::{self, State};
@@ -109,7 +109,7 @@ fn pieces_that_change_make_the_text_that_a_whole_rendering_makes() {
                 suite: "whole".into(),
                 date: at(0),
             };
-            state::write(&fixture.archive, tx, &state, &whole, key(), at(0))
+            state::write(&fixture.archive, tx, &state, &whole, &keys(), at(0))
         };
         fixture.store.read(render).unwrap();
         for path in [
