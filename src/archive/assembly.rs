@@ -19,7 +19,7 @@ use super::index::Entry;
 use super::pieces::{self, Form, Sizes};
 
 /// Size of a piece's text, about. Smaller ones cost bytes, larger ones time.
-const PIECE: usize = 48 << 10;
+const PIECE: usize = 24 << 10;
 /// A piece that became smaller is made anew together with a neighbour.
 pub(super) const SMALL: u64 = (PIECE / 4) as u64;
 /// A piece is split when it became this much larger.
