@@ -182,7 +182,7 @@ pub enum Error {
     #[error("{diststr} has {present} already, which is higher than {package}")]
     Lower {
         package: String,
-        diststr: Diststr,
+        diststr: Box<Diststr>,
         present: Version,
     },
     #[error("{diststr} has {package} already; remove it first")]
@@ -191,11 +191,11 @@ pub enum Error {
     SnapshotExists { name: String, diststr: Diststr },
     #[error("{diststr} has no snapshot {name}")]
     NoSnapshot { name: String, diststr: Diststr },
-    #[error("nothing is known of {diststr} at {at}: {}", known_since(since.as_ref()))]
+    #[error("nothing is known of {diststr} at {at}: {}", moment::known_since(*since))]
     NoState {
         diststr: Diststr,
         at: Timestamp,
-        since: Option<Moment>,
+        since: Option<Timestamp>,
     },
     #[error(
         "more than {limit} states of the past were asked for in {seconds} seconds; try again later"
@@ -206,7 +206,7 @@ pub enum Error {
     #[error("{package} is in {diststr} in several versions ({versions}); name one with --version")]
     Ambiguous {
         package: String,
-        diststr: Diststr,
+        diststr: Box<Diststr>,
         versions: String,
     },
     #[error("{diststr} is no distribution of repository {repository}")]
@@ -224,13 +224,6 @@ pub enum Error {
     Sign { dist: String, source: pgp::Error },
     #[error("the database has a malformed {what}: {value:?}")]
     Row { what: &'static str, value: String },
-}
-
-fn known_since(since: Option<&Moment>) -> String {
-    match since {
-        Some(moment) => format!("it is known since {}", moment.name()),
-        None => "it never had a package".to_owned(),
-    }
 }
 
 impl ArchiveDir {
@@ -355,7 +348,7 @@ impl ArchiveDir {
             None => Err(Error::NoState {
                 diststr: diststr.clone(),
                 at,
-                since: moment::first(tx, &dist)?,
+                since: moment::first(tx, &dist)?.map(|moment| moment.at),
             }),
         }
     }

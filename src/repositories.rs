@@ -64,7 +64,7 @@ pub enum Error {
     #[error("{package} may not go into {diststr}: {fault}")]
     Version {
         package: String,
-        diststr: Diststr,
+        diststr: Box<Diststr>,
         fault: String,
     },
 }

@@ -124,12 +124,11 @@ impl Memory {
         if let Some(packed) = self.pieces.get(&digest) {
             return Ok(Rc::clone(packed));
         }
-        let packed = match elsewhere(&digest) {
-            Some(packed) => packed,
-            None => {
-                let [plain, gz, xz, zst] = Form::ALL.map(|form| form.compress(text.as_bytes()));
-                [plain?, gz?, xz?, zst?]
-            }
+        let packed = if let Some(packed) = elsewhere(&digest) {
+            packed
+        } else {
+            let [plain, gz, xz, zst] = Form::ALL.map(|form| form.compress(text.as_bytes()));
+            [plain?, gz?, xz?, zst?]
         };
         let packed = Rc::new(packed);
         if self.size + text.len() > REMEMBERED {

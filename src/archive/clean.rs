@@ -24,7 +24,7 @@ const GRACE: Duration = Duration::from_secs(60 * 60);
 /// A preparation does not take longer.
 const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 /// So many rows are forgotten at once.
-const PART: usize = 1000;
+const PART: u32 = 1000;
 
 /// How long what is not shown any more is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub(super) fn expire(
             .store
             .write(|tx| forget(archive, tx, horizon, now))?;
         expired.packages += forgotten.packages;
-        if forgotten.slots < PART {
+        if forgotten.slots < PART as usize {
             break;
         }
     }
@@ -58,7 +58,7 @@ pub(super) fn expire(
         let grace = before(retention.grace);
         let deleted = archive.store.write(|tx| delete(archive, tx, grace))?;
         expired.files += deleted;
-        if deleted < PART {
+        if deleted < PART as usize {
             return Ok(expired);
         }
     }
@@ -108,7 +108,7 @@ fn forget(
                                      AND slot.added <= moment AND slot.removed > moment)
                  LIMIT ?3",
             )?
-            .query_map((before, repository, PART as u32), |row| {
+            .query_map((before, repository, PART), |row| {
                 Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?])
             })?
             .collect::<Result<_, _>>()?;
@@ -172,9 +172,7 @@ fn delete(archive: &ArchiveDir, tx: &Transaction<'_>, before: Timestamp) -> Resu
         )
         .and_then(|mut query| {
             query
-                .query_map((repository, before.as_second(), PART as u32), |row| {
-                    row.get(0)
-                })?
+                .query_map((repository, before.as_second(), PART), |row| row.get(0))?
                 .collect()
         })
         .during("look for unused files of the pool")?;

@@ -126,7 +126,7 @@ impl Digests {
             let (now, later) = bytes.split_at(room.min(bytes.len()));
             self.state.update(now);
             self.size += now.len() as u64;
-            if self.size % STEP == 0 {
+            if self.size.is_multiple_of(STEP) {
                 self.state.write(&mut self.kept);
             }
             bytes = later;

@@ -36,6 +36,14 @@ fn name(time: Timestamp) -> String {
     format!("{time:.3}")
 }
 
+/// Tells from when on a dist is known, for an error.
+pub(super) fn known_since(since: Option<Timestamp>) -> String {
+    match since {
+        Some(time) => format!("it is known since {}", name(time)),
+        None => "it never had a package".to_owned(),
+    }
+}
+
 /// A change under way: its moment is made when the first row changes.
 pub(super) struct Change<'a> {
     pub(super) tx: &'a Transaction<'a>,

@@ -157,7 +157,7 @@ pub(super) fn publish(
             &format!("\nSuite: {suite}\n"),
             1,
         );
-        state::write_releases(archive, &suite, &text, &time.releases, key, now)?;
+        state::write_releases(archive, &suite, &text, &time.releases, keys, now)?;
     }
     note_use(&time, now).doing("date", &time.directory)?;
     Ok(time)

@@ -43,7 +43,7 @@ pub(super) fn copy(
     if let Some(higher) = there.first().filter(|there| **there > present.version) {
         return Err(Error::Lower {
             package: format!("{name} {}", present.version),
-            diststr: to.settings.diststr,
+            diststr: Box::new(to.settings.diststr),
             present: higher.clone(),
         });
     }
@@ -149,7 +149,7 @@ fn choose(source: &Source<'_>, dist: &Dist, version: Option<&Version>) -> Result
         }),
         _ => Err(Error::Ambiguous {
             package: source.name.to_string(),
-            diststr,
+            diststr: Box::new(diststr),
             versions: present
                 .iter()
                 .map(|present| present.version.to_string())

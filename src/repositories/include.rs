@@ -85,7 +85,7 @@ fn check_version(catalog: &Catalog, diststr: &Diststr, prepared: &Prepared) -> R
     version_scheme::check_mandatory(layout, options, identity, codeversion, prepared.version())
         .map_err(|fault| Error::Version {
             package: format!("{} {}", prepared.source(), prepared.version()),
-            diststr: diststr.clone(),
+            diststr: Box::new(diststr.clone()),
             fault: fault.to_string(),
         })
 }

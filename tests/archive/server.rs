@@ -38,7 +38,7 @@ impl Server {
         let address = server.addresses()[0];
         let asked = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&asked);
-        let routes = http::finish(http::files::router(home));
+        let routes = http::finish(http::files::router(home, None));
         let routes = routes.layer(from_fn(move |request: Request, next: Next| {
             let log = Arc::clone(&log);
             async move {

@@ -93,9 +93,11 @@ pub(super) struct Outcome {
     files: Vec<PathBuf>,
 }
 
+/// A step of a job.
+type Call = fn(&mut Job) -> Result<(), Error>;
+
 impl Job {
-    pub(super) const CALLS: [fn(&mut Job) -> Result<(), Error>; 4] =
-        [Job::prepare, Job::install, Job::publish, Job::clean];
+    pub(super) const CALLS: [Call; 4] = [Job::prepare, Job::install, Job::publish, Job::clean];
 
     pub(super) fn open(directory: &Path) -> Job {
         let (store, archive) = fixture::open(directory);

@@ -135,7 +135,7 @@ fn pieces_that_change_make_the_text_that_a_whole_rendering_makes() {
                 assert!(
                     fault.contains("pool") || fault.contains("test/: "),
                     "{fault}"
-                )
+                );
             },
             |_| (),
         );
