@@ -68,6 +68,15 @@ struct Plan {
     live: HashMap<String, Live>,
 }
 
+impl Plan {
+    /// Tells whether the last complete pass has not published it: what a pass that was cut short named is not yet safe.
+    fn is_new(&self, index: &IndexFile) -> bool {
+        self.live
+            .get(&index.path)
+            .is_none_or(|live| live.index != *index)
+    }
+}
+
 /// The work of one call.
 struct Pass<'a> {
     archive: &'a ArchiveDir,
@@ -238,10 +247,13 @@ impl Pass<'_> {
                 continue;
             };
             let hashed = by_hash(&directory, &index.path, &index.sha256);
+            let parent = hashed.parent().unwrap_or(&directory);
+            if plan.is_new(index) {
+                self.unsynced.add(parent);
+            }
             if disk::has_size(&hashed, index.size) {
                 continue;
             }
-            let parent = hashed.parent().unwrap_or(&directory);
             self.unsynced.directory(parent)?;
             self.name(&self.scratch.path().join(&index.sha256), &hashed)?;
             self.unsynced.add(parent);
@@ -331,10 +343,13 @@ impl Pass<'_> {
                 Kind::Plain => !self.staged.contains(&index.sha256),
                 Kind::Hashed | Kind::Listed => disk::is_same_file(&from, &path),
             };
+            let parent = path.parent().unwrap_or(&directory);
+            if plan.is_new(index) {
+                self.unsynced.add(parent);
+            }
             if is_there {
                 continue;
             }
-            let parent = path.parent().unwrap_or(&directory);
             self.unsynced.directory(parent)?;
             self.name(&from, &path)?;
             self.unsynced.add(parent);
