@@ -86,6 +86,8 @@ pub(super) struct Job {
     prepared: Option<Prepared>,
 }
 
+pub(super) type Call = fn(&mut Job) -> Result<(), Error>;
+
 /// All that is to be the same whatever happened on the way.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Outcome {
@@ -94,8 +96,7 @@ pub(super) struct Outcome {
 }
 
 impl Job {
-    pub(super) const CALLS: [fn(&mut Job) -> Result<(), Error>; 4] =
-        [Job::prepare, Job::install, Job::publish, Job::clean];
+    pub(super) const CALLS: [Call; 4] = [Job::prepare, Job::install, Job::publish, Job::clean];
 
     pub(super) fn open(directory: &Path) -> Job {
         let (store, archive) = fixture::open(directory);
