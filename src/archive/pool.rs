@@ -166,6 +166,10 @@ pub(super) fn place(archive: &ArchiveDir, files: &[Incoming]) -> Result<(), Erro
         waiting.insert(number, path);
     }
     unsynced.sync(root)?;
+    // Those that are there too: whoever placed them may have been stopped before this.
+    for file in files {
+        unsynced.add(&root.join(&file.directory));
+    }
     archive.store.write(|tx| {
         for (number, file) in files.iter().enumerate() {
             // Asked again: under the writer's lock nobody else places files.
@@ -177,7 +181,6 @@ pub(super) fn place(archive: &ArchiveDir, files: &[Incoming]) -> Result<(), Erro
                 again.directory(&root.join(&file.directory))?;
                 again.sync(root)?;
                 disk::rename(path, &to).doing("place", &to)?;
-                unsynced.add(&root.join(&file.directory));
             }
             note(tx, &archive.repository, file)?;
         }

@@ -71,6 +71,15 @@ struct Plan {
     upto: i64,
 }
 
+impl Plan {
+    /// Tells whether the last complete pass has not published it: what a pass that was cut short named is not yet safe.
+    fn is_new(&self, index: &IndexFile) -> bool {
+        self.live
+            .get(&index.path)
+            .is_none_or(|live| live.index != *index)
+    }
+}
+
 /// The work of one call.
 struct Pass<'a> {
     archive: &'a ArchiveDir,
@@ -217,8 +226,11 @@ impl Pass<'_> {
             };
             let mut from = self.scratch.path().join(&index.sha256);
             for hashed in names_of(&directory, index) {
+                let parent = hashed.parent().unwrap_or(&directory);
+                if plan.is_new(index) {
+                    self.unsynced.add(parent);
+                }
                 if !disk::has_size(&hashed, index.size) {
-                    let parent = hashed.parent().unwrap_or(&directory);
                     self.unsynced.directory(parent)?;
                     self.name(&from, &hashed)?;
                     self.unsynced.add(parent);
@@ -311,10 +323,13 @@ impl Pass<'_> {
                 Kind::Plain => !self.staged.contains(&index.sha256),
                 Kind::Hashed => disk::is_same_file(&from, &path),
             };
+            let parent = path.parent().unwrap_or(&directory);
+            if plan.is_new(index) {
+                self.unsynced.add(parent);
+            }
             if is_there {
                 continue;
             }
-            let parent = path.parent().unwrap_or(&directory);
             self.unsynced.directory(parent)?;
             self.name(&from, &path)?;
             self.unsynced.add(parent);

@@ -86,6 +86,8 @@ pub(super) struct Job {
     prepared: Option<Prepared>,
 }
 
+pub(super) type Call = fn(&mut Job) -> Result<(), Error>;
+
 /// All that is to be the same whatever happened on the way.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Outcome {

@@ -1,5 +1,6 @@
 //! The disk refuses a change.
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -21,11 +22,14 @@ pub(super) enum Refusal {
     NoSpace,
 }
 
-/// Refuses from a point on.
+/// Refuses from a point on, until it is calm again.
 struct Disk {
     left: Cell<usize>,
     refusal: Refusal,
+    is_calm: Cell<bool>,
     refused: RefCell<Vec<(&'static str, PathBuf)>>,
+    /// Directories in which files got names since they were synced.
+    unsynced: RefCell<BTreeSet<PathBuf>>,
 }
 
 impl Disk {
@@ -34,11 +38,38 @@ impl Disk {
         self.left.set(left.saturating_sub(1));
         let errno = match (self.refusal, left) {
             (Refusal::InputOutput, 1) => Errno::IO,
-            (Refusal::NoSpace, 0 | 1) => Errno::NOSPC,
-            (Refusal::InputOutput | Refusal::NoSpace, _) => return Ok(()),
+            (Refusal::NoSpace, 0 | 1) if !self.is_calm.get() => Errno::NOSPC,
+            (Refusal::InputOutput | Refusal::NoSpace, _) => {
+                self.note(action, path);
+                return Ok(());
+            }
         };
         self.refused.borrow_mut().push((action, path.to_owned()));
         Err(errno.into())
+    }
+
+    fn note(&self, action: &str, path: &Path) {
+        let mut unsynced = self.unsynced.borrow_mut();
+        match action {
+            "create" | "link" | "rename" => {
+                unsynced.insert(path.parent().expect("a file is somewhere").to_owned());
+            }
+            "sync" => {
+                unsynced.remove(path);
+            }
+            "sync all" => unsynced.clear(),
+            _ => {}
+        }
+    }
+
+    /// Of all disks, none could lose a name that clients or rows rely on.
+    fn check_names_are_safe(&self) {
+        let unsynced = self.unsynced.borrow();
+        let lost: Vec<_> = unsynced
+            .iter()
+            .filter(|path| !path.to_string_lossy().contains("/test/."))
+            .collect();
+        assert!(lost.is_empty(), "{lost:?}, {:?}", self.refused.borrow());
     }
 
     /// The error names what was refused.
@@ -58,21 +89,24 @@ pub(super) fn run_refused(directory: &Path, point: usize, refusal: Refusal) {
     let disk = Rc::new(Disk {
         left: Cell::new(point),
         refusal,
+        is_calm: Cell::default(),
         refused: RefCell::default(),
+        unsynced: RefCell::default(),
     });
     let mut job = Job::open(directory);
     for call in Job::CALLS {
-        if !disk.refused.borrow().is_empty() {
-            call(&mut job).unwrap();
-            continue;
-        }
-        let asked = Rc::clone(&disk);
-        let answer = move |action, path: &Path| asked.answer(action, path);
-        if let Err(error) = fault::during(answer, || call(&mut job)) {
+        let mut make = || {
+            let asked = Rc::clone(&disk);
+            let answer = move |action, path: &Path| asked.answer(action, path);
+            fault::during(answer, || call(&mut job))
+        };
+        if let Err(error) = make() {
             disk.check(&error);
             check_old_or_new(directory);
-            call(&mut job).unwrap();
+            disk.is_calm.set(true);
+            make().unwrap();
         }
+        disk.check_names_are_safe();
     }
     assert!(!disk.refused.borrow().is_empty());
     assert_eq!(seen(directory), NEW);
