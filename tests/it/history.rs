@@ -134,8 +134,11 @@ fn apt_gets(instance: &mut TestInstance, dist: &str) -> String {
     apt(&["download", "hello"]);
     let names = fs::read_dir(place.path()).unwrap();
     let mut names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let name = names.find(|name| name.ends_with(".deb")).unwrap();
-    name.split('_').nth(1).unwrap().to_owned()
+    let version = |name: String| {
+        let name = name.strip_prefix("hello_")?.strip_suffix("_amd64.deb")?;
+        Some(name.to_owned())
+    };
+    names.find_map(version).unwrap()
 }
 
 #[test]
