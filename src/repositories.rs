@@ -1,8 +1,10 @@
 //! What people do with packages that are in repositories, by the rules of their layouts.
 //!
 //! Each call is one transaction, its event included; publishing follows. [`transfer`] migrates, removes and rolls back,
-//! [`include`] takes packages from files, [`upkeep`] is what time brings: snapshots by rule, renewals, forgetting.
+//! [`include`] takes packages from files, [`upkeep`] is what time brings: snapshots by rule, renewals, forgetting;
+//! `search` finds lost files elsewhere.
 pub mod include;
+mod search;
 pub mod transfer;
 pub mod upkeep;
 

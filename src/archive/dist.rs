@@ -113,7 +113,7 @@ fn put(tx: &Transaction<'_>, repository: &Identity, settings: &DistSettings) -> 
 }
 
 /// All rows, in the order in which they were first wanted.
-fn all(tx: &Transaction<'_>, repository: &Identity) -> Result<Vec<Dist>, Error> {
+pub(super) fn all(tx: &Transaction<'_>, repository: &Identity) -> Result<Vec<Dist>, Error> {
     let rows: Vec<Columns> = tx
         .sql()
         .prepare_cached(&format!(

@@ -26,8 +26,7 @@ mod plan;
 mod rows;
 
 pub(super) use plan::elsewhere;
-use rows::Live;
-pub(super) use rows::pieces;
+pub(super) use rows::{Live, live, pieces};
 
 /// Where a pass is; tests stop it there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +42,7 @@ pub(super) enum Step {
     Synced,
 }
 
-const SCRATCH: &str = ".publish";
+pub(super) const SCRATCH: &str = ".publish";
 
 /// A file of a dist as its Release is to list it.
 struct Planned {

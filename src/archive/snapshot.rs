@@ -22,12 +22,12 @@ pub struct Snapshot {
     pub created: Timestamp,
 }
 
-struct Row {
-    name: String,
-    moment: i64,
+pub(super) struct Row {
+    pub(super) name: String,
+    pub(super) moment: i64,
     created: i64,
-    published: bool,
-    removed: bool,
+    pub(super) published: bool,
+    pub(super) removed: bool,
 }
 
 /// Keeps what a dist is now; a name is given once.
@@ -104,7 +104,7 @@ pub(super) fn list(
         .collect()
 }
 
-fn rows(tx: &Transaction<'_>, dist: i64) -> Result<Vec<Row>, Error> {
+pub(super) fn rows(tx: &Transaction<'_>, dist: i64) -> Result<Vec<Row>, Error> {
     Ok(tx
         .sql()
         .prepare_cached(
@@ -172,7 +172,7 @@ pub(super) fn settle(
     Ok(())
 }
 
-fn directory(archive: &ArchiveDir, diststr: &Diststr, name: &str) -> PathBuf {
+pub(super) fn directory(archive: &ArchiveDir, diststr: &Diststr, name: &str) -> PathBuf {
     let dists = archive.directory.join("dists");
     let snapshots = dists.join(diststr.to_string()).join("snapshots");
     snapshots.join(name)
