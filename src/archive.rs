@@ -6,7 +6,7 @@
 //! Reading order: [`dist`] is what there is to publish; [`prepare`] (with [`pool`] and [`stanza`]), [`install`] and
 //! [`publish`] (with [`index`], [`contents`], [`assembly`], [`pieces`], [`digests`] and [`release`]) are the way of a
 //! package; [`membership`] and [`transfer`] move it between dists, each change at a [`moment`] that a [`view`] can look
-//! back to; [`listing`] answers questions, [`clean`] tidies up, [`check`] looks for what is
+//! back to; [`listing`] answers questions, [`resign`] follows the keys, [`clean`] tidies up, [`check`] looks for what is
 //! broken and mends it, [`disk`] is below all of them.
 //!
 //! A crash at any point leaves clients with the old or the new state of a dist; publishing again finishes the job.
@@ -20,6 +20,8 @@ mod digests;
 mod disk;
 mod dist;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod fixture;
 mod index;
 mod install;
@@ -32,6 +34,7 @@ mod pool;
 mod prepare;
 mod publish;
 mod release;
+mod resign;
 #[cfg(test)]
 mod sample;
 mod snapshot;
@@ -52,7 +55,7 @@ use crate::deb::{Architecture, Checksums, Component, FileName, PackageName, Vers
 use crate::model::Diststr;
 use crate::model::repository::Identity;
 use crate::model::snapshot::SnapshotName;
-use crate::pgp::{self, SigningKey};
+use crate::pgp::{self, SigningKeys};
 use crate::store::{Store, Transaction};
 
 use moment::Change;
@@ -60,7 +63,7 @@ use view::View;
 
 pub use check::{Copy, Problem, Told, check_database};
 pub use clean::{Expired, Retention};
-pub use dist::{occupied, repositories};
+pub use dist::{is_dirty, occupied, repositories};
 pub use moment::Moment;
 pub use prepare::Prepared;
 pub use snapshot::Snapshot;
@@ -338,7 +341,7 @@ impl ArchiveDir {
         at: Timestamp,
     ) -> Result<Moment, Error> {
         let dist = dist::get(tx, &self.repository, diststr)?;
-        moment::of_dist(tx, dist.id, at)?.ok_or_else(|| Error::NoState {
+        moment::of_dist(tx, &self.repository, dist.id, at)?.ok_or_else(|| Error::NoState {
             diststr: diststr.clone(),
             at,
         })
@@ -397,17 +400,24 @@ impl ArchiveDir {
         &self,
         diststr: &Diststr,
         at: Timestamp,
-        key: &SigningKey,
+        keys: &SigningKeys,
         now: Timestamp,
     ) -> Result<Time, Error> {
-        times::publish(self, diststr, at, key, now)
+        times::publish(self, diststr, at, keys, now)
     }
 
     /// Publishes every dirty dist, InRelease last; returns their names.
     ///
     /// Writes to the database: not to be called inside a transaction.
-    pub fn publish(&self, key: &SigningKey, now: Timestamp) -> Result<Vec<Diststr>, Error> {
-        publish::publish(self, key, now, &mut |_| {})
+    pub fn publish(&self, keys: &SigningKeys, now: Timestamp) -> Result<Vec<Diststr>, Error> {
+        publish::publish(self, keys, now, &mut |_| {})
+    }
+
+    /// Makes dirty what other keys than these signed.
+    ///
+    /// Writes to the database: not to be called inside a transaction.
+    pub fn resign(&self, keys: &SigningKeys) -> Result<(), Error> {
+        resign::resign(self, keys)
     }
 
     /// Where a source is, in all dists, rollbacks included.
@@ -458,9 +468,9 @@ impl ArchiveDir {
         dist::renew(tx, &self.repository, now)
     }
 
-    /// Has all dists, snapshots included, signed anew by the keys that sign now.
-    pub fn resign(&self, tx: &Transaction<'_>) -> Result<(), Error> {
-        dist::resign(tx, &self.repository)
+    /// Marks all dists dirty, snapshots included.
+    pub fn sign_all_anew(&self, tx: &Transaction<'_>) -> Result<(), Error> {
+        dist::sign_all_anew(tx, &self.repository)
     }
 
     pub fn identity(&self) -> &Identity {

@@ -25,8 +25,8 @@ use crate::chroots;
 use crate::deb::Architecture;
 use crate::events::{Events, record};
 use crate::home::{FileError, Home};
+use crate::keys::Keys;
 use crate::model::{Address, BuildKey, Buildrequest, Buildresult, Event, EventType};
-use crate::pgp::SigningKey;
 use crate::remotes::Load;
 use crate::store::jobs::{Build, BuilderState};
 use crate::store::{self, Store, event_log, jobs};
@@ -46,7 +46,7 @@ pub struct Builder {
 pub struct Parts {
     pub home: Home,
     pub store: Arc<Store>,
-    pub key: Arc<SigningKey>,
+    pub keys: Arc<Keys>,
     pub address: Address,
     pub events: Arc<Events>,
     pub load: Arc<Load>,
@@ -54,6 +54,13 @@ pub struct Parts {
     pub machine: Architecture,
     /// Program that supervises builds: `PROGRAM supervise DIRECTORY`.
     pub supervisor: PathBuf,
+}
+
+impl Parts {
+    /// Tells whether the key that signed a buildrequest is ours.
+    fn is_own(&self, requester: &str) -> bool {
+        self.keys.now().own(Timestamp::now()).holds(requester)
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -416,7 +423,7 @@ async fn send(parts: &Arc<Parts>, key: &BuildKey) -> Result<(), String> {
         return Ok(());
     }
     // Our own address may have changed since we asked ourselves.
-    let url = if row.requester == parts.key.fingerprint() {
+    let url = if parts.is_own(&row.requester) {
         parts.address.incoming_url.clone()
     } else {
         row.request.upload_to.clone()

@@ -7,11 +7,13 @@ mod archive;
 mod backend;
 mod completion;
 mod configured;
+mod confirm;
 pub mod daemon;
 mod demo;
 pub mod doctor;
 mod documents;
 pub mod home;
+mod key;
 mod layout;
 pub mod log;
 mod man;
@@ -58,6 +60,7 @@ enum Command {
     Repository(repository::Options),
     Layout(layout::Options),
     Remove(remove::Options),
+    Key(key::Options),
     Api(api::Options),
     Archive(archive::Options),
     Completion(completion::Options),
@@ -86,6 +89,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Archive(options)) => archive::run(&options),
         Some(Command::Completion(options)) => completion::run(&options, &command()),
         Some(Command::Demo(options)) => demo::run(&options),
+        Some(Command::Key(options)) => key::run(&options),
         Some(Command::Layout(options)) => layout::run(&options),
         Some(Command::Man(options)) => man::run(&options, command()),
         Some(Command::Documents(options)) => documents::run(&options),

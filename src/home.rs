@@ -108,7 +108,8 @@ impl Home {
             (self.root.clone(), PUBLIC),
             (self.root.join("etc"), PUBLIC),
             (self.event_hooks(), PUBLIC),
-            (self.root.join("keys"), PRIVATE),
+            (self.keys(), PRIVATE),
+            (self.keys().join("by-fingerprint"), PRIVATE),
             (self.incoming(), PRIVATE),
             (self.repositories(), PUBLIC),
             (self.root.join("var"), PUBLIC),
@@ -176,8 +177,20 @@ impl Home {
             .join("snapshots")
             .join(name.as_str())
     }
+    pub fn keys(&self) -> PathBuf {
+        self.root.join("keys")
+    }
     pub fn signing_key(&self) -> PathBuf {
-        self.root.join("keys/signing.asc")
+        self.keys().join("signing.asc")
+    }
+    /// A key beside the signing key, to come or retired; the fingerprint is one of ours.
+    pub fn other_key(&self, fingerprint: &str) -> PathBuf {
+        let name = format!("by-fingerprint/{fingerprint}.asc");
+        self.keys().join(name)
+    }
+    /// Which key takes the place of the signing key, and which ones were it.
+    pub fn rollover(&self) -> PathBuf {
+        self.keys().join("rollover.json")
     }
     pub fn dput_cf(&self) -> PathBuf {
         self.root.join("etc/dput.cf")

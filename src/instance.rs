@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -15,8 +16,8 @@ use crate::events::Events;
 use crate::home::{self, Home, Lock};
 use crate::incoming::door::{self, Door};
 use crate::incoming::{self, Incoming};
+use crate::keys::{self, Keys};
 use crate::model::{Address, Daemon};
-use crate::pgp::{self, SigningKey};
 use crate::remotes::Load;
 use crate::store::{self, Store, items};
 use crate::{packager, setup};
@@ -27,7 +28,7 @@ const FIRST_PUBLICATION: Duration = Duration::from_secs(5);
 pub struct Instance {
     pub home: Home,
     pub store: Arc<Store>,
-    pub key: Arc<SigningKey>,
+    pub keys: Arc<Keys>,
     pub address: Address,
     pub daemon: Daemon,
     pub incoming: Arc<Incoming>,
@@ -51,7 +52,7 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] store::Error),
     #[error(transparent)]
-    Key(#[from] pgp::Error),
+    Keys(#[from] keys::Error),
     #[error(transparent)]
     Setup(#[from] setup::Error),
     #[error(transparent)]
@@ -64,7 +65,7 @@ pub enum Error {
 struct Opened {
     lock: Lock,
     store: Arc<Store>,
-    key: Arc<SigningKey>,
+    keys: Arc<Keys>,
     daemon: Daemon,
     machine: Architecture,
 }
@@ -130,10 +131,11 @@ fn open(home: &Home, hostname: &str) -> Result<Opened, Error> {
     let store = Arc::new(Store::open(&home.database())?);
     let daemon = store.read::<_, Error>(|tx| Ok(items::get::<Daemon>(tx, "daemon")?))?;
     let (daemon, _) = daemon.ok_or_else(not_set_up)?;
+    keys::settle(home, Timestamp::now())?;
     store.write(|tx| setup::archives::configure(tx, home, &store, hostname))?;
     Ok(Opened {
         lock,
-        key: Arc::new(SigningKey::load(&home.signing_key())?),
+        keys: Arc::new(Keys::open(home)?),
         store,
         daemon,
         machine: setup::host::architecture()?,
@@ -150,7 +152,7 @@ fn run(
     let Opened {
         lock,
         store,
-        key,
+        keys,
         daemon,
         machine,
     } = opened;
@@ -164,7 +166,7 @@ fn run(
     let door = Door {
         home: home.clone(),
         store: Arc::clone(&store),
-        key: Arc::clone(&key),
+        keys: Arc::clone(&keys),
         http_url: address.http_url.clone(),
         events: Arc::clone(&events),
         packager: arrived.clone(),
@@ -174,7 +176,7 @@ fn run(
     let packager = packager::Parts {
         home: home.clone(),
         store: Arc::clone(&store),
-        key: Arc::clone(&key),
+        keys: Arc::clone(&keys),
         address: address.clone(),
         daemon: daemon.clone(),
         events: Arc::clone(&events),
@@ -183,7 +185,7 @@ fn run(
     let builder = builder::Parts {
         home: home.clone(),
         store: Arc::clone(&store),
-        key: Arc::clone(&key),
+        keys: Arc::clone(&keys),
         address: address.clone(),
         events: Arc::clone(&events),
         load: Arc::clone(&load),
@@ -210,7 +212,7 @@ fn run(
         incoming: Arc::new(Incoming::new(home.clone(), Arc::clone(&store), closed)),
         home,
         store,
-        key,
+        keys,
         address,
         daemon,
         events,

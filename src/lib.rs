@@ -2,7 +2,7 @@
 //!
 //! Six layers, in reading order; a module uses lower layers only (`tests/layers.rs` holds this):
 //! 0 formats ([`deb`], [`endpoint`], [`cause`]), 1 model ([`model`]), 2 outside ([`home`], [`command`], [`store`], [`pgp`],
-//! [`upload`], [`fetch`], [`archive`], [`message`]), 3 engine ([`chroots`], [`remotes`], [`events`], [`build`], [`incoming`],
+//! [`upload`], [`fetch`], [`keys`], [`archive`], [`message`]), 3 engine ([`chroots`], [`remotes`], [`events`], [`build`], [`incoming`],
 //! [`repositories`], [`packager`], [`builder`], [`setup`], [`instance`]), 4 calls ([`api`]), 5 front ends ([`http`], [`ftp`], [`cli`]).
 pub mod cause;
 pub mod deb;
@@ -12,8 +12,10 @@ pub mod model;
 
 pub mod archive;
 pub mod command;
+mod fault;
 pub mod fetch;
 pub mod home;
+pub mod keys;
 pub mod message;
 pub mod pgp;
 pub mod store;

@@ -2,10 +2,11 @@
 //!
 //! One task looks at uploads and finishes packagings, one after another, so no two of them race for a dist; only the
 //! sending of buildrequests runs beside it. Reading order: [`examine`] decides about an upload ([`target`], then
-//! [`buildrequest`], else [`rejection`]); [`install`] ends it.
+//! [`buildrequest`], else [`rejection`]); [`install`] ends it; [`publication`] tells apt.
 pub mod buildrequest;
 pub mod examine;
 pub mod install;
+mod publication;
 pub mod rejection;
 pub mod target;
 
@@ -13,26 +14,28 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
-use tracing::{error, info, warn};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use tracing::{error, warn};
 
-use crate::archive::{self, ArchiveDir};
+use crate::archive::ArchiveDir;
 use crate::cause::with_causes;
 use crate::deb;
 use crate::events::Events;
 use crate::home::{FileError, Home};
 use crate::incoming::Arrival;
+use crate::keys::Keys;
 use crate::model::job::{BuildState, Packaging, PackagingState, RequestedBuild};
 use crate::model::message::request_name;
 use crate::model::repository::Identity;
 use crate::model::{Address, BuildKey, Daemon, PackageKey};
-use crate::pgp::{self, SigningKey};
+use crate::pgp;
 use crate::remotes::Load;
 use crate::store::{self, Store, jobs};
 use crate::upload;
+
+use publication::Publication;
 
 /// First and longest pause before something is tried again.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -41,11 +44,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// How long an arrival waits that can't be followed for a reason of ours.
 const RETRY: Duration = Duration::from_secs(30);
 
+/// How often it is looked what other processes changed.
+const LOOK: Duration = Duration::from_secs(10);
+
 /// What the packager works with.
 pub struct Parts {
     pub home: Home,
     pub store: Arc<Store>,
-    pub key: Arc<SigningKey>,
+    pub keys: Arc<Keys>,
     pub address: Address,
     pub daemon: Daemon,
     pub events: Arc<Events>,
@@ -88,23 +94,6 @@ impl Parts {
             Arc::clone(&self.store),
         )
     }
-
-    /// Publishes every dirty dist, then tells of what is published.
-    fn publish(&self) -> Result<(), Error> {
-        let now = Timestamp::now();
-        for repository in self.store.read(archive::repositories)? {
-            let archive = self.archive(&repository);
-            let published = archive.publish(&self.key, now)?;
-            if published.is_empty() {
-                continue;
-            }
-            info!(%repository, dists = published.len(), "published");
-            if let Err(error) = archive.clean(now) {
-                warn!(error = with_causes(&error), "can't delete old indices");
-            }
-        }
-        Ok(self.events.flush_published()?)
-    }
 }
 
 /// Follows arrivals until `shutdown`; begins with what an earlier run left, and says when its dists are `published`.
@@ -116,6 +105,7 @@ pub async fn run(
     mut shutdown: watch::Receiver<bool>,
 ) {
     let mut packager = Packager {
+        publication: Arc::new(Publication::new(Arc::clone(&parts))),
         parts,
         again,
         sending: JoinSet::new(),
@@ -126,6 +116,8 @@ pub async fn run(
     // Without a receiver nobody waits any more.
     let _ = published.send(());
     packager.recover().await;
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let publish_at = packager.publish_at;
         tokio::select! {
@@ -139,6 +131,7 @@ pub async fn run(
             },
             Some(_) = packager.sending.join_next() => {}
             () = until(publish_at) => packager.publish().await,
+            _ = looks.tick(), if publish_at.is_none() => packager.look().await,
         }
     }
 }
@@ -152,6 +145,7 @@ async fn until(instant: Option<Instant>) {
 
 struct Packager {
     parts: Arc<Parts>,
+    publication: Arc<Publication>,
     /// Where an arrival goes that couldn't be followed for a reason of ours.
     again: mpsc::UnboundedSender<Arrival>,
     sending: JoinSet<()>,
@@ -235,13 +229,24 @@ impl Packager {
 
     /// What fails is tried again, and again: the rows say what is to be published.
     async fn publish(&mut self) {
-        if self.blocking(Parts::publish).await.is_some() {
+        let publication = Arc::clone(&self.publication);
+        let published = self.blocking(move |_| publication.publish()).await;
+        if published.is_some() {
             self.publish_at = None;
             self.publish_pause = FIRST_PAUSE;
             return;
         }
         self.publish_at = Some(Instant::now() + self.publish_pause);
         self.publish_pause = longer(self.publish_pause);
+    }
+
+    /// Publishes what another process changed: keys, or packages.
+    async fn look(&mut self) {
+        let publication = Arc::clone(&self.publication);
+        let is_due = self.blocking(move |_| publication.is_due()).await;
+        if is_due == Some(true) {
+            self.publish().await;
+        }
     }
 
     fn follow_later(&mut self, arrival: Arrival) {

@@ -1,19 +1,25 @@
 //! Keys, signatures and their verification; the one place that names sequoia.
 //!
-//! Reading order: `signing_key` signs, `keyring` verifies with `cleartext`, which takes a signed text apart so strictly
+//! Reading order: `signing_key` signs by `signature`, `signing_keys` are several that sign together, `import` takes a key
+//! that gpg exported; `keyring` verifies with `cleartext`, which takes a signed text apart so strictly
 //! that nothing can stand beside what was signed, and `verdict`, which judges the signatures.
 mod cleartext;
 #[cfg(test)]
-mod gnupg;
+pub(crate) mod gnupg;
+mod import;
 mod keyring;
+mod signature;
 mod signing_key;
+mod signing_keys;
 mod verdict;
 
 use std::path::PathBuf;
 
 pub use cleartext::unauthenticated_text;
+pub use import::Refused;
 pub use keyring::{Keyring, Verified};
-pub use signing_key::SigningKey;
+pub use signing_key::{SigningKey, Unable};
+pub use signing_keys::SigningKeys;
 
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -32,6 +38,8 @@ pub enum Error {
     Key(String),
     #[error("can't sign: {0}")]
     Sign(String),
+    #[error("key {key} can't sign: {source}")]
+    Unable { key: String, source: Unable },
     #[error("not signed")]
     NotSigned,
     #[error("malformed signed text: {0}")]

@@ -12,7 +12,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tracing::info;
 
 use crate::archive::{self, ArchiveDir};
 use crate::deb::{PackageName, Version};
@@ -20,7 +19,7 @@ use crate::home::Home;
 use crate::model::event::extra;
 use crate::model::repository::Identity;
 use crate::model::{Diststr, Event, EventType, PackageKey, SuiteOptions, Timecode};
-use crate::pgp::{self, SigningKey};
+use crate::pgp;
 use crate::store::catalog::Catalog;
 use crate::store::{self, Store, Transaction, event_log};
 
@@ -90,19 +89,6 @@ impl Repositories {
             .iter()
             .map(|identity| self.archive(identity))
             .collect())
-    }
-
-    /// Publishes every dirty dist of all repositories; returns their names.
-    pub fn publish(&self, key: &SigningKey, now: Timestamp) -> Result<Vec<Diststr>, Error> {
-        let mut published = Vec::new();
-        for archive in self.archives()? {
-            let dists = archive.publish(key, now)?;
-            if !dists.is_empty() {
-                info!(repository = %archive.identity(), dists = dists.len(), "published");
-            }
-            published.extend(dists);
-        }
-        Ok(published)
     }
 
     /// Finds a dist by its name, a meta-distribution's included.

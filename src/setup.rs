@@ -38,6 +38,8 @@ pub enum Error {
     #[error(transparent)]
     Key(#[from] pgp::Error),
     #[error(transparent)]
+    Keys(#[from] crate::keys::Error),
+    #[error(transparent)]
     Invalid(#[from] Invalid),
     #[error(transparent)]
     Name(#[from] crate::deb::Error),
@@ -93,13 +95,17 @@ pub enum Error {
 pub fn create(home: &Home, hostname: &str, items: &Items) -> Result<(), Error> {
     home.create()?;
     if !home.signing_key().exists() {
-        let daemon = &items.daemon;
-        let name = format!("mini-buildd archive {}", daemon.identity);
-        SigningKey::generate(&name, &daemon.email_address)?.save(&home.signing_key())?;
+        signing_key(&items.daemon)?.save(&home.signing_key())?;
     }
     let store = Arc::new(Store::open(&home.database())?);
     apply(home, &store, hostname, items)?;
     archives::publish(home, &store)
+}
+
+/// Makes a new signing key for an instance.
+pub fn signing_key(daemon: &Daemon) -> Result<SigningKey, pgp::Error> {
+    let name = format!("mini-buildd archive {}", daemon.identity);
+    SigningKey::generate(&name, &daemon.email_address)
 }
 
 /// Makes the items active and the dists those of the repositories, all or nothing.

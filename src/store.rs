@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
+use crate::fault;
+
 /// How long a writer waits for one of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Readers that are kept open; more are opened while more are at work.
@@ -117,12 +119,14 @@ impl Store {
         work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut writer = lock(&self.writer);
-        let inner = writer
-            .transaction_with_behavior(TransactionBehavior::Immediate)
+        let inner = fault::in_database("begin", &self.path)
+            .and_then(|()| writer.transaction_with_behavior(TransactionBehavior::Immediate))
             .during("begin a transaction")?;
         let transaction = Transaction { inner };
         let value = work(&transaction)?;
-        transaction.inner.commit().during("commit a transaction")?;
+        fault::in_database("commit", &self.path)
+            .and_then(|()| transaction.inner.commit())
+            .during("commit a transaction")?;
         Ok(value)
     }
 

@@ -9,9 +9,9 @@ const RANKS: [&[&str]; 15] = [
     // 1 model
     &["model"],
     // 2 outside
-    &["home", "command"],
+    &["home", "command", "fault"],
     &["store", "pgp", "upload", "fetch", "mail"],
-    &["archive", "message"],
+    &["keys", "archive", "message"],
     // 3 engine
     &["chroots", "remotes", "events"],
     &["build"],

@@ -344,12 +344,12 @@ impl Growing<'_> {
 
     /// Goes on with bytes of the file before.
     fn keep(&mut self, mut offset: u64, mut length: u64) -> Result<(), Error> {
-        let Some((before, published)) = &self.before else {
+        let Some((before, _)) = &self.before else {
             return Ok(());
         };
         if self.digests.is_none() && offset == self.size {
-            disk::copy_range(before, offset, &mut self.file, length)
-                .doing("copy", &published.path)?;
+            disk::copy_range(before, offset, (&mut self.file, &self.path), length)
+                .doing("write", &self.path)?;
             self.size += length;
             return Ok(());
         }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::deb::Checksums;
 use crate::model::Diststr;
-use crate::pgp::{Keyring, SigningKey};
+use crate::pgp::{Keyring, SigningKeys};
 use crate::store::{During, Store, Transaction};
 
 use super::{ArchiveDir, Error, disk, dist};
@@ -116,7 +116,7 @@ impl ArchiveDir {
     pub fn check(
         &self,
         diststr: Option<&Diststr>,
-        keys: &Keyring,
+        keys: &SigningKeys,
         now: Timestamp,
         tell: &mut dyn FnMut(Told<'_>),
     ) -> Result<Vec<Problem>, Error> {
@@ -130,6 +130,7 @@ impl ArchiveDir {
             archive: self,
             only: only.map(|dist| dist.id),
             keys,
+            keyring: keys.public().expect("they were read as keys"),
             now,
             tell,
             problems: Vec::new(),
@@ -153,10 +154,10 @@ impl ArchiveDir {
         &self,
         problems: &[Problem],
         found: &HashMap<String, Copy>,
-        key: &SigningKey,
+        keys: &SigningKeys,
         now: Timestamp,
     ) -> Result<usize, Error> {
-        repair::repair(self, problems, found, key, now)
+        repair::repair(self, problems, found, keys, now)
     }
 }
 
@@ -189,7 +190,8 @@ struct Check<'a> {
     archive: &'a ArchiveDir,
     /// Only what this dist has or had.
     only: Option<i64>,
-    keys: &'a Keyring,
+    keys: &'a SigningKeys,
+    keyring: Keyring,
     now: Timestamp,
     tell: &'a mut dyn FnMut(Told<'_>),
     problems: Vec<Problem>,

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use crate::store::{During, Transaction};
 
 use super::disk::{self, Doing};
-use super::publish::by_hash;
+use super::publish::{self, BY_HASH, by_hashes};
 use super::{ArchiveDir, Error, pool, state};
 
 /// Generations of Release whose files stay, the newest included.
@@ -191,6 +191,9 @@ pub(super) fn clean(archive: &ArchiveDir, now: Timestamp) -> Result<(), Error> {
             disk::remove_tree(&path).doing("remove", &path)?;
         }
     }
+    // Nobody publishes meanwhile: this is what a crash left.
+    let scratch = archive.directory.join(publish::SCRATCH);
+    disk::remove_tree(&scratch).doing("remove", &scratch)?;
     drop(lock);
     Ok(())
 }
@@ -229,16 +232,17 @@ fn settled(archive: &ArchiveDir, tx: &Transaction<'_>) -> Result<Vec<PathBuf>, E
 
 /// By-hash paths of all files that rows know.
 fn listed(archive: &ArchiveDir, tx: &Transaction<'_>) -> Result<HashSet<PathBuf>, Error> {
-    let rows: Vec<[String; 3]> = tx
+    let rows: Vec<([String; 3], Option<String>)> = tx
         .sql()
         .prepare_cached(
-            "SELECT dist.name, path, sha256 FROM index_file JOIN dist ON dist.id = dist
+            "SELECT dist.name, path, sha256, sha512 FROM index_file JOIN dist ON dist.id = dist
              WHERE dist.repository = ?",
         )
         .and_then(|mut query| {
             query
                 .query_map([archive.repository.as_str()], |row| {
-                    Ok([row.get(0)?, row.get(1)?, row.get(2)?])
+                    let names = [row.get(0)?, row.get(1)?, row.get(2)?];
+                    Ok((names, row.get(3)?))
                 })?
                 .collect()
         })
@@ -246,11 +250,13 @@ fn listed(archive: &ArchiveDir, tx: &Transaction<'_>) -> Result<HashSet<PathBuf>
     let dists = archive.directory.join("dists");
     Ok(rows
         .iter()
-        .map(|[dist, path, sha256]| by_hash(&dists.join(dist), path, sha256))
+        .flat_map(|([dist, path, sha256], sha512)| {
+            by_hashes(&dists.join(dist), path, sha256, sha512.as_deref())
+        })
         .collect())
 }
 
-/// All directories `by-hash/SHA256` below.
+/// All directories `by-hash/SHA256` and like below.
 fn by_hash_directories(directory: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut found = Vec::new();
     let mut open = vec![directory.to_owned()];
@@ -260,7 +266,7 @@ fn by_hash_directories(directory: &Path) -> Result<Vec<PathBuf>, Error> {
                 continue;
             }
             if entry.file_name() == "by-hash" {
-                found.push(entry.path().join("SHA256"));
+                found.extend(BY_HASH.map(|kind| entry.path().join(kind)));
             } else {
                 open.push(entry.path());
             }

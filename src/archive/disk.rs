@@ -1,14 +1,16 @@
 //! Files, and when they are safe: regular files only, hard links where possible, syncs in batches.
 use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustix::fs::{AtFlags, CWD, FlockOperation, OFlags};
 
 use crate::deb::Checksums;
+use crate::fault;
 
 use super::Error;
 
@@ -63,10 +65,12 @@ pub(super) fn read_bounded(file: &File, limit: u64) -> io::Result<Vec<u8>> {
 pub(super) fn link_or_copy(file: &File, to: &Path) -> io::Result<()> {
     // Through /proc, so that it is the file that was verified, whatever its name means by now.
     let verified = format!("/proc/self/fd/{}", file.as_raw_fd());
+    fault::point("link", to)?;
     match rustix::fs::linkat(CWD, verified, CWD, to, AtFlags::SYMLINK_FOLLOW) {
         Ok(()) => {
             let mode = file.metadata()?.mode();
             if mode & 0o444 != 0o444 {
+                fault::point("set mode", to)?;
                 file.set_permissions(Permissions::from_mode(mode | 0o444))?;
             }
             Ok(())
@@ -75,13 +79,16 @@ pub(super) fn link_or_copy(file: &File, to: &Path) -> io::Result<()> {
         Err(_) => {
             let mut from = file;
             from.seek(SeekFrom::Start(0))?;
-            io::copy(&mut from, &mut create(to)?)?;
+            let mut copy = create(to)?;
+            fault::point("copy", to)?;
+            io::copy(&mut from, &mut copy)?;
             Ok(())
         }
     }
 }
 
 fn create(path: &Path) -> io::Result<File> {
+    fault::point("create", path)?;
     OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -91,27 +98,23 @@ fn create(path: &Path) -> io::Result<File> {
 
 pub(super) fn write_new(path: &Path, content: &[u8]) -> io::Result<File> {
     let mut file = create(path)?;
-    file.write_all(content)?;
+    fault::write(&mut file, path, content)?;
     Ok(file)
-}
-
-/// Gives a file or directory another name at once.
-pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    fs::rename(from, to)
 }
 
 /// Writes on at the end of a file.
 pub(super) fn append(file: &mut File, path: &Path, content: &[u8]) -> Result<(), Error> {
-    file.write_all(content).doing("write", path)
+    fault::write(file, path, content).doing("write", path)
 }
 
 /// Writes on with a part of another file, without reading it where the kernel can do that.
 pub(super) fn copy_range(
     from: &File,
     mut offset: u64,
-    to: &mut File,
+    (to, path): (&mut File, &Path),
     mut length: u64,
 ) -> io::Result<()> {
+    fault::point("copy", path)?;
     while length > 0 {
         let most = usize::try_from(length).unwrap_or(usize::MAX);
         match rustix::fs::copy_file_range(from, Some(&mut offset), &*to, None, most) {
@@ -135,6 +138,34 @@ pub(super) fn copy_range(
     Ok(())
 }
 
+pub(super) fn write_new_dated(path: &Path, content: &[u8], modified: SystemTime) -> io::Result<()> {
+    let file = write_new(path, content)?;
+    fault::point("date", path)?;
+    file.set_modified(modified)
+}
+
+/// Dates a file or directory.
+pub(super) fn date(path: &Path, modified: SystemTime) -> io::Result<()> {
+    fault::point("date", path)?;
+    File::open(path)?.set_modified(modified)
+}
+
+pub(super) fn link(from: &Path, to: &Path) -> io::Result<()> {
+    fault::point("link", to)?;
+    fs::hard_link(from, to)
+}
+
+/// Gives the file another name at once, whatever had it before.
+pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fault::point("rename", to)?;
+    fs::rename(from, to)
+}
+
+pub(super) fn sync(path: &Path) -> io::Result<()> {
+    fault::point("sync", path)?;
+    File::open(path)?.sync_all()
+}
+
 /// Tells whether both names are of one file.
 pub(super) fn is_same_file(one: &Path, other: &Path) -> bool {
     let identity = |path| fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino()));
@@ -148,6 +179,7 @@ pub(super) fn has_size(path: &Path, size: u64) -> bool {
 
 /// Removes a file; that it is gone already is fine.
 pub(super) fn remove_file(path: &Path) -> io::Result<()> {
+    fault::point("remove", path)?;
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result,
@@ -165,6 +197,7 @@ pub(super) fn remove_empty_parents(path: &Path, root: &Path) {
 
 /// Removes a tree; that it is gone already is fine.
 pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
+    fault::point("remove tree", path)?;
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result,
@@ -201,7 +234,11 @@ impl Unsynced {
         if self.directories.contains(path) {
             return Ok(());
         }
-        match fs::DirBuilder::new().mode(0o755).create(path) {
+        let make = || {
+            fault::point("make directory", path)?;
+            fs::DirBuilder::new().mode(0o755).create(path)
+        };
+        match make() {
             Ok(()) => {
                 if let Some(parent) = path.parent() {
                     self.add(parent);
@@ -224,12 +261,11 @@ impl Unsynced {
         let paths = std::mem::take(&mut self.paths);
         if paths.len() >= MANY {
             let handle = File::open(root).doing("open", root)?;
+            fault::point("sync all", root).doing("sync the file system of", root)?;
             return rustix::fs::syncfs(handle).doing("sync the file system of", root);
         }
         for path in &paths {
-            File::open(path)
-                .and_then(|file| file.sync_all())
-                .doing("sync", path)?;
+            sync(path).doing("sync", path)?;
         }
         Ok(())
     }

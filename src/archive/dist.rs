@@ -130,6 +130,15 @@ pub(super) fn dirty(tx: &Transaction<'_>, repository: &Identity) -> Result<Vec<D
     Ok(dists)
 }
 
+/// Tells whether a dist of any repository waits to be published.
+pub fn is_dirty(tx: &Transaction<'_>) -> Result<bool, Error> {
+    tx.sql()
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM dist WHERE dirty > 0)")
+        .and_then(|mut query| query.query_row([], |row| row.get(0)))
+        .during("look for dirty dists")
+        .map_err(Error::from)
+}
+
 /// A dist that is wanted.
 pub(super) fn get(
     tx: &Transaction<'_>,
@@ -177,22 +186,20 @@ pub(super) fn renew(
         .during("look for dists to renew")?)
 }
 
+/// Marks a dist and its snapshots as to be signed anew.
+pub(super) fn sign_anew(tx: &Transaction<'_>, id: i64) -> Result<(), Error> {
+    tx.sql()
+        .prepare_cached("UPDATE snapshot SET published = 0 WHERE dist = ?")
+        .and_then(|mut update| update.execute([id]))
+        .during("mark snapshots as to be signed anew")?;
+    touch(tx, id)
+}
+
 /// Marks all dists and their snapshots as to be signed anew.
-pub(super) fn resign(tx: &Transaction<'_>, repository: &Identity) -> Result<(), Error> {
-    let resign = || {
-        let key = [repository.as_str()];
-        tx.sql().execute(
-            "UPDATE snapshot SET published = 0
-             WHERE dist IN (SELECT id FROM dist WHERE repository = ?)",
-            key,
-        )?;
-        tx.sql().execute(
-            "UPDATE dist SET dirty = dirty + 1 WHERE repository = ? AND removed_at IS NULL",
-            key,
-        )
-    };
-    resign().during("mark dists as to be signed anew")?;
-    Ok(())
+pub(super) fn sign_all_anew(tx: &Transaction<'_>, repository: &Identity) -> Result<(), Error> {
+    let mut dists = all(tx, repository)?;
+    dists.retain(|dist| !dist.removed);
+    dists.iter().try_for_each(|dist| sign_anew(tx, dist.id))
 }
 
 /// Wanted dists of all repositories that have packages.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 
 use crate::model::Diststr;
-use crate::pgp::SigningKey;
+use crate::pgp::{SigningKey, SigningKeys};
 use crate::store::{Error as StoreError, Store};
 
 use super::client::Client;
@@ -26,6 +26,10 @@ pub(super) struct Fixture {
 pub(super) fn key() -> &'static SigningKey {
     static KEY: OnceLock<SigningKey> = OnceLock::new();
     KEY.get_or_init(|| SigningKey::generate("Test", "test@example.org").unwrap())
+}
+
+pub(super) fn keys() -> SigningKeys {
+    key().clone().into()
 }
 
 pub(super) fn diststr() -> Diststr {
@@ -136,7 +140,7 @@ impl Fixture {
     }
 
     pub(super) fn publish(&self, now: Timestamp) -> Vec<String> {
-        let published = self.archive.publish(key(), now).unwrap();
+        let published = self.archive.publish(&keys(), now).unwrap();
         published.iter().map(ToString::to_string).collect()
     }
 

@@ -15,6 +15,9 @@ use super::{DistSettings, Error, contents, stanza};
 /// Another number makes all indices anew.
 const RENDERING: u32 = 2;
 
+/// No name is behind it.
+const LAST: &str = "\u{10ffff}";
+
 /// One list of packages, in all forms.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Index {
@@ -117,7 +120,7 @@ impl Index {
             "SELECT slot.name, package.id, package.version
              FROM slot CROSS JOIN package ON package.id = slot.package
              WHERE {} AND slot.component = ? AND slot.index_name = ?
-               AND slot.name >= ? AND (? IS NULL OR slot.name < ?)",
+               AND slot.name >= ? AND slot.name < ?",
             view.condition()
         );
         let mut query = tx
@@ -126,7 +129,7 @@ impl Index {
             .during("read the packages of an index")?;
         for (component, member) in self.places() {
             let found: Vec<Package> = query
-                .query_map((component, member, first, end, end), package)
+                .query_map((component, member, first, end.unwrap_or(LAST)), package)
                 .and_then(Iterator::collect)
                 .during("read the packages of an index")?;
             packages.extend(found);

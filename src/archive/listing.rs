@@ -50,7 +50,7 @@ fn read(
                      WHERE package_file.package = package.id AND path LIKE '%.dsc'),
                     (SELECT coalesce(group_concat(architecture, ' '), '') FROM
                         (SELECT DISTINCT binary.architecture
-                         FROM package AS binary JOIN slot AS place ON place.package = binary.id
+                         FROM package AS binary CROSS JOIN slot AS place ON place.package = binary.id
                          WHERE binary.repository = package.repository
                            AND binary.source = package.name
                            AND binary.source_version = package.version

@@ -37,6 +37,8 @@ pub(super) struct Present {
 }
 
 /// One source package in dists.
+///
+/// CROSS JOIN has SQLite begin with the few packages of the source, not with the many of a dist.
 pub(super) struct Source<'a> {
     pub(super) change: &'a Change<'a>,
     pub(super) name: &'a PackageName,
@@ -62,7 +64,7 @@ impl Source<'_> {
             .sql()
             .prepare_cached(
                 "SELECT slot.component, package.version
-                 FROM package JOIN slot ON slot.package = package.id
+                 FROM package CROSS JOIN slot ON slot.package = package.id
                  WHERE package.repository = ? AND package.source = ? AND package.kind = 'dsc'
                    AND slot.dist = ? AND slot.removed IS NULL",
             )
@@ -101,7 +103,7 @@ impl Source<'_> {
             .sql()
             .prepare_cached(
                 "SELECT slot.component, slot.index_name, slot.name, slot.package
-                 FROM package JOIN slot ON slot.package = package.id
+                 FROM package CROSS JOIN slot ON slot.package = package.id
                  WHERE package.repository = ? AND package.source = ? AND package.source_version = ?
                    AND slot.dist = ? AND slot.removed IS NULL",
             )
@@ -294,16 +296,10 @@ fn take_over(
                     live.source, live.version, new.version
              FROM slot JOIN package live ON live.id = slot.package JOIN package new ON new.id = ?
              WHERE slot.dist = ? AND slot.component = ? AND slot.name = ? AND slot.removed IS NULL
-               AND slot.index_name GLOB ? AND live.source <> new.source",
+               AND live.source <> new.source",
         )
         .and_then(|mut query| {
-            let key = (
-                member.package,
-                dist,
-                &member.component,
-                &member.name,
-                siblings(&member.index_name),
-            );
+            let key = (member.package, dist, &member.component, &member.name);
             query
                 .query_map(key, |row| {
                     Ok((Member::of(row)?, [row.get(4)?, row.get(5)?, row.get(6)?]))
@@ -329,14 +325,6 @@ fn take_over(
         end(change, dist, &other)?;
     }
     Ok(())
-}
-
-/// Pattern (SQLite's GLOB) of the indices that may be published together with this one.
-fn siblings(index_name: &str) -> String {
-    match index_name.split_once("binary-") {
-        Some((directory, _)) => format!("{directory}binary-*"),
-        None => index_name.to_owned(),
-    }
 }
 
 /// Tells whether packages of both are in one Packages file: those of `all` are in every one.

@@ -82,31 +82,39 @@ fn moment(row: &Row<'_>) -> Result<Moment, rusqlite::Error> {
 pub(super) fn latest(tx: &Transaction<'_>, repository: &Identity) -> Result<i64, Error> {
     Ok(tx
         .sql()
-        .prepare_cached("SELECT coalesce(max(id), 0) FROM moment WHERE repository = ?")
-        .and_then(|mut query| query.query_row([repository.as_str()], |row| row.get(0)))
-        .during("look for the last change of a repository")?)
+        .prepare_cached("SELECT id FROM moment WHERE repository = ? ORDER BY at DESC LIMIT 1")
+        .and_then(|mut query| {
+            query
+                .query_row([repository.as_str()], |row| row.get(0))
+                .optional()
+        })
+        .during("look for the last change of a repository")?
+        .unwrap_or(0))
 }
 
 /// The last change of a dist that is not after `at`; `None`: it had none yet, or it is forgotten.
 pub(super) fn of_dist(
     tx: &Transaction<'_>,
+    repository: &Identity,
     dist: i64,
     at: Timestamp,
 ) -> Result<Option<Moment>, Error> {
-    // A moment stays while a slot began or ended with it.
     Ok(tx
         .sql()
         .prepare_cached(
             "SELECT id, at, action FROM moment
-             WHERE id = max(
-                 coalesce((SELECT max(added) FROM slot JOIN moment ON moment.id = added
-                           WHERE dist = ?1 AND at <= ?2), 0),
-                 coalesce((SELECT max(removed) FROM slot JOIN moment ON moment.id = removed
-                           WHERE dist = ?1 AND removed IS NOT NULL AND at <= ?2), 0))",
+             WHERE id = (
+                 WITH last (id) AS (
+                     SELECT id FROM moment WHERE repository = ?1 AND at <= ?3 ORDER BY at DESC LIMIT 1)
+                 SELECT max(coalesce((SELECT max(added) FROM slot
+                                      WHERE dist = ?2 AND added <= last.id), 0),
+                            coalesce((SELECT max(removed) FROM slot
+                                      WHERE dist = ?2 AND removed IS NOT NULL AND removed <= last.id), 0))
+                 FROM last)",
         )
         .and_then(|mut query| {
             query
-                .query_row((dist, at.as_millisecond()), moment)
+                .query_row((repository.as_str(), dist, at.as_millisecond()), moment)
                 .optional()
         })
         .during("look for a change of a dist")?)

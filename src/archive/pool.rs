@@ -1,6 +1,6 @@
 //! pool/COMPONENT/PREFIX/SOURCE/: where a file goes, what is there, and how it gets there.
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::PathBuf;
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,7 +11,7 @@ use crate::deb::{Checksums, Component, FileName, PackageName};
 use crate::model::repository::Identity;
 use crate::store::{During, Transaction};
 
-use super::disk::{Doing, Scratch, Unsynced, has_size, link_or_copy};
+use super::disk::{self, Doing, Scratch, Unsynced, has_size, link_or_copy};
 use super::{ArchiveDir, Error, PoolFile};
 
 /// Beginning of the names of directories in which files wait for their place.
@@ -182,8 +182,10 @@ pub(super) fn place(archive: &ArchiveDir, files: &[Incoming]) -> Result<(), Erro
             if let Some(path) = waiting.get(&number) {
                 let to = root.join(file.path());
                 // The clean-up takes away empty directories.
-                fs::create_dir_all(root.join(&file.directory)).doing("make directory", &to)?;
-                fs::rename(path, &to).doing("place", &to)?;
+                let mut again = Unsynced::default();
+                again.directory(&root.join(&file.directory))?;
+                again.sync(root)?;
+                disk::rename(path, &to).doing("place", &to)?;
                 unsynced.add(&root.join(&file.directory));
             }
             note(tx, &archive.repository, file)?;

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use crate::deb::release::IndexFile;
 use crate::model::Diststr;
-use crate::pgp::SigningKey;
+use crate::pgp::SigningKeys;
 
 use super::assembly::{Assembled, Memory, Piece};
 use super::digests::Sums;
@@ -83,18 +83,39 @@ struct Pass<'a> {
     empty: BTreeMap<bool, Assembled>,
 }
 
-/// Name of an index file below `by-hash`.
+/// Sums by which files are named, as `by-hash` calls them: clients ask by the strongest that Release lists.
+pub(super) const BY_HASH: [&str; 2] = ["SHA256", "SHA512"];
+
+/// Name of an index file below `by-hash`, by its SHA-256.
 pub(super) fn by_hash(dist: &Path, path: &str, sha256: &str) -> PathBuf {
+    by(dist, path, BY_HASH[0], sha256)
+}
+
+/// All of its names below `by-hash`.
+pub(super) fn by_hashes(
+    dist: &Path,
+    path: &str,
+    sha256: &str,
+    sha512: Option<&str>,
+) -> Vec<PathBuf> {
+    BY_HASH
+        .into_iter()
+        .zip([Some(sha256), sha512])
+        .filter_map(|(kind, sum)| Some(by(dist, path, kind, sum?)))
+        .collect()
+}
+
+fn by(dist: &Path, path: &str, kind: &str, sum: &str) -> PathBuf {
     let mut hashed = dist.join(path);
     hashed.set_file_name("by-hash");
-    hashed.push("SHA256");
-    hashed.push(sha256);
+    hashed.push(kind);
+    hashed.push(sum);
     hashed
 }
 
 pub(super) fn publish(
     archive: &ArchiveDir,
-    key: &SigningKey,
+    keys: &SigningKeys,
     now: Timestamp,
     reached: &mut dyn FnMut(Step),
 ) -> Result<Vec<Diststr>, Error> {
@@ -126,7 +147,7 @@ pub(super) fn publish(
     }
     reached(Step::Hashed);
     for plan in &plans {
-        pass.sign(plan, key)?;
+        pass.sign(plan, keys)?;
     }
     pass.sync()?;
     reached(Step::Signed);
@@ -135,7 +156,7 @@ pub(super) fn publish(
     }
     let mut snapshots = Vec::new();
     for plan in &plans {
-        let settled = snapshot::publish(archive, &plan.dist, key, now)?;
+        let settled = snapshot::publish(archive, &plan.dist, keys, now)?;
         snapshots.push((plan.dist.id, settled));
     }
     for dist in &removed {
@@ -168,8 +189,7 @@ impl Pass<'_> {
     fn stage(&mut self, sums: &Sums, content: &[u8]) -> Result<(), Error> {
         if self.staged.insert(sums.sha256.clone()) {
             let path = self.scratch.path().join(&sums.sha256);
-            disk::write_new(&path, content)
-                .and_then(|file| file.set_modified(SystemTime::from(self.now)))
+            disk::write_new_dated(&path, content, SystemTime::from(self.now))
                 .doing("write", &path)?;
             self.unsynced.add(&path);
         }
@@ -182,10 +202,8 @@ impl Pass<'_> {
             return disk::remove_file(file).doing("remove", file);
         }
         let path = self.scratch.path().join(&sums.sha256);
-        fs::rename(file, &path).doing("put in place", &path)?;
-        fs::File::open(&path)
-            .and_then(|file| file.set_modified(SystemTime::from(self.now)))
-            .doing("date", &path)?;
+        disk::rename(file, &path).doing("put in place", &path)?;
+        disk::date(&path, SystemTime::from(self.now)).doing("date", &path)?;
         self.unsynced.add(&path);
         Ok(())
     }
@@ -196,26 +214,29 @@ impl Pass<'_> {
             let Kind::Hashed = kind else {
                 continue;
             };
-            let hashed = by_hash(&directory, &index.path, &index.sha256);
-            if disk::has_size(&hashed, index.size) {
-                continue;
+            let mut from = self.scratch.path().join(&index.sha256);
+            for hashed in names_of(&directory, index) {
+                if !disk::has_size(&hashed, index.size) {
+                    let parent = hashed.parent().unwrap_or(&directory);
+                    self.unsynced.directory(parent)?;
+                    self.name(&from, &hashed)?;
+                    self.unsynced.add(parent);
+                }
+                // What is not staged is there by the first name.
+                from = hashed;
             }
-            let parent = hashed.parent().unwrap_or(&directory);
-            self.unsynced.directory(parent)?;
-            self.name(&self.scratch.path().join(&index.sha256), &hashed)?;
-            self.unsynced.add(parent);
         }
         Ok(())
     }
 
     /// Gives a complete file another name at once, whatever had it before.
     fn name(&self, from: &Path, to: &Path) -> Result<(), Error> {
-        if fs::hard_link(from, to).is_ok() {
+        if disk::link(from, to).is_ok() {
             return Ok(());
         }
         let temporary = self.scratch.path().join("name");
         disk::remove_file(&temporary).doing("remove", &temporary)?;
-        match fs::hard_link(from, &temporary) {
+        match disk::link(from, &temporary) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(error).doing("link", from);
@@ -224,24 +245,24 @@ impl Pass<'_> {
             Err(_) => {
                 let content = fs::read(from).doing("read", from)?;
                 disk::write_new(&temporary, &content)
-                    .and_then(|file| file.sync_all())
+                    .and_then(|_| disk::sync(&temporary))
                     .doing("write", &temporary)?;
             }
         }
-        fs::rename(&temporary, to).doing("put in place", to)
+        disk::rename(&temporary, to).doing("put in place", to)
     }
 
     /// Writes Release, Release.gpg and InRelease to the scratch directory.
-    fn sign(&mut self, plan: &Plan, key: &SigningKey) -> Result<(), Error> {
+    fn sign(&mut self, plan: &Plan, keys: &SigningKeys) -> Result<(), Error> {
         let settings = &plan.dist.settings;
         let files = plan.files.iter().map(|file| file.index.clone()).collect();
-        let text = release::dist(settings, self.now, files);
+        let text = release::dist(settings, keys, self.now, files);
         let failed = |source| Error::Sign {
             dist: settings.diststr.to_string(),
             source,
         };
-        let signature = key.detach_sign(text.as_bytes()).map_err(failed)?;
-        let signed = key.clearsign(&text).map_err(failed)?;
+        let signature = keys.detach_sign(text.as_bytes()).map_err(failed)?;
+        let signed = keys.clearsign(&text).map_err(failed)?;
         let modified = self.modification_time(&self.directory(&plan.dist).join("InRelease"));
         for (name, content) in [
             ("Release", &text),
@@ -249,9 +270,7 @@ impl Pass<'_> {
             ("InRelease", &signed),
         ] {
             let path = self.signed(&plan.dist, name);
-            disk::write_new(&path, content.as_bytes())
-                .and_then(|file| file.set_modified(modified))
-                .doing("write", &path)?;
+            disk::write_new_dated(&path, content.as_bytes(), modified).doing("write", &path)?;
             self.unsynced.add(&path);
         }
         Ok(())
@@ -306,7 +325,7 @@ impl Pass<'_> {
             ("InRelease", Step::InRelease),
         ] {
             let path = directory.join(name);
-            fs::rename(self.signed(&plan.dist, name), &path).doing("put in place", &path)?;
+            disk::rename(&self.signed(&plan.dist, name), &path).doing("put in place", &path)?;
             reached(step);
         }
         self.unsynced.add(&directory);
@@ -329,6 +348,17 @@ impl Pass<'_> {
         self.unsynced.add(&dists);
         Ok(())
     }
+}
+
+/// All names of an index file below `by-hash`.
+pub(super) fn names_of(dist: &Path, index: &IndexFile) -> Vec<PathBuf> {
+    let IndexFile {
+        path,
+        sha256,
+        sha512,
+        ..
+    } = index;
+    by_hashes(dist, path, sha256, sha512.as_deref())
 }
 
 #[cfg(test)]

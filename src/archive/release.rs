@@ -4,17 +4,29 @@ use jiff::{Timestamp, ToSpan};
 use crate::deb::Paragraph;
 use crate::deb::release::{IndexFile, Release};
 
+use crate::pgp::SigningKeys;
+
 use super::DistSettings;
 
+/// Value of Signed-By: apt accepts the next Release only if one of these keys signed it, or a subkey of one (apt-secure(8)).
+pub(super) fn signed_by(keys: &SigningKeys) -> String {
+    keys.fingerprints().join(",")
+}
+
 /// Text of Release; `files` in any order.
-pub(super) fn dist(settings: &DistSettings, date: Timestamp, files: Vec<IndexFile>) -> String {
+pub(super) fn dist(
+    settings: &DistSettings,
+    keys: &SigningKeys,
+    date: Timestamp,
+    files: Vec<IndexFile>,
+) -> String {
     let valid_until = settings
         .valid_days
         .and_then(|days| date.checked_add(24.hours() * i64::from(days)).ok());
     Release {
         acquire_by_hash: true,
         valid_until,
-        ..release(settings, date, files)
+        ..release(settings, keys, date, files)
     }
     .to_string()
 }
@@ -23,17 +35,23 @@ pub(super) fn dist(settings: &DistSettings, date: Timestamp, files: Vec<IndexFil
 pub(super) fn state(
     settings: &DistSettings,
     suite: &str,
+    keys: &SigningKeys,
     date: Timestamp,
     files: Vec<IndexFile>,
 ) -> String {
     Release {
         suite: suite.to_owned(),
-        ..release(settings, date, files)
+        ..release(settings, keys, date, files)
     }
     .to_string()
 }
 
-fn release(settings: &DistSettings, date: Timestamp, mut files: Vec<IndexFile>) -> Release {
+fn release(
+    settings: &DistSettings,
+    keys: &SigningKeys,
+    date: Timestamp,
+    mut files: Vec<IndexFile>,
+) -> Release {
     files.sort_by(|one, other| one.path.cmp(&other.path));
     let name = settings.diststr.to_string();
     Release {
@@ -57,6 +75,7 @@ fn release(settings: &DistSettings, date: Timestamp, mut files: Vec<IndexFile>) 
         not_automatic: settings.not_automatic,
         but_automatic_upgrades: settings.but_automatic_upgrades,
         acquire_by_hash: false,
+        signed_by: signed_by(keys),
         files,
     }
 }
@@ -135,7 +154,8 @@ mod tests {
             valid_days: None,
             sha512: false,
         };
-        let text = dist(&settings, Timestamp::UNIX_EPOCH, Vec::new());
+        let keys = super::super::fixture::keys();
+        let text = dist(&settings, &keys, Timestamp::UNIX_EPOCH, Vec::new());
         for line in [
             "Origin: Test\n",
             "Label: trixie-test-unstable-rollback0\n",

@@ -55,6 +55,14 @@ impl Samples {
 
     /// Returns its .deb, or, in section debian-installer, its .udeb.
     pub(crate) fn binary(&self, binary: &Binary<'_>) -> PathBuf {
+        self.binary_with(
+            binary,
+            "Priority: optional\nDescription: sample\n of a package\n",
+        )
+    }
+
+    /// As [`Samples::binary`], with these fields after the usual ones.
+    pub(crate) fn binary_with(&self, binary: &Binary<'_>, fields: &str) -> PathBuf {
         let Binary {
             name,
             version,
@@ -70,8 +78,7 @@ impl Samples {
             tree.join("DEBIAN/control"),
             format!(
                 "Package: {name}\nSource: {source}\nVersion: {version}\nArchitecture: {architecture}\n\
-                 Maintainer: Test <test@example.org>\nSection: {section}\nPriority: optional\n\
-                 Description: sample\n of a package\n"
+                 Maintainer: Test <test@example.org>\nSection: {section}\n{fields}"
             ),
         )
         .unwrap();

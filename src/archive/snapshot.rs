@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use crate::model::Diststr;
 use crate::model::repository::Identity;
 use crate::model::snapshot::SnapshotName;
-use crate::pgp::SigningKey;
+use crate::pgp::SigningKeys;
 use crate::store::{During, Transaction};
 
 use super::dist::{self, Dist};
@@ -131,7 +131,7 @@ pub(super) fn rows(tx: &Transaction<'_>, dist: i64) -> Result<Vec<Row>, Error> {
 pub(super) fn publish(
     archive: &ArchiveDir,
     dist: &Dist,
-    key: &SigningKey,
+    keys: &SigningKeys,
     now: Timestamp,
 ) -> Result<Vec<String>, Error> {
     let rows = archive.store.read(|tx| rows(tx, dist.id))?;
@@ -148,7 +148,7 @@ pub(super) fn publish(
             };
             archive
                 .store
-                .read(|tx| state::write(archive, tx, &state, &directory, key, now))?;
+                .read(|tx| state::write(archive, tx, &state, &directory, keys, now))?;
         } else {
             continue;
         }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 
 use crate::deb::release::IndexFile;
-use crate::pgp::SigningKey;
+use crate::pgp::SigningKeys;
 use crate::store::Transaction;
 
 use super::assembly::{Assembly, Memory};
@@ -35,7 +35,7 @@ pub(super) fn write(
     tx: &Transaction<'_>,
     state: &State<'_>,
     to: &Path,
-    key: &SigningKey,
+    keys: &SigningKeys,
     now: Timestamp,
 ) -> Result<(), Error> {
     let name = to.file_name().unwrap_or_default().to_string_lossy();
@@ -82,7 +82,7 @@ pub(super) fn write(
         unsynced.add(&to);
         files.push(listed(path, Digests::of(sums, text.as_bytes())));
     }
-    let text = release::state(settings, &state.suite, now, files);
+    let text = release::state(settings, &state.suite, keys, now, files);
     let failed = |source| Error::Sign {
         dist: state.suite.clone(),
         source,
@@ -91,13 +91,12 @@ pub(super) fn write(
         ("Release", text.clone()),
         (
             "Release.gpg",
-            key.detach_sign(text.as_bytes()).map_err(failed)?,
+            keys.detach_sign(text.as_bytes()).map_err(failed)?,
         ),
-        ("InRelease", key.clearsign(&text).map_err(failed)?),
+        ("InRelease", keys.clearsign(&text).map_err(failed)?),
     ] {
         let path = root.join(name);
-        disk::write_new(&path, content.as_bytes())
-            .and_then(|file| file.set_modified(SystemTime::from(now)))
+        disk::write_new_dated(&path, content.as_bytes(), SystemTime::from(now))
             .doing("write", &path)?;
         unsynced.add(&path);
     }

@@ -1,12 +1,12 @@
 //! Dists as they were at a time: times/DIST@TIME, made when first asked for, forgotten when many are.
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 
 use crate::model::Diststr;
-use crate::pgp::SigningKey;
+use crate::pgp::SigningKeys;
 
 use super::disk::{self, Doing};
 use super::moment::{self, Moment};
@@ -42,7 +42,7 @@ struct Made {
 pub(super) fn find(archive: &ArchiveDir, diststr: &Diststr, at: Timestamp) -> Result<Time, Error> {
     let moment = archive.store.read(|tx| {
         let dist = dist::get(tx, &archive.repository, diststr)?;
-        moment::of_dist(tx, dist.id, at)
+        moment::of_dist(tx, &archive.repository, dist.id, at)
     })?;
     let moment = moment.ok_or_else(|| Error::NoState {
         diststr: diststr.clone(),
@@ -61,7 +61,7 @@ pub(super) fn publish(
     archive: &ArchiveDir,
     diststr: &Diststr,
     at: Timestamp,
-    key: &SigningKey,
+    keys: &SigningKeys,
     now: Timestamp,
 ) -> Result<Time, Error> {
     let time = find(archive, diststr, at)?;
@@ -76,12 +76,10 @@ pub(super) fn publish(
                 dist: &dist,
                 suite: time.name.clone(),
             };
-            state::write(archive, tx, &state, &time.directory, key, now)
+            state::write(archive, tx, &state, &time.directory, keys, now)
         })?;
     }
-    File::open(&time.directory)
-        .and_then(|directory| directory.set_modified(SystemTime::from(now)))
-        .doing("date", &time.directory)?;
+    disk::date(&time.directory, SystemTime::from(now)).doing("date", &time.directory)?;
     Ok(time)
 }
 

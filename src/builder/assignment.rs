@@ -23,7 +23,7 @@ use super::{Error, Parts};
 /// What we ask ourselves is brought to our present URLs.
 pub(super) fn make(parts: &Parts, build: &mut Build) -> Result<Assignment, Error> {
     let former_url = build.request.packager.clone();
-    if build.requester == parts.key.fingerprint() {
+    if parts.is_own(&build.requester) {
         let (request, address) = (&mut build.request, &parts.address);
         request.packager.clone_from(&address.http_url);
         request.builder.clone_from(&address.http_url);

@@ -72,7 +72,7 @@ pub(super) fn write(
         &result.file_name(),
         result.to_paragraph(),
         &files,
-        &parts.key,
+        parts.keys.now().primary(),
     )?;
     Ok(())
 }

@@ -18,8 +18,8 @@ use super::{Failure, home};
 use crate::archive::ArchiveDir;
 use crate::home::Home;
 use crate::model::Diststr;
-use crate::pgp::SigningKey;
 use crate::repositories::Repositories;
+use crate::setup::archives;
 use crate::store::Store;
 
 /// Lists and changes what is in the repositories of an instance.
@@ -72,7 +72,7 @@ struct Instance {
 }
 
 pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
-    let instance = Instance::open(options.home.home()?)?;
+    let instance = Instance::open(options.home.own()?)?;
     match &options.command {
         Command::Ls(options) => instance.ls(options),
         Command::Show(options) => instance.show(options),
@@ -93,14 +93,6 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
 
 impl Instance {
     fn open(home: Home) -> Result<Instance, Failure> {
-        home.refuse_stock()?;
-        if !home.database().is_file() {
-            let home = home.root().display();
-            return Err(format!(
-                "{home} holds no instance; make one with: mini-buildd up --home {home}"
-            )
-            .into());
-        }
         let store = Arc::new(Store::open(&home.database())?);
         Ok(Instance {
             repositories: Repositories::new(home.clone(), Arc::clone(&store)),
@@ -111,9 +103,7 @@ impl Instance {
 
     /// Publishes; a change that is made stays made, and the daemon publishes it where this can't.
     fn publish(&self) -> Result<(), Failure> {
-        let key = SigningKey::load(&self.home.signing_key())?;
-        self.repositories.publish(&key, Timestamp::now())?;
-        Ok(())
+        Ok(archives::publish(&self.home, &self.store)?)
     }
 
     fn archive_of(&self, diststr: &Diststr) -> Result<ArchiveDir, Failure> {
@@ -124,7 +114,7 @@ impl Instance {
     fn publish_all(&self, options: &Publish) -> Result<(), Failure> {
         if options.all {
             for archive in self.repositories.archives()? {
-                self.store.write(|tx| archive.resign(tx))?;
+                self.store.write(|tx| archive.sign_all_anew(tx))?;
             }
         }
         self.publish()

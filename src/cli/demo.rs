@@ -96,6 +96,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let wanted = up::Wanted {
         yes: options.yes,
         hostname: HOSTNAME.into(),
+        chroots: true,
         architectures: Vec::new(),
         backend: options.backend.wanted(),
         setup: setup::Wishes {

@@ -1,8 +1,9 @@
-//! What this host lacks for an instance, and what is wrong with the instance's chroots, each with the command that
-//! mends it.
+//! What this host lacks for an instance, and what is wrong with the instance's keys and chroots, each with the command
+//! that mends it.
 mod architectures;
 mod chroots;
 mod host;
+mod keys;
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -17,8 +18,8 @@ use crate::home::Home;
 
 use super::{Failure, output};
 
-/// Examines this host, and the chroots of the instance if there is one: what is missing or broken, and the command that
-/// mends it.
+/// Examines this host, and keys and chroots of the instance if there is one: what is missing or broken, and the command
+/// that mends it.
 ///
 /// Ends with 1 if anything needed is missing; advice is what builds would gain from.
 #[derive(Args, Clone, Debug)]
@@ -39,6 +40,7 @@ const INSTALL: &str = "apt install ";
 pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let home = options.home.home()?;
     let mut findings = examine(&home, &options.architectures)?;
+    findings.extend(keys::findings(&home));
     if is_well(&findings) {
         findings.extend(chroots::findings(&home)?);
     }

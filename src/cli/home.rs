@@ -1,5 +1,6 @@
 //! Where the instance lives.
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -16,6 +17,24 @@ pub struct Options {
     /// mini-buildd); else mini-buildd in $XDG_DATA_HOME (~/.local/share).
     #[arg(short = 'H', long, value_name = "DIR")]
     pub home: Option<PathBuf>,
+}
+
+/// Why a command on an instance does not begin.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    #[error(transparent)]
+    Unknown(#[from] Unknown),
+    #[error(transparent)]
+    Home(#[from] crate::home::Error),
+    #[error("{path} holds no instance; make one with: mini-buildd up --home {path}", path = .0.display())]
+    NoInstance(PathBuf),
+    #[error(
+        "{path} belongs to another user; run this as that user: setpriv --reuid={uid} --regid={gid} --clear-groups \
+         mini-buildd …",
+        path = path.display()
+    )]
+    OtherUser { path: PathBuf, uid: u32, gid: u32 },
 }
 
 /// Nothing tells where the instance is.
@@ -35,6 +54,24 @@ impl Options {
         };
         let directory = std::path::absolute(&directory).unwrap_or(directory);
         Ok(Home::new(directory))
+    }
+
+    /// The home of an instance that belongs to the caller: the daemon could not read what another user wrote there.
+    pub fn own(&self) -> Result<Home, Error> {
+        let home = self.home()?;
+        home.refuse_stock()?;
+        let path = home.root().to_owned();
+        match std::fs::metadata(home.database()) {
+            Err(_) => Err(Error::NoInstance(path)),
+            Ok(owner) if owner.uid() != rustix::process::geteuid().as_raw() => {
+                Err(Error::OtherUser {
+                    path,
+                    uid: owner.uid(),
+                    gid: owner.gid(),
+                })
+            }
+            Ok(_) => Ok(home),
+        }
     }
 }
 

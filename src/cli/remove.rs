@@ -1,5 +1,5 @@
 //! `mini-buildd remove`: takes an instance away, its chroots included, whose files belong to other ids.
-use std::io::{self, IsTerminal, Write, stderr, stdin};
+use std::io;
 use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use sandbox::{IdMap, Launcher};
 
-use super::Failure;
+use super::{Failure, confirm};
 use crate::build::supervisor;
 use crate::chroots::Chroots;
 use crate::command;
@@ -62,7 +62,11 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     if let Some(name) = &options.chroot {
         return remove_chroot(&home, name);
     }
-    if !(options.yes || is_confirmed(&home)) {
+    let question = format!(
+        "Remove {} with all its repositories, keys and logs?",
+        home.root().display()
+    );
+    if !(options.yes || confirm::is_confirmed(&question)) {
         return Err(Error::Unconfirmed(directory).into());
     }
     // Builds go on without a daemon.
@@ -105,18 +109,4 @@ fn remove_chroot(home: &Home, name: &str) -> Result<ExitCode, Failure> {
     backend.remove()?;
     backend.clean()?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn is_confirmed(home: &Home) -> bool {
-    if !stdin().is_terminal() {
-        return false;
-    }
-    let path = home.root().display();
-    // Nobody is left to be told that standard error can't be written.
-    let _ = write!(
-        stderr(),
-        "Remove {path} with all its repositories, keys and logs? Type yes: "
-    );
-    let mut answer = String::new();
-    stdin().read_line(&mut answer).is_ok() && answer.trim() == "yes"
 }

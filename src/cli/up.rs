@@ -66,6 +66,9 @@ pub(super) struct Options {
     /// Make the instance only.
     #[arg(long)]
     no_start: bool,
+    /// Make no chroot: the instance keeps repositories and builds nothing, until `up` is run without this.
+    #[arg(long, conflicts_with = "architectures")]
+    no_chroot: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +95,8 @@ enum Error {
 pub(super) struct Wanted {
     pub(super) yes: bool,
     pub(super) hostname: String,
+    /// Whether chroots are made.
+    pub(super) chroots: bool,
     /// Besides the machine's own.
     pub(super) architectures: Vec<Architecture>,
     /// `None`: the best that works here.
@@ -120,6 +125,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let wanted = Wanted {
         yes: options.yes,
         hostname: options.daemon.hostname(),
+        chroots: !options.no_chroot,
         architectures: options.architectures.clone(),
         backend: options.backend.wanted(),
         setup: setup::Wishes {
@@ -187,9 +193,14 @@ pub(super) fn make(home: &Home, wanted: &Wanted, progress: &mut Progress) -> Res
 
     if let Some(mut items) = items {
         progress.begin("backend", "Looking how chroots can be kept");
-        let choice = Chroots::of_caller(home.clone())?.choose(wanted.backend)?;
-        progress.end(&format!("{}: {}", choice.backend, choice.why));
-        items.chroot.backend = choice.backend;
+        if wanted.chroots {
+            let choice = Chroots::of_caller(home.clone())?.choose(wanted.backend)?;
+            progress.end(&format!("{}: {}", choice.backend, choice.why));
+            items.chroot.backend = choice.backend;
+        } else {
+            progress.end("none are made now");
+            items.chroot.backend = wanted.backend.unwrap_or(items.chroot.backend);
+        }
         progress.begin(
             "instance",
             &format!("Making an instance in {}", home.root().display()),
@@ -206,7 +217,7 @@ pub(super) fn make(home: &Home, wanted: &Wanted, progress: &mut Progress) -> Res
         setup::add_uploaders(&store, &wanted.setup.uploaders)?;
     }
     let catalog = store.read(Catalog::load)?;
-    for chroot in catalog.chroots() {
+    for chroot in catalog.chroots().filter(|_| wanted.chroots) {
         bootstrap(home, &catalog, chroot, progress)?;
     }
     let made = made(home, &catalog)?;
@@ -254,7 +265,9 @@ fn plan(home: &Home, wanted: &Wanted) -> Result<Plan, Failure> {
             architectures.push(architecture.clone());
         }
     }
-    preflight::pass(home, &architectures, wanted.yes)?;
+    if wanted.chroots {
+        preflight::pass(home, &architectures, wanted.yes)?;
+    }
     let items = match there {
         Some(_) => None,
         None => Some(setup::items(&setup::host_facts()?, &wanted.setup)?),

@@ -380,28 +380,80 @@ Description: example
         assert!(BinaryPackage::read(&mut &b"PK\x03\x04 is another kind of archive"[..]).is_err());
     }
 
-    #[test]
-    fn a_bomb_is_stopped_at_its_bound() {
+    /// A .deb of these members, whatever they hold.
+    fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut deb =
+            b"!<arch>\ndebian-binary   0                               4         `\n2.0\n".to_vec();
+        for (name, content) in members {
+            deb.extend(format!("{name:<16}{:<32}{:<10}`\n", 0, content.len()).bytes());
+            deb.extend(*content);
+            deb.resize(deb.len().next_multiple_of(2), b'\n');
+        }
+        deb
+    }
+
+    fn tar(kind: tar::EntryType, name: &str, size: u64) -> Vec<u8> {
         let mut tar = tar::Builder::new(Vec::new());
         let mut header = tar::Header::new_gnu();
-        header.set_size(MAX_CONTROL_TAR + 4096);
-        header.set_path("padding").unwrap();
+        header.set_entry_type(kind);
+        header.set_size(size);
+        header.set_path(name).unwrap();
         header.set_cksum();
-        tar.append(&header, io::repeat(0).take(MAX_CONTROL_TAR + 4096))
-            .unwrap();
-        let control = zstd::encode_all(&tar.into_inner().unwrap()[..], 3).unwrap();
-        let mut deb = b"!<arch>\n".to_vec();
-        for (name, content) in [
-            ("debian-binary", &b"2.0\n"[..]),
-            ("control.tar.zst", &control),
-        ] {
-            deb.extend(format!("{name:<16}{:<32}{:<10}`\n", 0, content.len()).bytes());
-            deb.extend(content);
-        }
-        let error = BinaryPackage::read(&mut &deb[..]).unwrap_err();
+        tar.append(&header, io::repeat(b'x').take(size)).unwrap();
+        tar.into_inner().unwrap()
+    }
+
+    fn fault<T: std::fmt::Debug>(read: Result<T, Error>) -> String {
+        let error = read.unwrap_err();
+        let Error::BinaryPackage(fault) = error else {
+            panic!("{error}");
+        };
+        fault
+    }
+
+    #[test]
+    fn a_bomb_is_stopped_at_its_bound() {
+        let padding = tar(tar::EntryType::Regular, "padding", MAX_CONTROL_TAR + 4096);
+        let control = zstd::encode_all(&padding[..], 3).unwrap();
+        let deb = archive(&[("control.tar.zst", &control)]);
         assert_eq!(
-            error,
-            Error::BinaryPackage("it unpacks to more than is allowed".into())
+            fault(BinaryPackage::read(&mut &deb[..])),
+            "it unpacks to more than is allowed"
         );
+    }
+
+    #[test]
+    fn texts_are_kept_up_to_their_bounds_only() {
+        let control = tar(tar::EntryType::Regular, "control", MAX_CONTROL + 1);
+        let long_name = tar(tar::EntryType::GNULongName, "x", MAX_PATH + 1);
+        let deb = archive(&[("control.tar", &control), ("data.tar", &long_name)]);
+        assert_eq!(
+            fault(BinaryPackage::read(&mut &deb[..])),
+            "a text of more than 1048576 bytes"
+        );
+        assert_eq!(
+            fault(BinaryPackage::read_file_list(&mut &deb[..])),
+            "a text of more than 4096 bytes"
+        );
+    }
+
+    #[test]
+    fn a_decoder_gets_no_more_memory_than_a_package_needs() {
+        // A frame with a window of 1 GiB (RFC 8878, 3.1.1.1.2).
+        let zstd = b"\x28\xB5\x2F\xFD\x00\xA0\x01\x00\x00";
+        // A block with a dictionary of 1 GiB (xz-file-format.txt 5.3.1).
+        let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 0);
+        io::Write::write_all(&mut xz, b"x").unwrap();
+        let mut xz = xz.finish().unwrap();
+        assert_eq!(xz[12..17], *b"\x02\x00\x21\x01\x0C");
+        xz[16] = 36;
+        let check = crc32fast::hash(&xz[12..20]);
+        xz[20..24].copy_from_slice(&check.to_le_bytes());
+
+        for (name, packed) in [("control.tar.zst", &zstd[..]), ("control.tar.xz", &xz)] {
+            let deb = archive(&[(name, packed)]);
+            let fault = fault(BinaryPackage::read(&mut &deb[..]));
+            assert!(fault.contains("memory"), "{name}: {fault}");
+        }
     }
 }

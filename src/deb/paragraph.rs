@@ -213,6 +213,9 @@ fn clean(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     const DSC: &str = "\
@@ -338,5 +341,24 @@ Homepage: https://www.gnu.org/software/hello/
         paragraph.set_before(|name| name == "C", "X", "5");
         assert_eq!(paragraph.remove("b"), Some("2".into()));
         assert_eq!(paragraph.to_string(), "A: 4\nX: 5\nC: 3\n");
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_ends_its_field(values in vec("[ -~\\n\\t\\r\0:#.é-]{0,60}", 1..9)) {
+            let mut paragraph = Paragraph::default();
+            for (number, value) in values.into_iter().enumerate() {
+                paragraph.set(&format!("Field{number}"), value);
+            }
+            let text = paragraph.to_string();
+            prop_assert_eq!(text.parse::<Paragraph>().unwrap(), paragraph);
+        }
+
+        #[test]
+        fn what_is_read_is_written_unchanged(text in "([A-C]{1,2}:[ -~]{0,9}\n([ \t][!-~][ -~]{0,9}\n){0,2}){1,4}") {
+            if let Ok(paragraph) = text.parse::<Paragraph>() {
+                prop_assert_eq!(paragraph.to_string(), text.replace("\n\t", "\n "));
+            }
+        }
     }
 }

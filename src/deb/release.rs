@@ -19,6 +19,8 @@ pub struct Release {
     pub not_automatic: bool,
     pub but_automatic_upgrades: bool,
     pub acquire_by_hash: bool,
+    /// Fingerprints, with commas between them.
+    pub signed_by: String,
     /// Sorted by path.
     pub files: Vec<IndexFile>,
 }
@@ -62,6 +64,9 @@ impl Release {
         );
         if self.acquire_by_hash {
             header.set("Acquire-By-Hash", "yes");
+        }
+        if !self.signed_by.is_empty() {
+            header.set("Signed-By", self.signed_by.as_str());
         }
         header
     }
@@ -118,6 +123,7 @@ mod tests {
             not_automatic: true,
             but_automatic_upgrades: true,
             acquire_by_hash: true,
+            signed_by: "6E7F,0A1B".into(),
             files: vec![
                 IndexFile {
                     path: "main/binary-amd64/Packages".into(),
@@ -155,6 +161,7 @@ Description: trixie-test-unstable
 NotAutomatic: yes
 ButAutomaticUpgrades: yes
 Acquire-By-Hash: yes
+Signed-By: 6E7F,0A1B
 MD5Sum:
  729bb698cc16e7927520fdeeb233a718 3222 main/binary-amd64/Packages
  891c36553aaf0384417318904e90ed2a 1132 main/binary-amd64/Packages.gz
@@ -170,6 +177,7 @@ SHA256:
         let rollback = Release {
             but_automatic_upgrades: false,
             acquire_by_hash: false,
+            signed_by: String::new(),
             files: Vec::new(),
             ..stock()
         };

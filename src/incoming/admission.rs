@@ -9,7 +9,7 @@ use super::{Arrival, Error};
 use crate::deb::{Changes, Checksums, FileName};
 use crate::home::Home;
 use crate::model::BuildKey;
-use crate::pgp::SigningKey;
+use crate::pgp::SigningKeys;
 use crate::store::Transaction;
 use crate::store::catalog::Catalog;
 use crate::store::jobs::Received;
@@ -38,7 +38,7 @@ pub(super) struct Letter<'a> {
     pub(super) message: &'a Received,
     pub(super) content: &'a [u8],
     pub(super) catalog: &'a Catalog,
-    pub(super) own: &'a SigningKey,
+    pub(super) own: &'a SigningKeys,
     /// Our own.
     pub(super) http_url: &'a str,
 }

@@ -5,7 +5,7 @@ use tracing::warn;
 
 use crate::model::Repository;
 use crate::model::repository::Identity;
-use crate::pgp::{Error, Keyring, SigningKey, Verified};
+use crate::pgp::{Error, Keyring, SigningKeys, Verified};
 use crate::store::catalog::Catalog;
 
 /// Keys that may upload, and where.
@@ -13,18 +13,18 @@ pub struct Uploaders {
     keyring: Keyring,
     /// Fingerprint → repositories.
     grants: BTreeMap<String, BTreeSet<Identity>>,
-    /// The instance's own key may upload everywhere: ports are uploads of its own.
-    own: String,
+    /// The instance's own keys may upload everywhere: ports are uploads of its own.
+    own: SigningKeys,
 }
 
 impl Uploaders {
-    pub fn load(catalog: &Catalog, own: &SigningKey) -> Result<Uploaders, Error> {
+    pub fn load(catalog: &Catalog, own: &SigningKeys) -> Result<Uploaders, Error> {
         let mut keyring = Keyring::default();
-        keyring.add(own.public_armored().as_bytes())?;
+        keyring.add(own.public_armored()?.as_bytes())?;
         let mut uploaders = Uploaders {
             keyring,
             grants: BTreeMap::new(),
-            own: own.fingerprint(),
+            own: own.clone(),
         };
         for uploader in catalog.uploaders() {
             let mut keys = Keyring::default();
@@ -70,7 +70,7 @@ impl Uploaders {
     }
 
     pub fn may_upload(&self, fingerprint: &str, repository: &Identity) -> bool {
-        fingerprint == self.own
+        self.own.holds(fingerprint)
             || self
                 .grants
                 .get(fingerprint)
@@ -83,13 +83,13 @@ pub struct Peers {
     keyring: Keyring,
     /// Fingerprint → URL.
     remotes: BTreeMap<String, String>,
-    own: String,
+    own: SigningKeys,
 }
 
 impl Peers {
-    pub fn load(catalog: &Catalog, own: &SigningKey) -> Result<Peers, Error> {
+    pub fn load(catalog: &Catalog, own: &SigningKeys) -> Result<Peers, Error> {
         let mut keyring = Keyring::default();
-        keyring.add(own.public_armored().as_bytes())?;
+        keyring.add(own.public_armored()?.as_bytes())?;
         let mut remotes = BTreeMap::new();
         for remote in catalog.remotes() {
             let mut keys = Keyring::default();
@@ -105,7 +105,7 @@ impl Peers {
         Ok(Peers {
             keyring,
             remotes,
-            own: own.fingerprint(),
+            own: own.clone(),
         })
     }
 
@@ -118,7 +118,7 @@ impl Peers {
     /// What we ask ourselves may name a URL that was ours before the last start.
     pub fn may_ask(&self, fingerprint: &str, builder: &str, own: &str) -> bool {
         let builder = builder.trim_end_matches('/');
-        builder == own || fingerprint == self.own && !self.is_remote(builder)
+        builder == own || self.own.holds(fingerprint) && !self.is_remote(builder)
     }
 
     fn is_remote(&self, url: &str) -> bool {
@@ -133,6 +133,6 @@ impl Peers {
                 .get(fingerprint)
                 .is_some_and(|url| url == builder);
         }
-        fingerprint == self.own
+        self.own.holds(fingerprint)
     }
 }

@@ -42,7 +42,7 @@ impl Request {
         }
         Ok(Request {
             key: request.key(),
-            is_own: peer.fingerprint == letter.own.fingerprint(),
+            is_own: letter.own.holds(&peer.fingerprint),
             changes: peer.changes,
             build: Build {
                 request,

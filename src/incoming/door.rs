@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use std::{fs, io};
 
+use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{error, info};
@@ -19,9 +20,9 @@ use crate::cause::with_causes;
 use crate::deb::{Changes, FileName};
 use crate::events::Events;
 use crate::home::{FileError, Home};
+use crate::keys::Keys;
 use crate::model::BuildKey;
 use crate::model::message::MessageKind;
-use crate::pgp::SigningKey;
 use crate::store::catalog::Catalog;
 use crate::store::jobs::{self, Received};
 use crate::store::{Store, Transaction};
@@ -37,7 +38,7 @@ const MOST_AT_ONCE: usize = 4;
 pub struct Door {
     pub home: Home,
     pub store: Arc<Store>,
-    pub key: Arc<SigningKey>,
+    pub keys: Arc<Keys>,
     /// By which buildrequests name us.
     pub http_url: String,
     pub events: Arc<Events>,
@@ -120,7 +121,7 @@ impl Door {
             message,
             content: &content,
             catalog: &catalog,
-            own: &self.key,
+            own: &self.keys.now().own(Timestamp::now()),
             http_url: &self.http_url,
         };
         let admission: Box<dyn Admission> = match MessageKind::of(&message.changes) {

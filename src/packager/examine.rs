@@ -16,7 +16,7 @@ use crate::model::build_sources::BuildSources;
 use crate::model::job::{BuildState, Packaging, PackagingState, RequestedBuild};
 use crate::model::source::AptKey;
 use crate::model::{Buildrequest, Diststr, Event, EventType, UploadOptions};
-use crate::pgp::{self, Keyring, SigningKey};
+use crate::pgp::{self, Keyring, SigningKeys};
 use crate::remotes::{self, Candidate};
 use crate::store::catalog::Catalog;
 use crate::store::{Transaction, event_log, jobs};
@@ -70,7 +70,7 @@ pub(super) fn examine(parts: &Parts, mut packaging: Packaging) -> Result<Packagi
                     &asked.request,
                     &asked.config,
                     &sources,
-                    &parts.key,
+                    parts.keys.now().primary(),
                 )?;
             }
             commit_requests(parts, packaging, &upload, &asked)
@@ -286,15 +286,15 @@ fn config(
     Ok(Config {
         sources_list: sources.sources_list()?,
         preferences: sources.preferences(),
-        keys: keys(target, catalog, &parts.key)?,
+        keys: keys(target, catalog, &parts.keys.now().signing())?,
         chroot_setup_script: target.distribution.chroot_setup_script.clone(),
     })
 }
 
-/// Our own key and the extra sources'; the base source's come with the chroot.
-fn keys(target: &Target<'_>, catalog: &Catalog, own: &SigningKey) -> Result<String, pgp::Error> {
+/// Our own keys and the extra sources'; the base source's come with the chroot.
+fn keys(target: &Target<'_>, catalog: &Catalog, own: &SigningKeys) -> Result<String, pgp::Error> {
     let mut keyring = Keyring::default();
-    keyring.add(own.public_armored().as_bytes())?;
+    keyring.add(own.public_armored()?.as_bytes())?;
     for (source, _) in target.extra_sources(catalog) {
         for key in &source.apt_keys {
             match key {

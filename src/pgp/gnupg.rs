@@ -6,12 +6,12 @@ use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 /// A home of GnuPG that goes away with its agent.
-pub(super) struct GnuPg {
+pub(crate) struct GnuPg {
     home: TempDir,
 }
 
 impl GnuPg {
-    pub(super) fn new() -> GnuPg {
+    pub(crate) fn new() -> GnuPg {
         GnuPg {
             home: tempfile::Builder::new().prefix("gpg").tempdir().unwrap(),
         }
@@ -36,36 +36,53 @@ impl GnuPg {
     }
 
     /// Makes a signing key; `expire` as gpg reads it: `never`, `1d`.
-    pub(super) fn make_key(&self, user_id: &str, algorithm: &str, expire: &str) {
+    pub(crate) fn make_key(&self, user_id: &str, algorithm: &str, expire: &str) {
         self.make_key_at(user_id, algorithm, expire, "");
     }
 
+    /// Makes a key for another usage than signing.
+    pub(crate) fn make_key_for(&self, user_id: &str, algorithm: &str, usage: &str) {
+        let key = ["--quick-generate-key", user_id, algorithm, usage, "never"];
+        self.must(&[&["--passphrase", ""][..], &key[..]].concat(), b"");
+    }
+
+    pub(crate) fn add_subkey(&self, user_id: &str, algorithm: &str, usage: &str) {
+        let fingerprint = self.fingerprint(user_id);
+        let key = ["--quick-add-key", &fingerprint, algorithm, usage, "never"];
+        self.must(&[&["--passphrase", ""][..], &key[..]].concat(), b"");
+    }
+
     /// Makes a key at another time: `20200101T000000`.
-    pub(super) fn make_key_at(&self, user_id: &str, algorithm: &str, expire: &str, time: &str) {
+    pub(crate) fn make_key_at(&self, user_id: &str, algorithm: &str, expire: &str, time: &str) {
         let key = [user_id, algorithm, "sign", expire];
         let make = ["--passphrase", "", "--quick-generate-key"];
         self.must(&at(time, &[&make[..], &key[..]].concat()), b"");
     }
 
-    pub(super) fn make_key_with_passphrase(&self, user_id: &str, passphrase: &str) {
+    pub(crate) fn make_key_with_passphrase(&self, user_id: &str, passphrase: &str) {
         let key = ["--quick-generate-key", user_id, "ed25519", "sign", "never"];
         self.must(&[&["--passphrase", passphrase][..], &key[..]].concat(), b"");
     }
 
-    pub(super) fn export(&self, user_id: &str) -> Vec<u8> {
+    pub(crate) fn export(&self, user_id: &str) -> Vec<u8> {
         self.must(&["--armor", "--export", user_id], b"")
     }
 
-    pub(super) fn export_secret(&self, user_id: &str) -> Vec<u8> {
+    pub(crate) fn export_secret(&self, user_id: &str) -> Vec<u8> {
         self.must(&["--armor", "--export-secret-keys", user_id], b"")
     }
 
-    pub(super) fn export_locked(&self, user_id: &str, passphrase: &str) -> Vec<u8> {
+    /// With a stub in the place of the primary secret key.
+    pub(crate) fn export_secret_subkeys(&self, user_id: &str) -> Vec<u8> {
+        self.must(&["--armor", "--export-secret-subkeys", user_id], b"")
+    }
+
+    pub(crate) fn export_locked(&self, user_id: &str, passphrase: &str) -> Vec<u8> {
         let export = ["--passphrase", passphrase, "--export-secret-keys", user_id];
         self.must(&export, b"")
     }
 
-    pub(super) fn fingerprint(&self, user_id: &str) -> String {
+    pub(crate) fn fingerprint(&self, user_id: &str) -> String {
         let listed = self.must(&["--with-colons", "--list-keys", user_id], b"");
         let listed = String::from_utf8(listed).unwrap();
         let line = listed.lines().find(|line| line.starts_with("fpr:"));
@@ -73,7 +90,7 @@ impl GnuPg {
     }
 
     /// Revokes a key by the certificate that GnuPG made with it.
-    pub(super) fn revoke(&self, user_id: &str) {
+    pub(crate) fn revoke(&self, user_id: &str) {
         let fingerprint = self.fingerprint(user_id);
         let path = format!("openpgp-revocs.d/{fingerprint}.rev");
         let certificate = std::fs::read_to_string(self.home.path().join(path)).unwrap();
@@ -82,7 +99,7 @@ impl GnuPg {
     }
 
     /// Clearsigns with further options, at another time if one is given.
-    pub(super) fn clearsign(
+    pub(crate) fn clearsign(
         &self,
         user_ids: &[&str],
         options: &[&str],
@@ -117,7 +134,21 @@ impl Drop for GnuPg {
 }
 
 /// Verifies by gpgv with one armored key; the file names of `inputs` are its arguments, in order.
-pub(super) fn gpgv(armored_key: &str, inputs: &[&[u8]]) -> Result<String, String> {
+pub(crate) fn gpgv(armored_key: &str, inputs: &[&[u8]]) -> Result<String, String> {
+    let output = run_gpgv(armored_key, inputs);
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// What gpgv says of each signature: it ends badly if it does not know all the keys, and apt reads this.
+pub(crate) fn gpgv_status(armored_key: &str, inputs: &[&[u8]]) -> String {
+    let output = run_gpgv(armored_key, inputs);
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn run_gpgv(armored_key: &str, inputs: &[&[u8]]) -> Output {
     let directory = tempfile::tempdir().unwrap();
     let keyring = directory.path().join("keyring.gpg");
     dearmor(armored_key, &keyring);
@@ -128,11 +159,7 @@ pub(super) fn gpgv(armored_key: &str, inputs: &[&[u8]]) -> Result<String, String
         std::fs::write(&path, input).unwrap();
         command.arg(path);
     }
-    let output = run(command, b"");
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    run(command, b"")
 }
 
 fn dearmor(armored: &str, path: &Path) {

@@ -3,25 +3,46 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
+use sequoia_openpgp::Profile;
+use sequoia_openpgp::cert::amalgamation::key::ValidErasedKeyAmalgamation;
+use sequoia_openpgp::cert::amalgamation::{ValidAmalgamation, ValidateAmalgamation};
 use sequoia_openpgp::cert::{Cert, CertBuilder, CipherSuite};
 use sequoia_openpgp::crypto::KeyPair;
+use sequoia_openpgp::crypto::mpi::PublicKey;
 use sequoia_openpgp::packet::UserID;
-use sequoia_openpgp::packet::signature::SignatureBuilder;
+use sequoia_openpgp::packet::key::SecretParts;
 use sequoia_openpgp::parse::Parse;
 use sequoia_openpgp::policy::StandardPolicy;
 use sequoia_openpgp::serialize::SerializeInto;
-use sequoia_openpgp::serialize::stream::{Armorer, Message, Signer};
-use sequoia_openpgp::types::{HashAlgorithm, KeyFlags, SignatureType};
-use sequoia_openpgp::{Profile, armor};
+use sequoia_openpgp::types::{Curve, KeyFlags, RevocationStatus};
 
-use super::Error;
+use super::{Error, signature};
 
 /// A secret key that signs: indices, buildrequests and buildresults, uploads.
 #[derive(Clone)]
 pub struct SigningKey {
     cert: Cert,
     public: String,
+}
+
+/// Why a key does not sign.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unable {
+    #[error("it holds no secret key")]
+    Public,
+    #[error("its secret key is protected by a passphrase")]
+    Locked,
+    #[error("it was revoked")]
+    Revoked,
+    #[error("it has expired")]
+    Expired,
+    #[error("it is too weak: {0}")]
+    Weak(String),
+    #[error("no secret key in it is for signing")]
+    NotForSigning,
 }
 
 impl fmt::Debug for SigningKey {
@@ -54,8 +75,15 @@ impl SigningKey {
         SigningKey::new(cert)
     }
 
-    /// Reads an armored or binary secret key; a passphrase on it is refused.
+    /// Reads an armored or binary secret key that can sign now.
     pub fn load(path: &Path) -> Result<SigningKey, Error> {
+        let key = SigningKey::read(path)?;
+        key.can_sign()?;
+        Ok(key)
+    }
+
+    /// Reads a secret key that may have expired.
+    pub fn read(path: &Path) -> Result<SigningKey, Error> {
         let text = fs::read(path).map_err(|source| Error::Read {
             path: path.into(),
             source,
@@ -63,25 +91,41 @@ impl SigningKey {
         SigningKey::new(Cert::from_bytes(&text).map_err(key_error)?)
     }
 
-    fn new(cert: Cert) -> Result<SigningKey, Error> {
+    pub(super) fn new(cert: Cert) -> Result<SigningKey, Error> {
         let public = cert.armored().to_vec().map_err(key_error)?;
-        let key = SigningKey {
+        Ok(SigningKey {
             public: String::from_utf8(public).map_err(|fault| key_error(fault.into()))?,
             cert,
-        };
-        key.signing_key_pair().map_err(Error::Key)?;
-        Ok(key)
+        })
     }
 
     /// Writes with mode 0600; never replaces, and a crash leaves no half of a key.
     pub fn save(&self, path: &Path) -> Result<(), Error> {
+        // Unlike a rename, a link never replaces.
+        self.write(path, |new, path| {
+            let linked = fs::hard_link(new, path);
+            fs::remove_file(new)?;
+            linked
+        })
+    }
+
+    /// As [`SigningKey::save`], in the place of what is there: at any time there is one of the two.
+    pub fn replace(&self, path: &Path) -> Result<(), Error> {
+        self.write(path, |new, path| fs::rename(new, path))
+    }
+
+    fn write(&self, path: &Path, put: fn(&Path, &Path) -> io::Result<()>) -> Result<(), Error> {
         let text = self.cert.as_tsk().armored().to_vec().map_err(key_error)?;
         let mut new = path.as_os_str().to_owned();
         new.push(".new");
-        write_new(&PathBuf::from(new), path, &text).map_err(|source| Error::Write {
-            path: path.into(),
-            source,
-        })
+        let new = PathBuf::from(new);
+        write_new(&new, &text)
+            .and_then(|()| put(&new, path))
+            .and_then(|()| sync_parent(path))
+            .map_err(|source| Error::Write {
+                path: path.into(),
+                source,
+            })
     }
 
     pub fn public_armored(&self) -> String {
@@ -93,64 +137,100 @@ impl SigningKey {
         self.cert.fingerprint().to_hex()
     }
 
+    /// Of the key that signs, as gpg names it: `ed25519`, `rsa4096`.
+    pub fn algorithm(&self) -> String {
+        let primary = self.cert.primary_key().key().clone();
+        let key = match self.pair() {
+            Ok(pair) => pair.public().clone(),
+            Err(_) => primary.role_into_unspecified(),
+        };
+        let bits = || key.mpis().bits().unwrap_or_default();
+        match key.mpis() {
+            PublicKey::EdDSA {
+                curve: Curve::Ed25519,
+                ..
+            } => "ed25519".into(),
+            PublicKey::RSA { .. } => format!("rsa{}", bits()),
+            _ => key.pk_algo().to_string(),
+        }
+    }
+
+    pub fn created(&self) -> SystemTime {
+        self.cert.primary_key().key().creation_time()
+    }
+
+    /// When it ends to sign; `None`: never.
+    pub fn expires(&self) -> Option<SystemTime> {
+        let policy = StandardPolicy::new();
+        let primary = self.cert.primary_key().with_policy(&policy, None).ok()?;
+        let last = self
+            .signers(&policy)
+            .map(|key| key.key_expiration_time())
+            .reduce(|one, other| Some(one?.max(other?)))
+            .flatten();
+        let times = [primary.key_expiration_time(), last];
+        times.into_iter().flatten().min()
+    }
+
+    pub fn can_sign(&self) -> Result<(), Error> {
+        self.pair().map(drop)
+    }
+
     /// Signs in the cleartext framework, SHA-512.
     pub fn clearsign(&self, text: &str) -> Result<String, Error> {
-        // The end of the last line belongs to the framework; given another one, it signs an empty line.
-        let text = text.strip_suffix('\n').unwrap_or(text);
-        let signed = self.sign(text.as_bytes(), SignatureType::Text)?;
-        String::from_utf8(signed).map_err(|fault| Error::Sign(fault.to_string()))
+        signature::clearsign(vec![self.pair()?], text)
     }
 
     /// Armored detached signature, SHA-512.
     pub fn detach_sign(&self, data: &[u8]) -> Result<String, Error> {
-        let signature = self.sign(data, SignatureType::Binary)?;
-        String::from_utf8(signature).map_err(|fault| Error::Sign(fault.to_string()))
-    }
-
-    fn sign(&self, data: &[u8], kind: SignatureType) -> Result<Vec<u8>, Error> {
-        let key = self.signing_key_pair().map_err(Error::Sign)?;
-        let mut output = Vec::with_capacity(data.len() + 1024);
-        let write = || -> sequoia_openpgp::Result<()> {
-            let template = SignatureBuilder::new(kind);
-            let message = Message::new(&mut output);
-            let signer = if kind == SignatureType::Text {
-                // The cleartext framework brings its own armor.
-                Signer::with_template(message, key, template)?.cleartext()
-            } else {
-                let message = Armorer::new(message).kind(armor::Kind::Signature);
-                Signer::with_template(message.build()?, key, template)?.detached()
-            };
-            let mut message = signer.hash_algo(HashAlgorithm::SHA512)?.build()?;
-            message.write_all(data)?;
-            message.finalize()
-        };
-        write().map_err(|fault| Error::Sign(fault.to_string()))?;
-        Ok(output)
+        signature::detach_sign(vec![self.pair()?], data)
     }
 
     /// A key of the certificate that may sign now.
-    fn signing_key_pair(&self) -> Result<KeyPair, String> {
-        let keys = || self.cert.keys();
-        if keys().secret().next().is_none() {
-            return Err("it holds no secret key".into());
-        }
-        if keys().unencrypted_secret().next().is_none() {
-            return Err("its secret key is protected by a passphrase".into());
-        }
+    pub(super) fn pair(&self) -> Result<KeyPair, Error> {
         let policy = StandardPolicy::new();
-        let key = keys()
-            .unencrypted_secret()
-            .with_policy(&policy, None)
+        let able = self.signers(&policy).find(|key| key.alive().is_ok());
+        let Some(key) = able else {
+            return Err(Error::Unable {
+                key: self.fingerprint(),
+                source: self.why_unable(&policy),
+            });
+        };
+        let key = key.key().clone();
+        key.into_keypair()
+            .map_err(|fault| Error::Sign(fault.to_string()))
+    }
+
+    /// Keys of the certificate that may sign, or might until they expired.
+    fn signers<'a>(
+        &'a self,
+        policy: &'a StandardPolicy<'_>,
+    ) -> impl Iterator<Item = ValidErasedKeyAmalgamation<'a, SecretParts>> {
+        let keys = self.cert.keys().unencrypted_secret();
+        keys.with_policy(policy, None)
             .supported()
-            .alive()
             .revoked(false)
             .for_signing()
-            .next()
-            .ok_or("no key in it may sign: expired, revoked, too weak, or not for signing")?;
-        key.key()
-            .clone()
-            .into_keypair()
-            .map_err(|fault| fault.to_string())
+    }
+
+    fn why_unable(&self, policy: &StandardPolicy<'_>) -> Unable {
+        if !self.cert.is_tsk() {
+            return Unable::Public;
+        }
+        if self.cert.keys().unencrypted_secret().next().is_none() {
+            return Unable::Locked;
+        }
+        let primary = match self.cert.primary_key().with_policy(policy, None) {
+            Ok(primary) => primary,
+            Err(fault) => return Unable::Weak(fault.to_string()),
+        };
+        if let RevocationStatus::Revoked(_) = primary.revocation_status() {
+            return Unable::Revoked;
+        }
+        if primary.alive().is_err() || self.signers(policy).next().is_some() {
+            return Unable::Expired;
+        }
+        Unable::NotForSigning
     }
 }
 
@@ -162,8 +242,8 @@ fn key_error(fault: sequoia_openpgp::anyhow::Error) -> Error {
     Error::Key(fault.to_string())
 }
 
-fn write_new(new: &Path, path: &Path, text: &[u8]) -> io::Result<()> {
-    match fs::remove_file(new) {
+fn write_new(path: &Path, text: &[u8]) -> io::Result<()> {
+    match fs::remove_file(path) {
         Err(fault) if fault.kind() != io::ErrorKind::NotFound => return Err(fault),
         _ => {}
     }
@@ -171,14 +251,12 @@ fn write_new(new: &Path, path: &Path, text: &[u8]) -> io::Result<()> {
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(new)?;
-    let written = file
-        .write_all(text)
-        .and_then(|()| file.sync_all())
-        // Unlike a rename, a link never replaces.
-        .and_then(|()| fs::hard_link(new, path));
-    fs::remove_file(new)?;
-    written?;
+        .open(path)?;
+    file.write_all(text)?;
+    file.sync_all()
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
     let directory = path.parent().filter(|parent| *parent != Path::new(""));
     File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }

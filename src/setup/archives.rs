@@ -5,9 +5,9 @@ use jiff::Timestamp;
 
 use crate::archive::{self, ArchiveDir, DistSettings};
 use crate::home::Home;
+use crate::keys::{self, KeySet};
 use crate::model::repository::Identity;
 use crate::model::{Daemon, Distribution, Layout, Repository};
-use crate::pgp::SigningKey;
 use crate::store::catalog::Catalog;
 use crate::store::{Store, Transaction, items};
 
@@ -43,11 +43,15 @@ pub fn configure(
     Ok(())
 }
 
-/// Publishes what changed, so that the next start has nothing left to publish.
+/// Publishes what changed and what other keys signed, so that a daemon, running or to start, has nothing left to publish.
 pub fn publish(home: &Home, store: &Arc<Store>) -> Result<(), Error> {
-    let key = SigningKey::load(&home.signing_key())?;
+    let now = Timestamp::now();
+    keys::settle(home, now)?;
+    let keys = KeySet::load(home)?.signing();
     for identity in store.read(archive::repositories)? {
-        archive_dir(home, store, &identity).publish(&key, Timestamp::now())?;
+        let archive = archive_dir(home, store, &identity);
+        archive.resign(&keys)?;
+        archive.publish(&keys, now)?;
     }
     Ok(())
 }

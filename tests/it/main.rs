@@ -11,6 +11,7 @@ mod ftp;
 mod http;
 mod http_apt;
 mod instance;
+mod keys;
 mod layouts;
 mod limbo;
 mod limits;

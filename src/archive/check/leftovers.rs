@@ -17,7 +17,7 @@ impl Check<'_> {
         self.phase("Leftovers");
         let mut open = vec![self.archive.directory.join("pool")];
         while let Some(directory) = open.pop() {
-            self.at(&self.relative(directory.clone()));
+            self.at(&self.relative(&directory));
             let mut paths = Vec::new();
             for entry in read_directory(&directory)? {
                 match entry.file_type() {
@@ -55,7 +55,7 @@ impl Check<'_> {
                 format!("mini-buildd archive check --repair deletes it from {from:.0} on")
             };
             let repair = Repair::Delete { path: path.clone() };
-            let problem = Problem::new(self.relative(path.clone()), fault, repair);
+            let problem = Problem::new(self.relative(path), fault, repair);
             Some(problem.with_remedy(remedy))
         });
         let problems = problems.collect();

@@ -1,4 +1,6 @@
 //! Packages against their files, read anew.
+use std::path::Path;
+
 use rusqlite::{OptionalExtension, Row as SqlRow};
 
 use crate::cause::with_causes;
@@ -87,6 +89,7 @@ impl Check<'_> {
         }
         let read = match read(self.archive, row) {
             Ok(read) => read,
+            Err(error @ Error::Store(_)) => return Err(error),
             Err(fault) => {
                 let fault = format!("can't be read anew: {}", with_causes(&fault));
                 let remedy = "give it up with mini-buildd archive remove";
@@ -223,7 +226,10 @@ fn read(archive: &ArchiveDir, row: &Row) -> Result<Package, Error> {
 
 /// Path of the .dsc or .deb.
 fn main_file(archive: &ArchiveDir, row: &Row) -> Result<String, Error> {
-    let is_main = |path: &&String| row.kind != "dsc" || path.ends_with(".dsc");
+    let is_main = |path: &&String| {
+        let extension = Path::new(path).extension();
+        row.kind != "dsc" || extension.is_some_and(|extension| extension == "dsc")
+    };
     if let Some(path) = row.files.iter().find(is_main) {
         return Ok(path.clone());
     }

@@ -1,6 +1,6 @@
 //! Dists as clients see them, against their rows.
-use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use rusqlite::Row;
@@ -81,90 +81,94 @@ impl Check<'_> {
             return Ok(Vec::new());
         };
         let settings = &known.dist.settings;
-        let name = format!("dists/{}", settings.diststr);
-        let directory = self.archive.directory.join(&name);
+        let directory = self.archive.directory.join("dists");
+        let directory = directory.join(settings.diststr.to_string());
         let mut problems = Vec::new();
-        let again = Repair::Publish { dist: id };
-        let listed = known.live.values().map(|live| live.index.clone()).collect();
-        let expected = release::dist(settings, Timestamp::UNIX_EPOCH, listed);
-        let is_current = match files::signed(&directory, self.keys) {
-            Ok(text) => match other_field(&text, &expected) {
-                None => true,
-                // A publication may have been cut short; the next one makes it whole.
-                Some(_) if known.dist.dirty > 0 => false,
-                Some(field) => {
-                    let fault = format!("field {field} is not what the database says");
-                    problems.push(Problem::new(
-                        format!("{name}/Release"),
-                        fault,
-                        again.clone(),
-                    ));
-                    true
-                }
-            },
-            Err((file, fault)) => {
-                problems.push(Problem::new(format!("{name}/{file}"), fault, again.clone()));
-                known.dist.dirty == 0
-            }
-        };
-        let mut unsound = Vec::new();
+        let is_current = self.release(&known, &directory, &mut problems);
+        let mut unsound = BTreeSet::new();
         let mut live: Vec<&Live> = known.live.values().collect();
         live.sort_by(|one, other| one.index.path.cmp(&other.index.path));
         for Live { index, states, .. } in live {
             let plain = directory.join(&index.path);
-            let hashed = by_hash(&directory, &index.path, &index.sha256);
             let mut is_examined = false;
             if !is_plain_only(&index.path) {
-                let fault = match files::examine(&hashed, index) {
-                    Ok(actual) if states.len() == actual.len() && *states != actual => {
-                        Some("has other sums at its offsets than noted".to_owned())
-                    }
-                    Ok(_) => None,
-                    Err(fault) => Some(fault),
-                };
-                is_examined = disk::is_same_file(&plain, &hashed);
-                if let Some(fault) = fault {
-                    unsound.push(stem(&index.path));
-                    problems.push(Problem::new(
-                        self.relative(hashed),
-                        format!("{}: {fault}", index.path),
-                        self.index(id, &index.path),
-                    ));
+                for (hashed, fault) in faults(&directory, index, Some(states)) {
+                    unsound.insert(stem(&index.path));
+                    let repair = remake(id, &index.path);
+                    let fault = format!("{}: {fault}", index.path);
+                    problems.push(Problem::new(self.relative(&hashed), fault, repair));
                 }
+                let hashed = by_hash(&directory, &index.path, &index.sha256);
+                is_examined = disk::is_same_file(&plain, &hashed);
             }
             if is_current
                 && !is_examined
                 && let Err(fault) = files::examine(&plain, index)
             {
-                problems.push(Problem::new(self.relative(plain), fault, again.clone()));
+                let repair = Repair::Publish { dist: id };
+                problems.push(Problem::new(self.relative(&plain), fault, repair));
             }
         }
         for index in index::indices(settings) {
-            if !unsound.contains(&&*index.path)
+            if !unsound.contains(&*index.path)
                 && let Err((path, fault)) = known.forms(&directory, &index)
             {
-                let repair = self.index(id, &index.path);
-                problems.push(Problem::new(self.relative(path), fault, repair));
+                let repair = remake(id, &index.path);
+                problems.push(Problem::new(self.relative(&path), fault, repair));
             }
         }
         for old in known.retired {
-            let hashed = by_hash(&directory, &old.path, &old.sha256);
-            if !is_plain_only(&old.path)
-                && let Err(fault) = files::examine(&hashed, &old)
-            {
+            if is_plain_only(&old.path) {
+                continue;
+            }
+            for (hashed, fault) in faults(&directory, &old, None) {
                 let repair = Repair::Generation {
                     dist: id,
                     path: old.path.clone(),
-                    sha256: old.sha256,
+                    sha256: old.sha256.clone(),
                 };
                 let fault = format!("{}, of an older Release: {fault}", old.path);
                 let remedy =
                     "mini-buildd archive check --repair forgets it; clients read InRelease again";
-                let problem = Problem::new(self.relative(hashed), fault, repair);
+                let problem = Problem::new(self.relative(&hashed), fault, repair);
                 problems.push(problem.with_remedy(remedy));
             }
         }
         Ok(problems)
+    }
+
+    /// Examines the signed files; tells whether what they list is what the rows say.
+    fn release(&self, known: &Known, directory: &Path, problems: &mut Vec<Problem>) -> bool {
+        let mut problem = |file, fault| {
+            let repair = Repair::Publish {
+                dist: known.dist.id,
+            };
+            problems.push(Problem::new(
+                self.relative(&directory.join(file)),
+                fault,
+                repair,
+            ));
+        };
+        let text = match files::signed(directory, &self.keyring) {
+            Ok(text) => text,
+            Err((file, fault)) => {
+                problem(file, fault);
+                return known.dist.dirty == 0;
+            }
+        };
+        let listed = known.live.values().map(|live| live.index.clone()).collect();
+        let settings = &known.dist.settings;
+        let expected = release::dist(settings, self.keys, Timestamp::UNIX_EPOCH, listed);
+        let Some(field) = other_field(&text, &expected) else {
+            return true;
+        };
+        // A publication may have been cut short; the next one makes it whole.
+        if known.dist.dirty > 0 {
+            return false;
+        }
+        let fault = format!("field {field} is not what the database says");
+        problem("Release", fault);
+        true
     }
 
     /// Compares an index with what the rows make, where nothing changed since it was published.
@@ -186,28 +190,20 @@ impl Check<'_> {
         Ok(Some(Problem::new(
             format!("dists/{}/{}", dist.settings.diststr, index.path),
             "is not what the packages in the database make",
-            self.index(id, &index.path),
+            remake(id, &index.path),
         )))
     }
 
-    #[expect(clippy::unused_self, reason = "reads as one of its kind")]
-    fn index(&self, dist: i64, path: &str) -> Repair {
-        Repair::Index {
-            dist,
-            index: stem(path).to_owned(),
-        }
-    }
-
     /// A path below the repository's directory.
-    pub(super) fn relative(&self, path: PathBuf) -> String {
+    pub(super) fn relative(&self, path: &Path) -> String {
         let below = path.strip_prefix(&self.archive.directory);
-        below.unwrap_or(&path).to_string_lossy().into_owned()
+        below.unwrap_or(path).to_string_lossy().into_owned()
     }
 }
 
 impl Known {
     /// Examines how the forms of an index, sound each, fit together; else the file and what is wrong with it.
-    fn forms(&self, directory: &std::path::Path, index: &Index) -> Result<(), (PathBuf, String)> {
+    fn forms(&self, directory: &Path, index: &Index) -> Result<(), (PathBuf, String)> {
         let mut paths = Vec::new();
         for form in Form::ALL {
             let path = format!("{}{}", index.path, form.extension());
@@ -239,12 +235,39 @@ impl Known {
     }
 }
 
+/// Faults of a file under its by-hash names; two names of the same are read once.
+fn faults(directory: &Path, listed: &IndexFile, states: Option<&[u8]>) -> Vec<(PathBuf, String)> {
+    let mut faults = Vec::new();
+    let mut examined: Option<PathBuf> = None;
+    for hashed in publish::names_of(directory, listed) {
+        if examined.is_some_and(|first| disk::is_same_file(&first, &hashed)) {
+            break;
+        }
+        let fault = files::examine(&hashed, listed).and_then(|actual| match states {
+            // Those of another program version have another length.
+            Some(noted) if noted.len() == actual.len() && noted != actual => {
+                Err("has other sums at its offsets than noted".to_owned())
+            }
+            _ => Ok(()),
+        });
+        if let Err(fault) = fault {
+            faults.push((hashed.clone(), fault));
+        }
+        examined = Some(hashed);
+    }
+    faults
+}
+
+fn remake(dist: i64, path: &str) -> Repair {
+    let index = stem(path).to_owned();
+    Repair::Index { dist, index }
+}
+
 /// Path of an index without the extension of a form.
 fn stem(path: &str) -> &str {
-    let stems = Form::ALL.iter().rev();
-    stems
-        .filter_map(|form| path.strip_suffix(form.extension()))
-        .next()
+    let mut forms = Form::ALL.into_iter().rev();
+    forms
+        .find_map(|form| path.strip_suffix(form.extension()))
         .unwrap_or(path)
 }
 
@@ -253,7 +276,7 @@ fn is_plain_only(path: &str) -> bool {
     path.ends_with("/Release")
 }
 
-/// A field that both texts don't have alike, times left aside.
+/// A field that both texts don't have alike; times, and keys that may just change, are left aside.
 fn other_field(text: &str, expected: &str) -> Option<String> {
     let Ok(text) = text.parse::<Paragraph>() else {
         return Some("Origin".to_owned());
@@ -261,7 +284,7 @@ fn other_field(text: &str, expected: &str) -> Option<String> {
     let expected: Paragraph = expected.parse().unwrap_or_default();
     let names = text.fields().chain(expected.fields()).map(|(name, _)| name);
     names
-        .filter(|name| !matches!(*name, "Date" | "Valid-Until"))
+        .filter(|name| !matches!(*name, "Date" | "Valid-Until" | "Signed-By"))
         .find(|name| text.get(name) != expected.get(name))
         .map(str::to_owned)
 }

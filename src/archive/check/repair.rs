@@ -1,19 +1,20 @@
 //! Mends: rows and pool first, then what is published from them, what is left over last.
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use rusqlite::Row;
 
 use crate::deb::Checksums;
 use crate::deb::release::IndexFile;
-use crate::pgp::SigningKey;
+use crate::pgp::SigningKeys;
 use crate::store::{During, Transaction};
 
 use super::super::disk::{self, Doing, Unsynced};
 use super::super::pieces::Form;
-use super::super::publish::{self, by_hash};
+use super::super::publish;
 use super::super::{ArchiveDir, Error, dist, pool as places, times};
 use super::{Copy, Problem, Repair, files, leftovers, packages, pool};
 
@@ -21,7 +22,7 @@ pub(super) fn repair(
     archive: &ArchiveDir,
     problems: &[Problem],
     found: &HashMap<String, Copy>,
-    key: &SigningKey,
+    keys: &SigningKeys,
     now: Timestamp,
 ) -> Result<usize, Error> {
     let mut order: Vec<&Problem> = problems.iter().collect();
@@ -31,7 +32,7 @@ pub(super) fn repair(
     for problem in order {
         // Whatever is deleted is deleted after what is published no longer needs it.
         if matches!(problem.repair, Repair::Delete { .. }) && !is_published {
-            archive.publish(key, now)?;
+            archive.publish(keys, now)?;
             is_published = true;
         }
         let repair = Mending {
@@ -44,7 +45,7 @@ pub(super) fn repair(
         }
     }
     if !is_published {
-        archive.publish(key, now)?;
+        archive.publish(keys, now)?;
     }
     Ok(mended)
 }
@@ -124,12 +125,13 @@ impl Mending<'_> {
         let archive = self.archive;
         let scratch = places::scratch(archive)?;
         let new = scratch.path().join("copy");
-        let mut from = File::open(&copy.path).doing("open", &copy.path)?;
-        from.seek(SeekFrom::Start(copy.offset))
-            .doing("read", &copy.path)?;
-        disk::write_new(&new, &[])
-            .and_then(|mut to| io::copy(&mut from.take(sums.size), &mut to))
-            .doing("write", &new)?;
+        let from = File::open(&copy.path).doing("open", &copy.path)?;
+        let mut to = disk::write_new(&new, &[]).doing("write", &new)?;
+        match disk::copy_range(&from, copy.offset, (&mut to, &new), sums.size) {
+            // It is not what was found.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+            copied => copied.doing("write", &new)?,
+        }
         let actual = disk::open_regular(&new).and_then(|file| disk::checksums(&file));
         if actual.doing("read", &new)? != *sums {
             return Ok(false);
@@ -151,7 +153,7 @@ impl Mending<'_> {
         })
     }
 
-    fn directory(&self, tx: &Transaction<'_>, dist: i64) -> Result<std::path::PathBuf, Error> {
+    fn directory(&self, tx: &Transaction<'_>, dist: i64) -> Result<PathBuf, Error> {
         let name: String = tx
             .sql()
             .query_row("SELECT name FROM dist WHERE id = ?", [dist], |row| {
@@ -219,20 +221,23 @@ impl Mending<'_> {
         Ok(!found.is_empty())
     }
 
-    /// Removes the by-hash file and its row, unless the file is as the row says.
+    /// Removes by-hash files that are not as the row says, and then the row.
     #[expect(clippy::unused_self, reason = "reads as one of its kind")]
     fn forget_damaged(
         &self,
         tx: &Transaction<'_>,
         dist: i64,
-        directory: &std::path::Path,
+        directory: &Path,
         listed: &IndexFile,
     ) -> Result<(), Error> {
-        let hashed = by_hash(directory, &listed.path, &listed.sha256);
-        if files::examine(&hashed, listed).is_ok() {
+        let mut damaged = publish::names_of(directory, listed);
+        damaged.retain(|hashed| files::examine(hashed, listed).is_err());
+        if damaged.is_empty() {
             return Ok(());
         }
-        disk::remove_file(&hashed).doing("remove", &hashed)?;
+        for hashed in &damaged {
+            disk::remove_file(hashed).doing("remove", hashed)?;
+        }
         tx.sql()
             .execute(
                 "DELETE FROM index_file WHERE dist = ? AND path = ? AND sha256 = ?",
@@ -243,7 +248,7 @@ impl Mending<'_> {
     }
 
     /// Deletes what is still unknown and old.
-    fn delete(&self, path: &std::path::Path) -> Result<bool, Error> {
+    fn delete(&self, path: &Path) -> Result<bool, Error> {
         let archive = self.archive;
         if !leftovers::is_old(path, self.now) {
             return Ok(false);
@@ -258,7 +263,7 @@ impl Mending<'_> {
             if unknown.is_empty() {
                 return Ok(false);
             }
-            fs::remove_file(path).doing("remove", path)?;
+            disk::remove_file(path).doing("remove", path)?;
             disk::remove_empty_parents(path, &archive.directory);
             Ok(true)
         })

@@ -2,8 +2,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::deb::Paragraph;
 use crate::deb::release::IndexFile;
+use crate::deb::{Architecture, Component, Paragraph};
 
 use super::super::dist::Dist;
 use super::super::index;
@@ -35,12 +35,12 @@ impl Check<'_> {
                 dist: dist.id,
                 name: name.to_owned(),
             };
-            Problem::new(self.relative(directory.join(path)), fault, repair)
+            Problem::new(self.relative(&directory.join(path)), fault, repair)
         };
         if !files::is_directory(&directory) {
             return Ok(vec![problem("", "is missing".to_owned())]);
         }
-        let release = match files::signed(&directory, self.keys) {
+        let release = match files::signed(&directory, &self.keyring) {
             Ok(text) => text.parse::<Paragraph>().unwrap_or_default(),
             Err((file, fault)) => return Ok(vec![problem(file, fault)]),
         };
@@ -60,8 +60,8 @@ impl Check<'_> {
         // What the database makes can be compared while the dist has the same indices.
         let same = |field, words: Vec<&str>| release.get(field) == Some(&words.join(" "));
         let settings = &dist.settings;
-        let components = settings.components.iter().map(|word| word.as_str());
-        let architectures = settings.architectures.iter().map(|word| word.as_str());
+        let components = settings.components.iter().map(Component::as_str);
+        let architectures = settings.architectures.iter().map(Architecture::as_str);
         if same("Components", components.collect())
             && same("Architectures", architectures.collect())
         {

@@ -3,17 +3,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
-use crate::archive::fixture::{Fixture, diststr, key};
+use crate::archive::fixture::{Fixture, diststr, key, keys};
+use crate::pgp::SigningKey;
 use crate::store;
 
 const PACKAGES: &str = "dists/sid-test-unstable/main/binary-amd64/Packages";
 const DEB: &str = "pool/main/h/hello/hello_2_amd64.deb";
-
-fn keys() -> Keyring {
-    let mut keys = Keyring::default();
-    keys.add(key().public_armored().as_bytes()).unwrap();
-    keys
-}
 
 /// Three packages, one of them in two versions, and a snapshot; all published.
 fn published() -> Fixture {
@@ -52,7 +47,10 @@ fn check(fixture: &Fixture) -> Vec<Problem> {
 
 fn repair(fixture: &Fixture, problems: &[Problem], found: &HashMap<String, Copy>) -> usize {
     let now = Timestamp::now();
-    fixture.archive.repair(problems, found, key(), now).unwrap()
+    fixture
+        .archive
+        .repair(problems, found, &keys(), now)
+        .unwrap()
 }
 
 /// A healthy repository is broken; the check names it so, the repair mends it, and nothing is wrong any more.
@@ -453,7 +451,7 @@ fn what_is_left_over_is_deleted_after_a_day() {
     assert_eq!(problems.len(), 4);
     let mended = fixture
         .archive
-        .repair(&problems, &HashMap::new(), key(), later);
+        .repair(&problems, &HashMap::new(), &keys(), later);
     assert_eq!(mended.unwrap(), 4);
     assert_eq!(check_at(&fixture, later), []);
     assert!(root.join(DEB).exists());

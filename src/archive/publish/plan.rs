@@ -16,7 +16,7 @@ use super::super::pieces::{self, Form, Sizes};
 use super::super::view::View;
 use super::super::{ArchiveDir, Error, contents, disk, moment, release};
 use super::rows::{self, Live};
-use super::{Kind, Pass, Plan, Planned, by_hash};
+use super::{Kind, Pass, Plan, Planned, by_hash, names_of};
 
 /// Input of files that are compared with what is on disk.
 const COMPARED: &str = "";
@@ -143,10 +143,9 @@ impl Planning<'_> {
             self.live.get(&path).is_some_and(|live| {
                 live.input == index.input()
                     && live.index.sha512.is_some() == self.dist.settings.sha512
-                    && disk::has_size(
-                        &by_hash(self.directory, &path, &live.index.sha256),
-                        live.index.size,
-                    )
+                    && names_of(self.directory, &live.index)
+                        .iter()
+                        .all(|hashed| disk::has_size(hashed, live.index.size))
             })
         })
     }

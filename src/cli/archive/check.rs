@@ -11,8 +11,9 @@ use super::super::progress::Progress;
 use super::{Failure, Instance, print_json};
 use crate::archive::{ArchiveDir, Problem, Told, check_database};
 use crate::deb::Checksums;
+use crate::keys::KeySet;
 use crate::model::Diststr;
-use crate::pgp::{Keyring, SigningKey};
+use crate::pgp::SigningKeys;
 
 /// A repaired file may bring to light what its fault had hidden.
 const ROUNDS: usize = 3;
@@ -46,9 +47,7 @@ struct Target {
 
 impl Instance {
     pub(super) fn check(&self, options: &Options) -> Result<ExitCode, Failure> {
-        let key = SigningKey::load(&self.home.signing_key())?;
-        let mut keys = Keyring::default();
-        keys.add(key.public_armored().as_bytes())?;
+        let keys = KeySet::load(&self.home)?.signing();
         let mut progress = Progress::new();
         let mut targets = self.targets(&options.only)?;
         let mut rounds = if options.repair { ROUNDS } else { 0 };
@@ -58,7 +57,7 @@ impl Instance {
                 target.check(&keys, &mut progress, options.repair)?;
             }
             let is_sound = targets.iter().all(|target| target.problems.is_empty());
-            if rounds == 0 || is_sound || !self.repair(&targets, options, &key, &mut progress)? {
+            if rounds == 0 || is_sound || !self.repair(&targets, options, &keys, &mut progress)? {
                 break database;
             }
             rounds -= 1;
@@ -106,7 +105,7 @@ impl Instance {
         &self,
         targets: &[Target],
         options: &Options,
-        key: &SigningKey,
+        keys: &SigningKeys,
         progress: &mut Progress,
     ) -> Result<bool, Failure> {
         progress.begin("repair", "Repair");
@@ -117,7 +116,7 @@ impl Instance {
         for target in targets {
             if !target.problems.is_empty() {
                 let now = Timestamp::now();
-                mended += target.archive.repair(&target.problems, &found, key, now)?;
+                mended += target.archive.repair(&target.problems, &found, keys, now)?;
             }
         }
         progress.end(&format!("{mended} mended"));
@@ -129,7 +128,7 @@ impl Target {
     /// Finds out what is wrong; `aloud` says it at once, for what is mended is not listed at the end.
     fn check(
         &mut self,
-        keys: &Keyring,
+        keys: &SigningKeys,
         progress: &mut Progress,
         aloud: bool,
     ) -> Result<(), Failure> {

@@ -1,10 +1,11 @@
 //! What was, and the way back to it.
-use std::io::{IsTerminal, Write, stderr, stdin, stdout};
+use std::io::{Write, stdout};
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::super::confirm::is_confirmed;
 use super::{Failure, Instance, print_json, print_table};
 use crate::archive::Difference;
 use crate::model::Diststr;
@@ -208,16 +209,8 @@ fn print_differences(
 }
 
 fn ask(what: &str) -> Result<(), Failure> {
-    let refused = || Failure::from("nothing was changed; to go on without being asked, add --yes");
-    if !stdin().is_terminal() {
-        return Err(refused());
+    if is_confirmed(&format!("{what}?")) {
+        return Ok(());
     }
-    write!(stderr(), "{what}? Type yes: ")?;
-    let mut answer = String::new();
-    stdin().read_line(&mut answer)?;
-    if answer.trim() == "yes" {
-        Ok(())
-    } else {
-        Err(refused())
-    }
+    Err("nothing was changed; to go on without being asked, add --yes".into())
 }

@@ -35,8 +35,9 @@ INSERT INTO slot
     JOIN moment AS began ON began.repository = dist.repository AND began.at = old.added_at * 1000
     LEFT JOIN moment AS ended ON ended.repository = dist.repository AND ended.at = old.removed_at * 1000;
 DROP TABLE slot_by_time;
-CREATE UNIQUE INDEX live_slot ON slot (dist, component, index_name, name, package) WHERE removed IS NULL;
-CREATE INDEX slot_of_package ON slot (package);
+-- Names first: an index is read by ranges of them, and a name is looked for in all indices.
+CREATE UNIQUE INDEX live_slot ON slot (dist, component, name, index_name, package) WHERE removed IS NULL;
+CREATE INDEX slot_of_package ON slot (package, dist);
 CREATE INDEX slot_added ON slot (dist, added);
 CREATE INDEX slot_removed ON slot (dist, removed) WHERE removed IS NOT NULL;
 

@@ -1,0 +1,1 @@
+../../../src/archive/pieces.rs
