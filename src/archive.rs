@@ -6,11 +6,12 @@
 //! Reading order: [`dist`] is what there is to publish; [`prepare`] (with [`pool`] and [`stanza`]), [`install`] and
 //! [`publish`] (with [`index`], [`contents`], [`assembly`], [`pieces`], [`digests`] and [`release`]) are the way of a
 //! package; [`membership`] and [`transfer`] move it between dists, each change at a [`moment`] that a [`view`] can look
-//! back to; [`listing`] answers questions, [`resign`] follows the keys,
-//! [`clean`] tidies up, [`disk`] is below all of them.
+//! back to; [`listing`] answers questions, [`resign`] follows the keys, [`clean`] tidies up, [`check`] looks for what is
+//! broken and mends it, [`disk`] is below all of them.
 //!
 //! A crash at any point leaves clients with the old or the new state of a dist; publishing again finishes the job.
 mod assembly;
+mod check;
 mod clean;
 #[cfg(test)]
 mod client;
@@ -60,6 +61,7 @@ use crate::store::{Store, Transaction};
 use moment::Change;
 use view::View;
 
+pub use check::{Copy, Problem, Told, check_database};
 pub use clean::{Expired, Retention};
 pub use dist::{is_dirty, occupied, repositories};
 pub use moment::Moment;

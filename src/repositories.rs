@@ -2,9 +2,10 @@
 //!
 //! Each call is one transaction, its event included; publishing follows. [`transfer`] migrates, removes and rolls back,
 //! [`include`] takes packages from files, [`past`] shows what was, [`upkeep`] is what time brings: snapshots by rule,
-//! renewals, forgetting.
+//! renewals, forgetting; `search` finds lost files elsewhere.
 pub mod include;
 pub mod past;
+mod search;
 pub mod transfer;
 pub mod upkeep;
 

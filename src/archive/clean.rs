@@ -22,7 +22,7 @@ const GENERATIONS: i64 = 3;
 /// Files stay so long after the last Release that lists them was replaced.
 const GRACE: Duration = Duration::from_secs(60 * 60);
 /// A preparation does not take longer.
-const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 /// So many rows are forgotten at once.
 const PART: u32 = 1000;
 
@@ -314,7 +314,7 @@ fn entries(directory: &Path, now: SystemTime) -> Result<Vec<(PathBuf, Duration)>
     Ok(entries)
 }
 
-fn read_directory(directory: &Path) -> Result<Vec<fs::DirEntry>, Error> {
+pub(super) fn read_directory(directory: &Path) -> Result<Vec<fs::DirEntry>, Error> {
     match fs::read_dir(directory).and_then(Iterator::collect) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         result => result.doing("list", directory),

@@ -114,6 +114,15 @@ fn present(
     Ok(found)
 }
 
+/// Tells whether the database knows a path of the pool.
+pub(super) fn is_noted(
+    tx: &Transaction<'_>,
+    repository: &Identity,
+    path: &str,
+) -> Result<bool, Error> {
+    Ok(present(tx, repository, path)?.is_some())
+}
+
 /// Tells whether the pool has the file; one that a package needs is never replaced by another.
 fn is_there(
     archive: &ArchiveDir,
@@ -189,7 +198,7 @@ pub(super) fn place(archive: &ArchiveDir, files: &[Incoming]) -> Result<(), Erro
     unsynced.sync(root)
 }
 
-fn scratch(archive: &ArchiveDir) -> Result<Scratch, Error> {
+pub(super) fn scratch(archive: &ArchiveDir) -> Result<Scratch, Error> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let name = format!(
         "{SCRATCH_PREFIX}{}-{}",

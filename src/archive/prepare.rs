@@ -134,9 +134,7 @@ fn read_source(
         &name,
         &format!("{}_{}.dsc", dsc.source, dsc.version.without_epoch()),
     )?;
-    let (section, priority) = stanza::source_section(&dsc);
-    let component = stanza::component(section).map_err(|source| malformed(&name, source))?;
-    let directory = pool::directory(&component, &dsc.source);
+    let (_, directory) = place(&dsc, &name)?;
     let incoming = |name: FileName, file: File, checksums: Checksums| Incoming {
         source: dsc.source.clone(),
         name,
@@ -154,7 +152,18 @@ fn read_source(
         .iter()
         .map(|file| (file.name.clone(), file.checksums.clone()))
         .collect();
-    let package = Package {
+    Ok((source(&dsc, &name, &listed)?, files))
+}
+
+/// What a .dsc makes of a source package; its files, itself first.
+pub(super) fn source(
+    dsc: &Dsc,
+    name: &FileName,
+    files: &[(FileName, Checksums)],
+) -> Result<Package, Error> {
+    let (component, directory) = place(dsc, name)?;
+    let (section, priority) = stanza::source_section(dsc);
+    Ok(Package {
         kind: Kind::Dsc,
         name: dsc.source.clone(),
         version: dsc.version.clone(),
@@ -163,18 +172,25 @@ fn read_source(
             .expect("a valid word of an Architecture field"),
         section: section.to_owned(),
         priority: priority.to_owned(),
-        stanza: stanza::sources(&dsc, &directory, &listed),
+        stanza: stanza::sources(dsc, &directory, files),
         file_list: Vec::new(),
         files: files
             .iter()
-            .map(|file| (file.path(), file.checksums.sha256.clone()))
+            .map(|(name, checksums)| (format!("{directory}/{name}"), checksums.sha256.clone()))
             .collect(),
         component,
-    };
-    Ok((package, files))
+    })
 }
 
-fn parse_dsc(name: &FileName, file: &File, path: &Path) -> Result<Dsc, Error> {
+/// Component and directory in the pool.
+fn place(dsc: &Dsc, name: &FileName) -> Result<(Component, String), Error> {
+    let (section, _) = stanza::source_section(dsc);
+    let component = stanza::component(section).map_err(|source| malformed(name, source))?;
+    let directory = pool::directory(&component, &dsc.source);
+    Ok((component, directory))
+}
+
+pub(super) fn parse_dsc(name: &FileName, file: &File, path: &Path) -> Result<Dsc, Error> {
     let bytes = disk::read_bounded(file, MAX_DSC).doing("read", path)?;
     let text = pgp::unauthenticated_text(&bytes).map_err(|source| Error::Signature {
         file: name.to_string(),
@@ -246,29 +262,9 @@ fn find_listed(
 
 fn read_binary(source: &Prepared, path: &Path) -> Result<(Package, Incoming), Error> {
     let name = file_name(path)?;
-    let (kind, extension) = match name.as_str().rsplit_once('.') {
-        Some((_, "deb")) => (Kind::Deb, "deb"),
-        // Debug symbols as Ubuntu names them.
-        Some((_, "ddeb")) => (Kind::Deb, "ddeb"),
-        Some((_, "udeb")) => (Kind::Udeb, "udeb"),
-        _ => return Err(fault(&name, "is neither a .deb, a .ddeb nor a .udeb")),
-    };
     let mut file = open(path)?;
-    let binary = BinaryPackage::read(&mut BufReader::new(&mut file))
-        .map_err(|source| malformed(&name, source))?;
-    file.seek(SeekFrom::Start(0)).doing("read", path)?;
-    let file_list = BinaryPackage::read_file_list(&mut BufReader::new(&mut file))
-        .map_err(|source| malformed(&name, source))?;
     let checksums = disk::checksums(&file).doing("read", path)?;
-
-    let version = binary.version.without_epoch();
-    check_name(
-        &name,
-        &format!(
-            "{}_{version}_{}.{extension}",
-            binary.name, binary.architecture
-        ),
-    )?;
+    let (binary, package) = self::binary(&name, &mut file, &checksums)?;
     if binary.source != source.source || binary.source_version.as_str() != source.version.as_str() {
         return Err(fault(
             &name,
@@ -278,17 +274,50 @@ fn read_binary(source: &Prepared, path: &Path) -> Result<(Package, Incoming), Er
             ),
         ));
     }
-    let section = binary.paragraph.get("Section").unwrap_or("misc");
-    let component = stanza::component(section).map_err(|source| malformed(&name, source))?;
-    let directory = pool::directory(&component, &binary.source);
     let incoming = Incoming {
-        source: binary.source.clone(),
+        directory: pool::directory(&package.component, &binary.source),
+        source: binary.source,
         name,
-        directory,
         file,
         checksums,
     };
-    let in_pool = incoming.path();
+    Ok((package, incoming))
+}
+
+/// Reads what a .deb, .ddeb or .udeb says; its name must agree.
+pub(super) fn binary(
+    name: &FileName,
+    file: &mut File,
+    checksums: &Checksums,
+) -> Result<(BinaryPackage, Package), Error> {
+    let (kind, extension) = match name.as_str().rsplit_once('.') {
+        Some((_, "deb")) => (Kind::Deb, "deb"),
+        // Debug symbols as Ubuntu names them.
+        Some((_, "ddeb")) => (Kind::Deb, "ddeb"),
+        Some((_, "udeb")) => (Kind::Udeb, "udeb"),
+        _ => return Err(fault(name, "is neither a .deb, a .ddeb nor a .udeb")),
+    };
+    let rewind = |file: &mut File| {
+        file.seek(SeekFrom::Start(0))
+            .doing("read", Path::new(name.as_str()))
+    };
+    let malformed = |source| malformed(name, source);
+    rewind(file)?;
+    let binary = BinaryPackage::read(&mut BufReader::new(&mut *file)).map_err(malformed)?;
+    rewind(file)?;
+    let file_list =
+        BinaryPackage::read_file_list(&mut BufReader::new(&mut *file)).map_err(malformed)?;
+    let version = binary.version.without_epoch();
+    check_name(
+        name,
+        &format!(
+            "{}_{version}_{}.{extension}",
+            binary.name, binary.architecture
+        ),
+    )?;
+    let section = binary.paragraph.get("Section").unwrap_or("misc");
+    let component = stanza::component(section).map_err(malformed)?;
+    let in_pool = format!("{}/{name}", pool::directory(&component, &binary.source));
     let package = Package {
         kind,
         section: section.to_owned(),
@@ -297,15 +326,15 @@ fn read_binary(source: &Prepared, path: &Path) -> Result<(Package, Incoming), Er
             .get("Priority")
             .unwrap_or("optional")
             .to_owned(),
-        stanza: stanza::packages(&binary, &in_pool, &incoming.checksums),
-        name: binary.name,
-        version: binary.version,
-        architecture: binary.architecture,
+        stanza: stanza::packages(&binary, &in_pool, checksums),
+        name: binary.name.clone(),
+        version: binary.version.clone(),
+        architecture: binary.architecture.clone(),
         component,
         file_list,
-        files: vec![(in_pool, incoming.checksums.sha256.clone())],
+        files: vec![(in_pool, checksums.sha256.clone())],
     };
-    Ok((package, incoming))
+    Ok((binary, package))
 }
 
 /// An index has a name once; apt would choose one of two by chance.
@@ -323,7 +352,7 @@ fn refuse_twins(packages: &[Package]) -> Result<(), Error> {
     Ok(())
 }
 
-fn file_name(path: &Path) -> Result<FileName, Error> {
+pub(super) fn file_name(path: &Path) -> Result<FileName, Error> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.parse().map_err(|source| Error::Malformed {
         file: format!("name of {}", path.display()),
