@@ -6,7 +6,7 @@
 //! Reading order: [`dist`] is what there is to publish; [`prepare`] (with [`pool`] and [`stanza`]), [`install`] and
 //! [`publish`] (with [`index`], [`contents`], [`assembly`], [`pieces`], [`digests`] and [`release`]) are the way of a
 //! package; [`membership`] and [`transfer`] move it between dists, each change at a [`moment`] that a [`view`] can look
-//! back to; [`listing`] answers questions, [`clean`] tidies up, [`disk`] is below all of them.
+//! back to; [`import`] takes all of another's directory; [`listing`] answers questions, [`clean`] tidies up, [`disk`] is below all of them.
 //!
 //! A crash at any point leaves clients with the old or the new state of a dist; publishing again finishes the job.
 mod assembly;
@@ -19,6 +19,7 @@ mod disk;
 mod dist;
 #[cfg(test)]
 mod fixture;
+mod import;
 mod index;
 mod install;
 mod listing;
@@ -46,7 +47,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::deb::{Architecture, Checksums, Component, FileName, PackageName, Version};
+use crate::deb::{Architecture, Checksums, Component, FileName, ListedFile, PackageName, Version};
 use crate::model::Diststr;
 use crate::model::repository::Identity;
 use crate::model::snapshot::SnapshotName;
@@ -58,6 +59,7 @@ use view::View;
 
 pub use clean::{Expired, Retention};
 pub use dist::{occupied, repositories};
+pub use import::{ImportedDist, State, Stock};
 pub use moment::Moment;
 pub use prepare::Prepared;
 pub use snapshot::Snapshot;
@@ -105,6 +107,8 @@ pub struct Installation {
     /// .deb, .ddeb, .udeb files.
     pub binaries: Vec<PathBuf>,
     pub directories: Vec<PathBuf>,
+    /// What a .changes says of files; all are verified.
+    pub listed: Vec<ListedFile>,
 }
 
 /// A source package in a dist.

@@ -156,6 +156,7 @@ impl Repository {
                 dsc: dsc.clone(),
                 binaries: vec![deb.clone(), data],
                 directories: vec![self.samples.directory.clone()],
+                listed: Vec::new(),
             })
             .unwrap();
         let diststr: Diststr = DIST.parse().unwrap();

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
+use rusqlite::Connection;
 
 use crate::store::{During, Transaction};
 
@@ -53,8 +54,17 @@ pub(super) fn expire(
             break;
         }
     }
+    let grace = before(retention.grace);
     loop {
-        let grace = before(retention.grace);
+        let forgotten = archive
+            .store
+            .write(|tx| forget_unlisted(archive, tx, grace, now))?;
+        expired.packages += forgotten;
+        if forgotten < PART {
+            break;
+        }
+    }
+    loop {
         let deleted = archive.store.write(|tx| delete(archive, tx, grace))?;
         expired.files += deleted;
         if deleted < PART {
@@ -107,28 +117,67 @@ fn forget(
                 .prepare_cached("SELECT EXISTS (SELECT 1 FROM slot WHERE package = ?)")?
                 .query_row([package], |row| row.get(0))?;
             if !is_shown {
-                let files: Vec<String> = sql
-                    .prepare_cached("SELECT path FROM package_file WHERE package = ?")?
-                    .query_map([package], |row| row.get(0))?
-                    .collect::<Result<_, _>>()?;
-                sql.prepare_cached("DELETE FROM package_file WHERE package = ?")?
-                    .execute([package])?;
-                sql.prepare_cached("DELETE FROM package WHERE id = ?")?
-                    .execute([package])?;
-                for path in files {
-                    sql.prepare_cached(
-                        "UPDATE pool_file SET unused_since = ?1
-                         WHERE repository = ?2 AND path = ?3
-                           AND NOT EXISTS (SELECT 1 FROM package_file AS of
-                                           WHERE of.repository = ?2 AND of.path = ?3)",
-                    )?
-                    .execute((now.as_second(), repository, path))?;
-                }
+                forget_package(sql, repository, *package, now)?;
             }
         }
         Ok(ended.len())
     };
     Ok(forget().during("forget what was in dists")?)
+}
+
+/// Forgets packages that an import took in and then put nowhere, as it was cut off; returns how many.
+fn forget_unlisted(
+    archive: &ArchiveDir,
+    tx: &Transaction<'_>,
+    before: Timestamp,
+    now: Timestamp,
+) -> Result<usize, Error> {
+    let repository = archive.repository.as_str();
+    let forget = || {
+        let sql = tx.sql();
+        let unlisted: Vec<i64> = sql
+            .prepare_cached(
+                "SELECT id FROM package
+                 WHERE repository = ?1
+                   AND NOT EXISTS (SELECT 1 FROM slot WHERE slot.package = package.id)
+                   AND NOT EXISTS (SELECT 1 FROM package_file AS of JOIN pool_file USING (repository, path)
+                                   WHERE of.package = package.id AND added_at > ?2)
+                 LIMIT ?3",
+            )?
+            .query_map((repository, before.as_second(), PART as u32), |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for package in &unlisted {
+            forget_package(sql, repository, *package, now)?;
+        }
+        Ok(unlisted.len())
+    };
+    Ok(forget().during("forget what is in no dist")?)
+}
+
+fn forget_package(
+    sql: &Connection,
+    repository: &str,
+    package: i64,
+    now: Timestamp,
+) -> Result<(), rusqlite::Error> {
+    let files: Vec<String> = sql
+        .prepare_cached("SELECT path FROM package_file WHERE package = ?")?
+        .query_map([package], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    sql.prepare_cached("DELETE FROM package_file WHERE package = ?")?
+        .execute([package])?;
+    sql.prepare_cached("DELETE FROM package WHERE id = ?")?
+        .execute([package])?;
+    for path in files {
+        sql.prepare_cached(
+            "UPDATE pool_file SET unused_since = ?1
+             WHERE repository = ?2 AND path = ?3
+               AND NOT EXISTS (SELECT 1 FROM package_file AS of
+                               WHERE of.repository = ?2 AND of.path = ?3)",
+        )?
+        .execute((now.as_second(), repository, path))?;
+    }
+    Ok(())
 }
 
 /// Deletes files of the pool that no package has had for a while; returns how many.

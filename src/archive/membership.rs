@@ -1,4 +1,6 @@
 //! Rows only: which packages of a source are in which dist, and how they come and go.
+use std::collections::BTreeSet;
+
 use rusqlite::Row;
 
 use crate::deb::{PackageName, Version};
@@ -55,16 +57,18 @@ impl Source<'_> {
         self.change.tx
     }
 
-    /// Its versions in a dist, of all components, newest first.
+    /// Its versions in a dist, of all components, newest first; those too whose packages came without it.
     pub(super) fn present(&self, dist: i64) -> Result<Vec<Present>, Error> {
         let rows: Vec<(String, String)> = self
             .tx()
             .sql()
             .prepare_cached(
-                "SELECT slot.component, package.version
+                "SELECT coalesce(max(CASE kind WHEN 'dsc' THEN slot.component END), min(slot.component)),
+                        package.source_version
                  FROM package JOIN slot ON slot.package = package.id
-                 WHERE package.repository = ? AND package.source = ? AND package.kind = 'dsc'
-                   AND slot.dist = ? AND slot.removed IS NULL",
+                 WHERE package.repository = ? AND package.source = ?
+                   AND slot.dist = ? AND slot.removed IS NULL
+                 GROUP BY package.source_version",
             )
             .and_then(|mut query| {
                 let key = (self.change.repository.as_str(), self.name.as_str(), dist);
@@ -141,7 +145,8 @@ impl Source<'_> {
             });
         }
         let kept = usize::try_from(to.settings.keep.max(1) - 1).unwrap_or(usize::MAX);
-        for leaving in present.iter().skip(kept) {
+        // The oldest first, so that the newest ends up in the first rollback.
+        for leaving in present.iter().skip(kept).rev() {
             self.shift(to, component, leaving, rollbacks)?;
             self.end_version(to.id, leaving)?;
         }
@@ -253,26 +258,51 @@ pub(super) fn add(
 ) -> Result<(), Error> {
     for member in members {
         take_over(change, dist, member, takeover)?;
-        let moment = change.moment()?;
-        change
-            .tx
-            .sql()
-            .prepare_cached(
-                "INSERT INTO slot (dist, component, index_name, name, package, added)
-                 VALUES (?, ?, ?, ?, ?, ?)",
-            )
-            .and_then(|mut insert| {
-                insert.execute((
-                    dist,
-                    &member.component,
-                    &member.index_name,
-                    &member.name,
-                    member.package,
-                    moment,
-                ))
-            })
-            .during("add a package to a dist")?;
+        begin(change, dist, member)?;
     }
+    Ok(())
+}
+
+/// Makes a dist that holds `now` hold `then`; tells whether that changed anything.
+pub(super) fn hold(
+    change: &Change<'_>,
+    dist: i64,
+    now: &BTreeSet<Member>,
+    then: &BTreeSet<Member>,
+) -> Result<bool, Error> {
+    if now == then {
+        return Ok(false);
+    }
+    for gone in now.difference(then) {
+        end(change, dist, gone)?;
+    }
+    for come in then.difference(now) {
+        begin(change, dist, come)?;
+    }
+    dist::touch(change.tx, dist)?;
+    Ok(true)
+}
+
+fn begin(change: &Change<'_>, dist: i64, member: &Member) -> Result<(), Error> {
+    let moment = change.moment()?;
+    change
+        .tx
+        .sql()
+        .prepare_cached(
+            "INSERT INTO slot (dist, component, index_name, name, package, added)
+             VALUES (?, ?, ?, ?, ?, ?)",
+        )
+        .and_then(|mut insert| {
+            insert.execute((
+                dist,
+                &member.component,
+                &member.index_name,
+                &member.name,
+                member.package,
+                moment,
+            ))
+        })
+        .during("add a package to a dist")?;
     Ok(())
 }
 
@@ -292,18 +322,14 @@ fn take_over(
         .prepare_cached(
             "SELECT slot.component, slot.index_name, slot.name, slot.package,
                     live.source, live.version, new.version
-             FROM slot JOIN package live ON live.id = slot.package JOIN package new ON new.id = ?
-             WHERE slot.dist = ? AND slot.component = ? AND slot.name = ? AND slot.removed IS NULL
-               AND slot.index_name GLOB ? AND live.source <> new.source",
+             FROM package new
+             JOIN package live ON live.repository = new.repository AND live.kind = new.kind
+                  AND live.name = new.name AND live.source <> new.source
+             CROSS JOIN slot ON slot.package = live.id
+             WHERE new.id = ? AND slot.dist = ? AND slot.component = ? AND slot.removed IS NULL",
         )
         .and_then(|mut query| {
-            let key = (
-                member.package,
-                dist,
-                &member.component,
-                &member.name,
-                siblings(&member.index_name),
-            );
+            let key = (member.package, dist, &member.component);
             query
                 .query_map(key, |row| {
                     Ok((Member::of(row)?, [row.get(4)?, row.get(5)?, row.get(6)?]))
@@ -329,14 +355,6 @@ fn take_over(
         end(change, dist, &other)?;
     }
     Ok(())
-}
-
-/// Pattern (SQLite's GLOB) of the indices that may be published together with this one.
-fn siblings(index_name: &str) -> String {
-    match index_name.split_once("binary-") {
-        Some((directory, _)) => format!("{directory}binary-*"),
-        None => index_name.to_owned(),
-    }
 }
 
 /// Tells whether packages of both are in one Packages file: those of `all` are in every one.

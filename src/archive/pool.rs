@@ -1,7 +1,8 @@
 //! pool/COMPONENT/PREFIX/SOURCE/: where a file goes, what is there, and how it gets there.
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -11,7 +12,7 @@ use crate::deb::{Checksums, Component, FileName, PackageName};
 use crate::model::repository::Identity;
 use crate::store::{During, Transaction};
 
-use super::disk::{Doing, Scratch, Unsynced, has_size, link_or_copy};
+use super::disk::{self, Doing, Scratch, Unsynced, has_size, link_or_copy};
 use super::{ArchiveDir, Error, PoolFile};
 
 /// Beginning of the names of directories in which files wait for their place.
@@ -141,7 +142,7 @@ fn is_there(
 }
 
 /// Puts files in their places, all of them safe on disk before their names, and notes them as not yet used.
-pub(super) fn place(archive: &ArchiveDir, files: &[Incoming]) -> Result<(), Error> {
+pub(super) fn place(archive: &ArchiveDir, files: &[&Incoming]) -> Result<(), Error> {
     let root = &archive.directory;
     let mut unsynced = Unsynced::default();
     unsynced.directory(root)?;
@@ -172,9 +173,7 @@ pub(super) fn place(archive: &ArchiveDir, files: &[Incoming]) -> Result<(), Erro
             is_there(archive, tx, file)?;
             if let Some(path) = waiting.get(&number) {
                 let to = root.join(file.path());
-                // The clean-up takes away empty directories.
-                fs::create_dir_all(root.join(&file.directory)).doing("make directory", &to)?;
-                fs::rename(path, &to).doing("place", &to)?;
+                put(path, &to)?;
                 unsynced.add(&root.join(&file.directory));
             }
             note(tx, &archive.repository, file)?;
@@ -182,6 +181,19 @@ pub(super) fn place(archive: &ArchiveDir, files: &[Incoming]) -> Result<(), Erro
         Ok::<(), Error>(())
     })?;
     unsynced.sync(root)
+}
+
+/// Gives a file its name in the pool.
+fn put(from: &Path, to: &Path) -> Result<(), Error> {
+    match disk::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // The clean-up takes away empty directories.
+            let parent = to.parent().unwrap_or(to);
+            fs::create_dir_all(parent).doing("make directory", parent)?;
+            disk::rename(from, to).doing("place", to)
+        }
+        result => result.doing("place", to),
+    }
 }
 
 fn scratch(archive: &ArchiveDir) -> Result<Scratch, Error> {

@@ -1,12 +1,12 @@
 //! From files somewhere to verified files in the pool and stanzas in hand.
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{self, BufReader, Seek, SeekFrom};
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
 use crate::deb::{
     Architecture, BinaryPackage, Checksums, Component, Dsc, FileName, ListedFile, PackageName,
-    Version,
+    Summing, Version,
 };
 use crate::pgp;
 
@@ -44,7 +44,7 @@ pub(super) struct Package {
     pub(super) files: Vec<(String, String)>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Kind {
     Dsc,
     Deb,
@@ -57,6 +57,15 @@ impl Kind {
             Kind::Dsc => "dsc",
             Kind::Deb => "deb",
             Kind::Udeb => "udeb",
+        }
+    }
+
+    /// Name of the index that lists it, below its component; `binary-all` is part of all binary ones.
+    pub(super) fn index_name(self, architecture: &Architecture) -> String {
+        match self {
+            Kind::Dsc => "source".to_owned(),
+            Kind::Deb => format!("binary-{architecture}"),
+            Kind::Udeb => format!("debian-installer/binary-{architecture}"),
         }
     }
 }
@@ -72,13 +81,8 @@ impl Prepared {
 }
 
 impl Package {
-    /// Name of the index that lists it, below its component; `binary-all` is part of all binary ones.
     pub(super) fn index_name(&self) -> String {
-        match self.kind {
-            Kind::Dsc => "source".to_owned(),
-            Kind::Deb => format!("binary-{}", self.architecture),
-            Kind::Udeb => format!("debian-installer/binary-{}", self.architecture),
-        }
+        self.kind.index_name(&self.architecture)
     }
 
     /// `hello 1.0 amd64`, for people.
@@ -99,7 +103,7 @@ pub(super) fn prepare(
         all.push(prepared);
         files.extend(incoming);
     }
-    pool::place(archive, &files)?;
+    pool::place(archive, &files.iter().collect::<Vec<_>>())?;
     Ok(all)
 }
 
@@ -107,7 +111,10 @@ fn read(
     archive: &ArchiveDir,
     installation: &Installation,
 ) -> Result<(Prepared, Vec<Incoming>), Error> {
-    let (source, mut files) = read_source(archive, installation)?;
+    let Installation {
+        dsc, directories, ..
+    } = installation;
+    let (source, mut files) = read_source(archive, dsc, directories, None)?;
     let mut prepared = Prepared {
         source: source.name.clone(),
         version: source.version.clone(),
@@ -115,28 +122,56 @@ fn read(
         packages: vec![source],
     };
     for path in &installation.binaries {
-        let (package, incoming) = read_binary(&prepared, path)?;
+        let source = (&prepared.source, &prepared.version);
+        let (package, incoming) = read_binary(source, path, None)?;
         prepared.packages.push(package);
         files.push(incoming);
     }
     refuse_twins(&prepared.packages)?;
+    check_listed(installation, &files)?;
     Ok((prepared, files))
 }
 
-fn read_source(
+/// Holds files against their .changes; those too that are not installed.
+fn check_listed(installation: &Installation, files: &[Incoming]) -> Result<(), Error> {
+    for listed in &installation.listed {
+        let differs = match files.iter().find(|file| file.name == listed.name) {
+            Some(file) => listed.compare(&file.checksums),
+            None => {
+                let path = installation.dsc.with_file_name(listed.name.as_str());
+                let checksums = disk::checksums(&open(&path)?).doing("read", &path)?;
+                listed.compare(&checksums)
+            }
+        };
+        differs.map_err(|differs| {
+            fault(
+                &listed.name,
+                &format!("is not as in its .changes: {differs}"),
+            )
+        })?;
+    }
+    Ok(())
+}
+
+/// Reads a .dsc and what it lists; `component` is by its section where none is given.
+pub(super) fn read_source(
     archive: &ArchiveDir,
-    installation: &Installation,
+    path: &Path,
+    directories: &[PathBuf],
+    component: Option<&Component>,
 ) -> Result<(Package, Vec<Incoming>), Error> {
-    let name = file_name(&installation.dsc)?;
-    let file = open(&installation.dsc)?;
-    let dsc = parse_dsc(&name, &file, &installation.dsc)?;
+    let name = file_name(path)?;
+    let file = open(path)?;
+    let bytes = disk::read_bounded(&file, MAX_DSC).doing("read", path)?;
+    let dsc = parse_dsc(&name, &bytes)?;
     check_name(
         &name,
         &format!("{}_{}.dsc", dsc.source, dsc.version.without_epoch()),
     )?;
     let (section, priority) = stanza::source_section(&dsc);
-    let component = stanza::component(section).map_err(|source| malformed(&name, source))?;
-    let directory = pool::directory(&component, &dsc.source);
+    let by_section = stanza::component(section).map_err(|source| malformed(&name, source))?;
+    let component = component.unwrap_or(&by_section);
+    let directory = pool::directory(component, &dsc.source);
     let incoming = |name: FileName, file: File, checksums: Checksums| Incoming {
         source: dsc.source.clone(),
         name,
@@ -144,10 +179,10 @@ fn read_source(
         file,
         checksums,
     };
-    let checksums = disk::checksums(&file).doing("read", &installation.dsc)?;
+    let checksums = Checksums::of(&mut &bytes[..]).doing("read", path)?;
     let mut files = vec![incoming(name.clone(), file, checksums)];
     for listed in &dsc.files {
-        let (file, checksums) = find_listed(archive, installation, &dsc, &name, listed)?;
+        let (file, checksums) = find_listed(archive, directories, &dsc, &name, listed)?;
         files.push(incoming(listed.name.clone(), file, checksums));
     }
     let listed: Vec<(FileName, Checksums)> = files
@@ -169,14 +204,13 @@ fn read_source(
             .iter()
             .map(|file| (file.path(), file.checksums.sha256.clone()))
             .collect(),
-        component,
+        component: component.clone(),
     };
     Ok((package, files))
 }
 
-fn parse_dsc(name: &FileName, file: &File, path: &Path) -> Result<Dsc, Error> {
-    let bytes = disk::read_bounded(file, MAX_DSC).doing("read", path)?;
-    let text = pgp::unauthenticated_text(&bytes).map_err(|source| Error::Signature {
+fn parse_dsc(name: &FileName, bytes: &[u8]) -> Result<Dsc, Error> {
+    let text = pgp::unauthenticated_text(bytes).map_err(|source| Error::Signature {
         file: name.to_string(),
         source,
     })?;
@@ -186,7 +220,7 @@ fn parse_dsc(name: &FileName, file: &File, path: &Path) -> Result<Dsc, Error> {
 /// Opens and verifies a file that the .dsc lists: from the given directories, else from the pool.
 fn find_listed(
     archive: &ArchiveDir,
-    installation: &Installation,
+    directories: &[PathBuf],
     dsc: &Dsc,
     dsc_name: &FileName,
     listed: &ListedFile,
@@ -213,7 +247,7 @@ fn find_listed(
         Err(error) => Err(error).doing("open", &path),
     };
     let mut found = None;
-    for directory in &installation.directories {
+    for directory in directories {
         found = open(directory.join(listed.name.as_str()))?;
         if found.is_some() {
             break;
@@ -244,7 +278,12 @@ fn find_listed(
     Ok((file, checksums))
 }
 
-fn read_binary(source: &Prepared, path: &Path) -> Result<(Package, Incoming), Error> {
+/// Reads a package that was built from a source; `component` is by its section where none is given.
+pub(super) fn read_binary(
+    (source, source_version): (&PackageName, &Version),
+    path: &Path,
+    component: Option<&Component>,
+) -> Result<(Package, Incoming), Error> {
     let name = file_name(path)?;
     let (kind, extension) = match name.as_str().rsplit_once('.') {
         Some((_, "deb")) => (Kind::Deb, "deb"),
@@ -253,13 +292,11 @@ fn read_binary(source: &Prepared, path: &Path) -> Result<(Package, Incoming), Er
         Some((_, "udeb")) => (Kind::Udeb, "udeb"),
         _ => return Err(fault(&name, "is neither a .deb, a .ddeb nor a .udeb")),
     };
-    let mut file = open(path)?;
-    let binary = BinaryPackage::read(&mut BufReader::new(&mut file))
+    let file = open(path)?;
+    let mut summing = Summing::new(&file);
+    let (binary, file_list) = BinaryPackage::read_all(&mut BufReader::new(&mut summing))
         .map_err(|source| malformed(&name, source))?;
-    file.seek(SeekFrom::Start(0)).doing("read", path)?;
-    let file_list = BinaryPackage::read_file_list(&mut BufReader::new(&mut file))
-        .map_err(|source| malformed(&name, source))?;
-    let checksums = disk::checksums(&file).doing("read", path)?;
+    let checksums = summing.finish().doing("read", path)?;
 
     let version = binary.version.without_epoch();
     check_name(
@@ -269,18 +306,19 @@ fn read_binary(source: &Prepared, path: &Path) -> Result<(Package, Incoming), Er
             binary.name, binary.architecture
         ),
     )?;
-    if binary.source != source.source || binary.source_version.as_str() != source.version.as_str() {
+    if binary.source != *source || binary.source_version.as_str() != source_version.as_str() {
         return Err(fault(
             &name,
             &format!(
-                "field Source: was built from {} {}, not from {} {}",
-                binary.source, binary.source_version, source.source, source.version
+                "field Source: was built from {} {}, not from {source} {source_version}",
+                binary.source, binary.source_version
             ),
         ));
     }
     let section = binary.paragraph.get("Section").unwrap_or("misc");
-    let component = stanza::component(section).map_err(|source| malformed(&name, source))?;
-    let directory = pool::directory(&component, &binary.source);
+    let by_section = stanza::component(section).map_err(|source| malformed(&name, source))?;
+    let component = component.unwrap_or(&by_section);
+    let directory = pool::directory(component, &binary.source);
     let incoming = Incoming {
         source: binary.source.clone(),
         name,
@@ -301,7 +339,7 @@ fn read_binary(source: &Prepared, path: &Path) -> Result<(Package, Incoming), Er
         name: binary.name,
         version: binary.version,
         architecture: binary.architecture,
-        component,
+        component: component.clone(),
         file_list,
         files: vec![(in_pool, incoming.checksums.sha256.clone())],
     };

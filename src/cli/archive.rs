@@ -1,4 +1,6 @@
 //! `mini-buildd archive`: the repositories of an instance from the administrator's shell, beside its daemon.
+mod import;
+
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,6 +37,7 @@ enum Command {
     Ls(Ls),
     Show(Show),
     Include(Include),
+    Import(import::Options),
     Copy(Copy),
     Migrate(Migrate),
     Remove(Remove),
@@ -200,6 +203,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
         Command::Ls(options) => instance.ls(options),
         Command::Show(options) => instance.show(options),
         Command::Include(options) => instance.include(options),
+        Command::Import(options) => return import::run(&instance, options),
         Command::Copy(options) => instance.copy(options),
         Command::Migrate(options) => instance.migrate(options),
         Command::Remove(options) => instance.remove(options),

@@ -10,6 +10,7 @@ mod doctor;
 mod ftp;
 mod http;
 mod http_apt;
+mod import;
 mod instance;
 mod layouts;
 mod limbo;
