@@ -5,6 +5,7 @@ mod architectures;
 mod base;
 mod build;
 mod buildd;
+mod by_hand;
 mod daemon;
 mod doctor;
 mod ftp;
