@@ -6,7 +6,7 @@
 //! Reading order: [`dist`] is what there is to publish; [`prepare`] (with [`pool`] and [`stanza`]), [`install`] and
 //! [`publish`] (with [`index`], [`contents`], [`assembly`], [`pieces`], [`digests`] and [`release`]) are the way of a
 //! package; [`membership`] and [`transfer`] move it between dists, each change at a [`moment`] that a [`view`] can look
-//! back to; [`listing`] answers questions, [`resign`] follows the keys, [`clean`] tidies up, [`check`] looks for what is
+//! back to; [`import`] takes all of another's directory; [`listing`] answers questions, [`resign`] follows the keys, [`clean`] tidies up, [`check`] looks for what is
 //! broken and mends it, [`disk`] is below all of them.
 //!
 //! A crash at any point leaves clients with the old or the new state of a dist; publishing again finishes the job.
@@ -23,6 +23,7 @@ mod dist;
 mod faults;
 #[cfg(test)]
 mod fixture;
+mod import;
 mod index;
 mod install;
 mod listing;
@@ -51,7 +52,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::deb::{Architecture, Checksums, Component, FileName, PackageName, Version};
+use crate::deb::{Architecture, Checksums, Component, FileName, ListedFile, PackageName, Version};
 use crate::model::Diststr;
 use crate::model::repository::Identity;
 use crate::model::snapshot::SnapshotName;
@@ -64,6 +65,7 @@ use view::View;
 pub use check::{Copy, Problem, Told, check_database};
 pub use clean::{Expired, Retention};
 pub use dist::{is_dirty, occupied, repositories};
+pub use import::{ImportedDist, State, Stock};
 pub use moment::Moment;
 pub use prepare::Prepared;
 pub use snapshot::Snapshot;
@@ -111,6 +113,8 @@ pub struct Installation {
     /// .deb, .ddeb, .udeb files.
     pub binaries: Vec<PathBuf>,
     pub directories: Vec<PathBuf>,
+    /// What a .changes says of files; all are verified.
+    pub listed: Vec<ListedFile>,
 }
 
 /// A source package in a dist.

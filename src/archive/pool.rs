@@ -1,7 +1,8 @@
 //! pool/COMPONENT/PREFIX/SOURCE/: where a file goes, what is there, and how it gets there.
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -150,7 +151,7 @@ fn is_there(
 }
 
 /// Puts files in their places, all of them safe on disk before their names, and notes them as not yet used.
-pub(super) fn place(archive: &ArchiveDir, files: &[Incoming]) -> Result<(), Error> {
+pub(super) fn place(archive: &ArchiveDir, files: &[&Incoming]) -> Result<(), Error> {
     let root = &archive.directory;
     let mut unsynced = Unsynced::default();
     unsynced.directory(root)?;
@@ -185,17 +186,29 @@ pub(super) fn place(archive: &ArchiveDir, files: &[Incoming]) -> Result<(), Erro
             is_there(archive, tx, file)?;
             if let Some(path) = waiting.get(&number) {
                 let to = root.join(file.path());
-                // The clean-up takes away empty directories.
-                let mut again = Unsynced::default();
-                again.directory(&root.join(&file.directory))?;
-                again.sync(root)?;
-                disk::rename(path, &to).doing("place", &to)?;
+                put(root, path, &to)?;
+                unsynced.add(&root.join(&file.directory));
             }
             note(tx, &archive.repository, file)?;
         }
         Ok::<(), Error>(())
     })?;
     unsynced.sync(root)
+}
+
+/// Gives a file its name in the pool.
+fn put(root: &Path, from: &Path, to: &Path) -> Result<(), Error> {
+    match disk::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // The clean-up takes away empty directories.
+            let parent = to.parent().unwrap_or(to);
+            let mut again = Unsynced::default();
+            again.directory(parent)?;
+            again.sync(root)?;
+            disk::rename(from, to).doing("place", to)
+        }
+        result => result.doing("place", to),
+    }
 }
 
 pub(super) fn scratch(archive: &ArchiveDir) -> Result<Scratch, Error> {

@@ -60,6 +60,14 @@ pub(super) fn create(
     dist::touch(tx, dist.id)
 }
 
+pub(super) fn exists(tx: &Transaction<'_>, dist: i64, name: &SnapshotName) -> Result<bool, Error> {
+    Ok(tx
+        .sql()
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM snapshot WHERE dist = ? AND name = ?)")
+        .and_then(|mut query| query.query_row((dist, name.as_str()), |row| row.get(0)))
+        .during("look for a snapshot")?)
+}
+
 /// Gives up a snapshot; its directory goes with the next publication.
 pub(super) fn delete(
     tx: &Transaction<'_>,

@@ -4,6 +4,7 @@
 mod change;
 mod check;
 mod history;
+mod import;
 mod list;
 
 use std::io::{Write, stdout};
@@ -39,6 +40,7 @@ enum Command {
     Ls(list::Ls),
     Show(list::Show),
     Include(change::Include),
+    Import(import::Options),
     Copy(change::Copy),
     Migrate(change::Migrate),
     Remove(change::Remove),
@@ -77,6 +79,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
         Command::Ls(options) => instance.ls(options),
         Command::Show(options) => instance.show(options),
         Command::Include(options) => instance.include(options),
+        Command::Import(options) => return import::run(&instance, options),
         Command::Copy(options) => instance.copy(options),
         Command::Migrate(options) => instance.migrate(options),
         Command::Remove(options) => instance.remove(options),

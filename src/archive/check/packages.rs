@@ -182,7 +182,7 @@ fn row(tx: &Transaction<'_>, id: i64) -> Result<Option<Row>, Error> {
     Ok(read().during("read a package")?)
 }
 
-/// A package as its files in the pool make it; their sums are those of the pool.
+/// A package as its files in the pool make it.
 fn read(archive: &ArchiveDir, row: &Row) -> Result<Package, Error> {
     let source: PackageName = row.source.parse().map_err(|_| Error::Row {
         what: "source",
@@ -191,7 +191,11 @@ fn read(archive: &ArchiveDir, row: &Row) -> Result<Package, Error> {
     let path = main_file(archive, row)?;
     let file_path = archive.directory.join(&path);
     let name = prepare::file_name(&file_path)?;
-    let mut file = disk::open_regular(&file_path).doing("open", &file_path)?;
+    let file = disk::open_regular(&file_path).doing("open", &file_path)?;
+    let component = row.component.parse().map_err(|_| Error::Row {
+        what: "component",
+        value: row.component.clone(),
+    })?;
     let sums = |name: &FileName| {
         let path = match path.rsplit_once('/') {
             Some((directory, _)) => format!("{directory}/{name}"),
@@ -201,7 +205,7 @@ fn read(archive: &ArchiveDir, row: &Row) -> Result<Package, Error> {
         noted.ok_or(Error::Unprepared { path })
     };
     if row.kind != "dsc" {
-        let (binary, package) = prepare::binary(&name, &mut file, &sums(&name)?)?;
+        let (binary, package, _) = prepare::binary(&name, &file, Some(&component))?;
         if binary.source != source {
             return Err(Error::Fault {
                 file: path,
@@ -210,7 +214,8 @@ fn read(archive: &ArchiveDir, row: &Row) -> Result<Package, Error> {
         }
         return Ok(package);
     }
-    let dsc = prepare::parse_dsc(&name, &file, &file_path)?;
+    let bytes = disk::read_bounded(&file, prepare::MAX_DSC).doing("read", &file_path)?;
+    let dsc = prepare::parse_dsc(&name, &bytes)?;
     let mut files = vec![(name.clone(), sums(&name)?)];
     for listed in &dsc.files {
         let sums = sums(&listed.name)?;
@@ -221,7 +226,7 @@ fn read(archive: &ArchiveDir, row: &Row) -> Result<Package, Error> {
         })?;
         files.push((listed.name.clone(), sums));
     }
-    prepare::source(&dsc, &name, &files)
+    prepare::source(&dsc, &name, Some(&component), &files)
 }
 
 /// Path of the .dsc or .deb.
