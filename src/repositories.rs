@@ -62,7 +62,7 @@ pub enum Error {
     #[error("{state} can't be imported")]
     State {
         state: String,
-        source: archive::Error,
+        source: Box<archive::Error>,
     },
     #[error("{file}: {fault}")]
     File { file: PathBuf, fault: String },

@@ -5,6 +5,7 @@
 mod stock;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::Path;
 
 use crate::deb::{Checksums, FileName, PackageName};
 use crate::model::Diststr;
@@ -322,7 +323,11 @@ fn read(
 
 /// Name of the .dsc that Sources lists.
 fn dsc(entry: &Entry) -> Result<&FileName, Error> {
-    let is_dsc = |name: &&FileName| name.as_str().ends_with(".dsc");
+    let is_dsc = |name: &&FileName| {
+        Path::new(name.as_str())
+            .extension()
+            .is_some_and(|end| end == "dsc")
+    };
     let mut names = entry.indexed.files.iter().map(|file| &file.name);
     names.find(is_dsc).ok_or_else(|| Error::Fault {
         file: entry.title(),

@@ -135,15 +135,14 @@ fn read(
 /// Holds files against their .changes; those too that are not installed.
 fn check_listed(installation: &Installation, files: &[Incoming]) -> Result<(), Error> {
     for listed in &installation.listed {
-        let differs = match files.iter().find(|file| file.name == listed.name) {
-            Some(file) => listed.compare(&file.checksums),
-            None => {
-                let path = installation.dsc.with_file_name(listed.name.as_str());
-                let checksums = disk::checksums(&open(&path)?).doing("read", &path)?;
-                listed.compare(&checksums)
-            }
+        let file = files.iter().find(|file| file.name == listed.name);
+        let checksums = if let Some(file) = file {
+            &file.checksums
+        } else {
+            let path = installation.dsc.with_file_name(listed.name.as_str());
+            &disk::checksums(&open(&path)?).doing("read", &path)?
         };
-        differs.map_err(|differs| {
+        listed.compare(checksums).map_err(|differs| {
             fault(
                 &listed.name,
                 &format!("is not as in its .changes: {differs}"),

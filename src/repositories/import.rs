@@ -128,7 +128,7 @@ impl Repositories {
                 Some(name) => format!("snapshot {name} of {diststr}"),
                 None => diststr.to_string(),
             },
-            source,
+            source: Box::new(source),
         })
     }
 }

@@ -89,13 +89,6 @@ impl Hand {
         (String::from_utf8(listed.stdout).unwrap(), files)
     }
 
-    /// An upload of hello with packages beside its source.
-    fn hello(&self, packages: Files) -> Files {
-        let source = Upload::new("hello", VERSION, DIST);
-        let files = [source.files, packages].concat();
-        Upload::of("hello", VERSION, DIST, files).unsigned()
-    }
-
     fn deb(&self, name: &str, version: &str, architecture: &str, source: &str) -> Vec<u8> {
         deb(self.files.path(), name, version, architecture, source)
     }
@@ -144,6 +137,13 @@ fn control(fields: &str) -> String {
         "Package: hello\nVersion: {VERSION}\nArchitecture: amd64\nMaintainer: Upl <upl@buildd.test>\n{fields}\
          Description: test\n"
     )
+}
+
+/// An upload of hello with packages beside its source.
+fn upload_of_hello(packages: Files) -> Files {
+    let source = Upload::new("hello", VERSION, DIST);
+    let files = [source.files, packages].concat();
+    Upload::of("hello", VERSION, DIST, files).unsigned()
 }
 
 #[test]
@@ -217,11 +217,11 @@ fn faulty_packages_are_refused_with_the_reason() {
             format!("{DIST} has no architecture s390x, which hello {VERSION} s390x needs"),
         ),
     ] {
-        let refused = hand.refusal(&hand.hello(vec![package]));
+        let refused = hand.refusal(&upload_of_hello(vec![package]));
         assert!(refused.contains(&said), "{said}: {refused}");
     }
     assert!(
-        hand.include(&hand.hello(vec![named(&hello, good())]))
+        hand.include(&upload_of_hello(vec![named(&hello, good())]))
             .status
             .success()
     );
@@ -230,7 +230,7 @@ fn faulty_packages_are_refused_with_the_reason() {
 #[test]
 fn files_that_differ_from_their_changes_are_refused() {
     let hand = Hand::new();
-    let mut files = hand.hello(Vec::new());
+    let mut files = upload_of_hello(Vec::new());
     let (name, content) = &mut files[1];
     assert!(name.ends_with(".tar.xz"));
     content[0] ^= 1;
@@ -244,7 +244,7 @@ fn files_that_differ_from_their_changes_are_refused() {
         format!("hello_{VERSION}_amd64.buildinfo"),
         b"notes".to_vec(),
     );
-    let mut files = hand.hello(vec![notes]);
+    let mut files = upload_of_hello(vec![notes]);
     files[2].1 = b"other".to_vec();
     let refused = hand.refusal(&files);
     assert!(
@@ -258,10 +258,10 @@ fn other_content_under_a_name_that_is_there_is_refused() {
     let hand = Hand::new();
     let hello = format!("hello_{VERSION}_amd64");
     let first = hand.deb("hello", VERSION, "amd64", "hello");
-    let files = hand.hello(vec![named(&hello, first)]);
+    let files = upload_of_hello(vec![named(&hello, first)]);
     assert!(hand.include(&files).status.success());
     let other = named(&hello, deb_with_control(&control("")));
-    let refused = hand.refusal(&hand.hello(vec![other]));
+    let refused = hand.refusal(&upload_of_hello(vec![other]));
     assert!(
         refused.contains(&format!("/{hello}.deb is in the pool with other content")),
         "{refused}"
@@ -270,7 +270,7 @@ fn other_content_under_a_name_that_is_there_is_refused() {
         &format!("hello-data_{VERSION}_all"),
         hand.deb("hello-data", VERSION, "all", "hello"),
     );
-    let refused = hand.refusal(&hand.hello(vec![more]));
+    let refused = hand.refusal(&upload_of_hello(vec![more]));
     assert!(
         refused.contains(&format!("hello {VERSION} is in {DIST} with other binaries")),
         "{refused}"

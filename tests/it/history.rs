@@ -21,10 +21,7 @@ use crate::program::program;
 use crate::results::{message, request};
 use crate::site::{Answer, Connection};
 
-#[path = "../../src/archive/sample.rs"]
-mod sample;
-
-use sample::{Binary, Samples};
+use crate::sample::{Binary, Samples};
 
 const DIST: &str = "trixie-test-unstable";
 const FIRST: &str = "1.0~test13+1";

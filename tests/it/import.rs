@@ -11,10 +11,7 @@ use tempfile::TempDir;
 use crate::daemon;
 use crate::program::program;
 
-#[path = "../../src/archive/sample.rs"]
-mod sample;
-
-use sample::{Binary, Samples, run};
+use crate::sample::{Binary, Samples, run};
 
 const DIST: &str = "trixie-test-unstable";
 const SNAPSHOTS: [&str; 2] = ["WEEKLY_2026-11-15T05:40", "before-2.0"];

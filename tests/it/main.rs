@@ -28,6 +28,8 @@ mod quirks;
 mod renewal;
 mod restarts;
 mod results;
+#[path = "../../src/archive/sample.rs"]
+mod sample;
 mod site;
 mod small_source;
 mod storage;

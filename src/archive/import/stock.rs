@@ -108,7 +108,7 @@ impl Stock {
                     Err(error) => fault(error),
                 }
             }
-            states.sort_by(|one, other| one.created.cmp(&other.created));
+            states.sort_by_key(|state| state.created);
             match reader.state(&diststr, None, &directory) {
                 Ok(state) => states.push(state),
                 Err(error) => fault(error),
