@@ -1,7 +1,7 @@
 //! What people do with packages that are in repositories, by the rules of their layouts.
 //!
 //! Each call is one transaction, its event included; publishing follows. [`transfer`] migrates, removes and rolls back,
-//! [`include`] takes packages from files, [`import`] all of another repository, [`past`] shows what was, [`upkeep`] is what time brings: snapshots by rule,
+//! [`mod@include`] takes packages from files, [`import`] all of another repository, [`past`] shows what was, [`upkeep`] is what time brings: snapshots by rule,
 //! renewals, forgetting; `search` finds lost files elsewhere.
 pub mod import;
 pub mod include;
