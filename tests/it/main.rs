@@ -30,4 +30,5 @@ mod site;
 mod small_source;
 mod storage;
 mod supervisors;
+mod upkeep;
 mod uploads;

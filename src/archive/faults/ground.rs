@@ -95,9 +95,6 @@ pub(super) struct Outcome {
     files: Vec<PathBuf>,
 }
 
-/// A step of a job.
-type Call = fn(&mut Job) -> Result<(), Error>;
-
 impl Job {
     pub(super) const CALLS: [Call; 4] = [Job::prepare, Job::install, Job::publish, Job::clean];
 
