@@ -6,11 +6,12 @@
 //! Reading order: [`dist`] is what there is to publish; [`prepare`] (with [`pool`] and [`stanza`]), [`install`] and
 //! [`publish`] (with [`index`], [`contents`], [`assembly`], [`pieces`], [`digests`] and [`release`]) are the way of a
 //! package; [`membership`] and [`transfer`] move it between dists, each change at a [`moment`] that a [`view`] can look
-//! back to; [`listing`] answers questions, [`resign`] follows the keys,
-//! [`clean`] tidies up, [`disk`] is below all of them.
+//! back to; [`import`] takes all of another's directory; [`listing`] answers questions, [`resign`] follows the keys, [`clean`] tidies up, [`check`] looks for what is
+//! broken and mends it, [`disk`] is below all of them.
 //!
 //! A crash at any point leaves clients with the old or the new state of a dist; publishing again finishes the job.
 mod assembly;
+mod check;
 mod clean;
 #[cfg(test)]
 mod client;
@@ -18,10 +19,12 @@ mod contents;
 mod digests;
 mod disk;
 mod dist;
+mod error;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod fixture;
+mod import;
 mod index;
 mod install;
 mod listing;
@@ -43,25 +46,27 @@ mod times;
 mod transfer;
 mod view;
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::deb::{Architecture, Checksums, Component, FileName, PackageName, Version};
+use crate::deb::{Architecture, Checksums, Component, FileName, ListedFile, PackageName, Version};
 use crate::model::Diststr;
 use crate::model::repository::Identity;
 use crate::model::snapshot::SnapshotName;
-use crate::pgp::{self, SigningKeys};
+use crate::pgp::SigningKeys;
 use crate::store::{Store, Transaction};
 
 use moment::Change;
 use view::View;
 
+pub use check::{Copy, Problem, Told, check_database};
 pub use clean::{Expired, Retention};
 pub use dist::{is_dirty, occupied, repositories};
+pub use error::Error;
+pub use import::{ImportedDist, State, Stock};
 pub use moment::Moment;
 pub use prepare::Prepared;
 pub use snapshot::Snapshot;
@@ -109,6 +114,8 @@ pub struct Installation {
     /// .deb, .ddeb, .udeb files.
     pub binaries: Vec<PathBuf>,
     pub directories: Vec<PathBuf>,
+    /// What a .changes says of files; all are verified.
+    pub listed: Vec<ListedFile>,
 }
 
 /// A source package in a dist.
@@ -129,101 +136,6 @@ pub struct PoolFile {
     /// Below the repository's directory.
     pub path: PathBuf,
     pub checksums: Checksums,
-}
-
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    #[error(transparent)]
-    Store(#[from] crate::store::Error),
-    #[error("can't {action} {path}")]
-    File {
-        action: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
-    #[error("{file} is malformed")]
-    Malformed {
-        file: String,
-        source: crate::deb::Error,
-    },
-    #[error("can't take the signature off {file}")]
-    Signature { file: String, source: pgp::Error },
-    #[error("{file}: {fault}")]
-    Fault { file: String, fault: String },
-    #[error("{file}: {fault} in {dsc}")]
-    Checksum {
-        file: FileName,
-        fault: String,
-        dsc: FileName,
-    },
-    #[error("{file}, which {dsc} lists, is missing")]
-    Missing { file: FileName, dsc: FileName },
-    #[error("{path} is in the pool with other content (SHA-256 {present}, new file {wanted})")]
-    OtherContent {
-        path: String,
-        present: String,
-        wanted: String,
-    },
-    #[error(
-        "{package} would take the place of version {version} from source {source_name}, which is not lower"
-    )]
-    Takeover {
-        package: String,
-        source_name: String,
-        version: String,
-    },
-    #[error("{path} has gone from the pool since it was prepared")]
-    Unprepared { path: String },
-    #[error("{package} is in the repository with other files")]
-    OtherFiles { package: String },
-    #[error("{package} is in {diststr} with other binaries")]
-    OtherBinaries { package: String, diststr: Diststr },
-    #[error("{diststr} has {present} already, which is higher than {package}")]
-    Lower {
-        package: String,
-        diststr: Box<Diststr>,
-        present: Version,
-    },
-    #[error("{diststr} has {package} already; remove it first")]
-    Present { package: String, diststr: Diststr },
-    #[error("{diststr} has a snapshot {name} already")]
-    SnapshotExists { name: String, diststr: Diststr },
-    #[error("{diststr} has no snapshot {name}")]
-    NoSnapshot { name: String, diststr: Diststr },
-    #[error("nothing is known of {diststr} at {at}: {}", moment::known_since(*since))]
-    NoState {
-        diststr: Diststr,
-        at: Timestamp,
-        since: Option<Timestamp>,
-    },
-    #[error(
-        "more than {limit} states of the past were asked for in {seconds} seconds; try again later"
-    )]
-    TooMany { limit: usize, seconds: u64 },
-    #[error("{package} is not in {diststr}")]
-    NotThere { package: String, diststr: Diststr },
-    #[error("{package} is in {diststr} in several versions ({versions}); name one with --version")]
-    Ambiguous {
-        package: String,
-        diststr: Box<Diststr>,
-        versions: String,
-    },
-    #[error("{diststr} is no distribution of repository {repository}")]
-    UnknownDist {
-        diststr: Diststr,
-        repository: Identity,
-    },
-    #[error("{diststr} has no {missing}")]
-    NotInDist {
-        diststr: Diststr,
-        /// `component universe, which hello 1.0 amd64 needs`
-        missing: String,
-    },
-    #[error("can't sign the Release file of {dist}")]
-    Sign { dist: String, source: pgp::Error },
-    #[error("the database has a malformed {what}: {value:?}")]
-    Row { what: &'static str, value: String },
 }
 
 impl ArchiveDir {

@@ -1,7 +1,7 @@
 //! Debian's formats as types: parsed once where text comes in. No I/O.
 //!
 //! Reading order: [`name`] (words), [`paragraph`], [`version`], [`checksums`], then the files: [`dsc`], [`changes`],
-//! [`buildinfo`], [`binary_package`], [`changelog`], [`release`], [`sources_list`], [`distro_info`].
+//! [`buildinfo`], [`binary_package`], [`indexed`], [`changelog`], [`release`], [`sources_list`], [`distro_info`].
 pub mod binary_package;
 pub mod buildinfo;
 pub mod changelog;
@@ -9,6 +9,7 @@ pub mod changes;
 pub mod checksums;
 pub mod distro_info;
 pub mod dsc;
+pub mod indexed;
 pub mod name;
 pub mod paragraph;
 pub mod relation;
@@ -19,8 +20,9 @@ pub mod version;
 pub use binary_package::BinaryPackage;
 pub use buildinfo::Buildinfo;
 pub use changes::Changes;
-pub use checksums::{Checksums, ListedFile, hexadecimal};
+pub use checksums::{Checksums, ListedFile, Summing, hexadecimal};
 pub use dsc::Dsc;
+pub use indexed::Indexed;
 pub use name::{Architecture, Codename, Component, FileName, PackageName, Suite};
 pub use paragraph::Paragraph;
 pub use version::Version;

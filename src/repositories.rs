@@ -1,10 +1,12 @@
 //! What people do with packages that are in repositories, by the rules of their layouts.
 //!
 //! Each call is one transaction, its event included; publishing follows. [`transfer`] migrates, removes and rolls back,
-//! [`include`] takes packages from files, [`past`] shows what was, [`upkeep`] is what time brings: snapshots by rule,
-//! renewals, forgetting.
+//! [`mod@include`] takes packages from files, [`import`] all of another repository, [`past`] shows what was, [`upkeep`] is what time brings: snapshots by rule,
+//! renewals, forgetting; `search` finds lost files elsewhere.
+pub mod import;
 pub mod include;
 pub mod past;
+mod search;
 pub mod transfer;
 pub mod upkeep;
 
@@ -18,7 +20,7 @@ use crate::deb::{PackageName, Version};
 use crate::home::Home;
 use crate::model::event::extra;
 use crate::model::repository::Identity;
-use crate::model::{Diststr, Event, EventType, PackageKey, SuiteOptions, Timecode};
+use crate::model::{Diststr, Event, EventType, PackageKey, SuiteOptions, Timecode, version_scheme};
 use crate::pgp;
 use crate::store::catalog::Catalog;
 use crate::store::{self, Store, Transaction, event_log};
@@ -43,12 +45,25 @@ pub enum Error {
     Distribution(#[from] crate::model::diststr::Malformed),
     #[error("there is no distribution {diststr}; there are: {known}")]
     NoDist { diststr: Diststr, known: String },
+    #[error(transparent)]
+    Rule(#[from] version_scheme::Error),
     #[error("{0} migrates nowhere")]
     NoMigration(Diststr),
     #[error("{package} is in {diststr} already")]
     AlreadyMigrated { package: String, diststr: Diststr },
     #[error("{0} is a rollback; name the distribution that it belongs to")]
     Rollback(Diststr),
+    #[error(
+        "there is no distribution {diststr}; make it with: mini-buildd repository add {} --codename {} (or put, with a \
+         layout that has it)",
+        diststr.repository, diststr.codename
+    )]
+    Unmade { diststr: Diststr },
+    #[error("{state} can't be imported")]
+    State {
+        state: String,
+        source: Box<archive::Error>,
+    },
     #[error("{file}: {fault}")]
     File { file: PathBuf, fault: String },
     #[error("can't read {path}")]

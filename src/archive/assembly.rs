@@ -50,7 +50,7 @@ impl Piece {
         }
     }
 
-    fn sizes(&self, form: usize) -> Sizes {
+    pub(super) fn sizes(&self, form: usize) -> Sizes {
         Sizes {
             raw: self.sizes[0],
             unpadded: self.sizes[form],

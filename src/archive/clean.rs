@@ -22,7 +22,7 @@ const GENERATIONS: i64 = 3;
 /// Files stay so long after the last Release that lists them was replaced.
 const GRACE: Duration = Duration::from_secs(60 * 60);
 /// A preparation does not take longer.
-const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 /// So many rows are forgotten at once.
 const PART: u32 = 1000;
 
@@ -54,8 +54,17 @@ pub(super) fn expire(
             break;
         }
     }
+    let grace = before(retention.grace);
     loop {
-        let grace = before(retention.grace);
+        let forgotten = archive
+            .store
+            .write(|tx| forget_unlisted(archive, tx, grace, now))?;
+        expired.packages += forgotten;
+        if forgotten < PART as usize {
+            break;
+        }
+    }
+    loop {
         let deleted = archive.store.write(|tx| delete(archive, tx, grace))?;
         expired.files += deleted;
         if deleted < PART as usize {
@@ -130,6 +139,35 @@ fn forget(
         Ok(forgotten)
     };
     Ok(forget().during("forget what was in dists")?)
+}
+
+/// Forgets packages that an import took in and then put nowhere, as it was cut off; returns how many.
+fn forget_unlisted(
+    archive: &ArchiveDir,
+    tx: &Transaction<'_>,
+    before: Timestamp,
+    now: Timestamp,
+) -> Result<usize, Error> {
+    let repository = archive.repository.as_str();
+    let forget = || {
+        let sql = tx.sql();
+        let unlisted: Vec<i64> = sql
+            .prepare_cached(
+                "SELECT id FROM package
+                 WHERE repository = ?1
+                   AND NOT EXISTS (SELECT 1 FROM slot WHERE slot.package = package.id)
+                   AND NOT EXISTS (SELECT 1 FROM package_file AS of JOIN pool_file USING (repository, path)
+                                   WHERE of.package = package.id AND added_at > ?2)
+                 LIMIT ?3",
+            )?
+            .query_map((repository, before.as_second(), PART), |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for package in &unlisted {
+            forget_package(sql, repository, *package, now)?;
+        }
+        Ok(unlisted.len())
+    };
+    Ok(forget().during("forget what is in no dist")?)
 }
 
 fn forget_package(
@@ -314,7 +352,7 @@ fn entries(directory: &Path, now: SystemTime) -> Result<Vec<(PathBuf, Duration)>
     Ok(entries)
 }
 
-fn read_directory(directory: &Path) -> Result<Vec<fs::DirEntry>, Error> {
+pub(super) fn read_directory(directory: &Path) -> Result<Vec<fs::DirEntry>, Error> {
     match fs::read_dir(directory).and_then(Iterator::collect) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         result => result.doing("list", directory),

@@ -114,6 +114,7 @@ impl Fixture {
             dsc,
             binaries,
             directories: vec![self.samples.directory.clone()],
+            listed: Vec::new(),
         })
     }
 

@@ -1,6 +1,7 @@
 //! Rows only: a prepared package enters a dist.
 use rusqlite::OptionalExtension;
 
+use crate::deb::{PackageName, Version};
 use crate::model::Diststr;
 use crate::model::repository::Identity;
 use crate::store::{During, Transaction};
@@ -23,6 +24,7 @@ pub(super) fn install(
         let place = (package.component.as_str(), package.index_name());
         check_place(&dist, place.0, &place.1, || package.title())?;
     }
+    let built_from = (&prepared.source, &prepared.version);
     let mut members = prepared
         .packages
         .iter()
@@ -31,7 +33,7 @@ pub(super) fn install(
                 component: package.component.to_string(),
                 index_name: package.index_name(),
                 name: package.name.to_string(),
-                package: put_package(tx, repository, prepared, package)?,
+                package: put_package(tx, repository, built_from, package)?,
             })
         })
         .collect::<Result<Vec<Member>, Error>>()?;
@@ -83,10 +85,10 @@ pub(super) fn check_place(
 }
 
 /// Gives the id of a package's row, made where there is none; one with other files is refused.
-fn put_package(
+pub(super) fn put_package(
     tx: &Transaction<'_>,
     repository: &Identity,
-    prepared: &Prepared,
+    source: (&PackageName, &Version),
     package: &Package,
 ) -> Result<i64, Error> {
     for (path, sha256) in &package.files {
@@ -106,7 +108,7 @@ fn put_package(
             package: package.title(),
         });
     }
-    let id = insert_package(tx, repository, prepared, package)?;
+    let id = insert_package(tx, repository, source, package)?;
     for (path, _) in &package.files {
         tx.sql()
             .prepare_cached("INSERT INTO package_file (package, repository, path) VALUES (?, ?, ?)")
@@ -153,7 +155,7 @@ fn package_files(tx: &Transaction<'_>, package: i64) -> Result<Vec<String>, Erro
 fn insert_package(
     tx: &Transaction<'_>,
     repository: &Identity,
-    prepared: &Prepared,
+    (source, source_version): (&PackageName, &Version),
     package: &Package,
 ) -> Result<i64, Error> {
     let id = tx
@@ -170,8 +172,8 @@ fn insert_package(
                 package.name.as_str(),
                 package.version.as_str(),
                 package.architecture.as_str(),
-                prepared.source.as_str(),
-                prepared.version.as_str(),
+                source.as_str(),
+                source_version.as_str(),
                 package.component.as_str(),
                 &package.section,
                 &package.priority,

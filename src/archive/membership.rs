@@ -1,4 +1,6 @@
 //! Rows only: which packages of a source are in which dist, and how they come and go.
+use std::collections::BTreeSet;
+
 use rusqlite::Row;
 
 use crate::deb::{PackageName, Version};
@@ -57,16 +59,18 @@ impl Source<'_> {
         self.change.tx
     }
 
-    /// Its versions in a dist, of all components, newest first.
+    /// Its versions in a dist, of all components, newest first; those too whose packages came without it.
     pub(super) fn present(&self, dist: i64) -> Result<Vec<Present>, Error> {
         let rows: Vec<(String, String)> = self
             .tx()
             .sql()
             .prepare_cached(
-                "SELECT slot.component, package.version
+                "SELECT coalesce(max(CASE kind WHEN 'dsc' THEN slot.component END), min(slot.component)),
+                        package.source_version
                  FROM package CROSS JOIN slot ON slot.package = package.id
-                 WHERE package.repository = ? AND package.source = ? AND package.kind = 'dsc'
-                   AND slot.dist = ? AND slot.removed IS NULL",
+                 WHERE package.repository = ? AND package.source = ?
+                   AND slot.dist = ? AND slot.removed IS NULL
+                 GROUP BY package.source_version",
             )
             .and_then(|mut query| {
                 let key = (self.change.repository.as_str(), self.name.as_str(), dist);
@@ -143,7 +147,8 @@ impl Source<'_> {
             });
         }
         let kept = usize::try_from(to.settings.keep.max(1) - 1).unwrap_or(usize::MAX);
-        for leaving in present.iter().skip(kept) {
+        // The oldest first, so that the newest ends up in the first rollback.
+        for leaving in present.iter().skip(kept).rev() {
             self.shift(to, component, leaving, rollbacks)?;
             self.end_version(to.id, leaving)?;
         }
@@ -255,26 +260,51 @@ pub(super) fn add(
 ) -> Result<(), Error> {
     for member in members {
         take_over(change, dist, member, takeover)?;
-        let moment = change.moment()?;
-        change
-            .tx
-            .sql()
-            .prepare_cached(
-                "INSERT INTO slot (dist, component, index_name, name, package, added)
-                 VALUES (?, ?, ?, ?, ?, ?)",
-            )
-            .and_then(|mut insert| {
-                insert.execute((
-                    dist,
-                    &member.component,
-                    &member.index_name,
-                    &member.name,
-                    member.package,
-                    moment,
-                ))
-            })
-            .during("add a package to a dist")?;
+        begin(change, dist, member)?;
     }
+    Ok(())
+}
+
+/// Makes a dist that holds `now` hold `then`; tells whether that changed anything.
+pub(super) fn hold(
+    change: &Change<'_>,
+    dist: i64,
+    now: &BTreeSet<Member>,
+    then: &BTreeSet<Member>,
+) -> Result<bool, Error> {
+    if now == then {
+        return Ok(false);
+    }
+    for gone in now.difference(then) {
+        end(change, dist, gone)?;
+    }
+    for come in then.difference(now) {
+        begin(change, dist, come)?;
+    }
+    dist::touch(change.tx, dist)?;
+    Ok(true)
+}
+
+fn begin(change: &Change<'_>, dist: i64, member: &Member) -> Result<(), Error> {
+    let moment = change.moment()?;
+    change
+        .tx
+        .sql()
+        .prepare_cached(
+            "INSERT INTO slot (dist, component, index_name, name, package, added)
+             VALUES (?, ?, ?, ?, ?, ?)",
+        )
+        .and_then(|mut insert| {
+            insert.execute((
+                dist,
+                &member.component,
+                &member.index_name,
+                &member.name,
+                member.package,
+                moment,
+            ))
+        })
+        .during("add a package to a dist")?;
     Ok(())
 }
 

@@ -1,7 +1,8 @@
 //! pool/COMPONENT/PREFIX/SOURCE/: where a file goes, what is there, and how it gets there.
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -114,6 +115,15 @@ fn present(
     Ok(found)
 }
 
+/// Tells whether the database knows a path of the pool.
+pub(super) fn is_noted(
+    tx: &Transaction<'_>,
+    repository: &Identity,
+    path: &str,
+) -> Result<bool, Error> {
+    Ok(present(tx, repository, path)?.is_some())
+}
+
 /// Tells whether the pool has the file; one that a package needs is never replaced by another.
 fn is_there(
     archive: &ArchiveDir,
@@ -141,7 +151,7 @@ fn is_there(
 }
 
 /// Puts files in their places, all of them safe on disk before their names, and notes them as not yet used.
-pub(super) fn place(archive: &ArchiveDir, files: &[Incoming]) -> Result<(), Error> {
+pub(super) fn place(archive: &ArchiveDir, files: &[&Incoming]) -> Result<(), Error> {
     let root = &archive.directory;
     let mut unsynced = Unsynced::default();
     unsynced.directory(root)?;
@@ -176,11 +186,8 @@ pub(super) fn place(archive: &ArchiveDir, files: &[Incoming]) -> Result<(), Erro
             is_there(archive, tx, file)?;
             if let Some(path) = waiting.get(&number) {
                 let to = root.join(file.path());
-                // The clean-up takes away empty directories.
-                let mut again = Unsynced::default();
-                again.directory(&root.join(&file.directory))?;
-                again.sync(root)?;
-                disk::rename(path, &to).doing("place", &to)?;
+                put(root, path, &to)?;
+                unsynced.add(&root.join(&file.directory));
             }
             note(tx, &archive.repository, file)?;
         }
@@ -189,7 +196,22 @@ pub(super) fn place(archive: &ArchiveDir, files: &[Incoming]) -> Result<(), Erro
     unsynced.sync(root)
 }
 
-fn scratch(archive: &ArchiveDir) -> Result<Scratch, Error> {
+/// Gives a file its name in the pool.
+fn put(root: &Path, from: &Path, to: &Path) -> Result<(), Error> {
+    match disk::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // The clean-up takes away empty directories.
+            let parent = to.parent().unwrap_or(to);
+            let mut again = Unsynced::default();
+            again.directory(parent)?;
+            again.sync(root)?;
+            disk::rename(from, to).doing("place", to)
+        }
+        result => result.doing("place", to),
+    }
+}
+
+pub(super) fn scratch(archive: &ArchiveDir) -> Result<Scratch, Error> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let name = format!(
         "{SCRATCH_PREFIX}{}-{}",

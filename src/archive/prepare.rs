@@ -1,12 +1,12 @@
 //! From files somewhere to verified files in the pool and stanzas in hand.
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{self, BufReader, Seek, SeekFrom};
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
 use crate::deb::{
     Architecture, BinaryPackage, Checksums, Component, Dsc, FileName, ListedFile, PackageName,
-    Version,
+    Summing, Version,
 };
 use crate::pgp;
 
@@ -15,7 +15,7 @@ use super::pool::{self, Incoming};
 use super::{ArchiveDir, Error, Installation, stanza};
 
 /// Largest .dsc that is read; Debian's largest have some 100 KiB.
-const MAX_DSC: u64 = 8 << 20;
+pub(super) const MAX_DSC: u64 = 8 << 20;
 
 /// An installation whose files are verified, parsed and in the pool.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub(super) struct Package {
     pub(super) files: Vec<(String, String)>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Kind {
     Dsc,
     Deb,
@@ -57,6 +57,15 @@ impl Kind {
             Kind::Dsc => "dsc",
             Kind::Deb => "deb",
             Kind::Udeb => "udeb",
+        }
+    }
+
+    /// Name of the index that lists it, below its component; `binary-all` is part of all binary ones.
+    pub(super) fn index_name(self, architecture: &Architecture) -> String {
+        match self {
+            Kind::Dsc => "source".to_owned(),
+            Kind::Deb => format!("binary-{architecture}"),
+            Kind::Udeb => format!("debian-installer/binary-{architecture}"),
         }
     }
 }
@@ -72,13 +81,8 @@ impl Prepared {
 }
 
 impl Package {
-    /// Name of the index that lists it, below its component; `binary-all` is part of all binary ones.
     pub(super) fn index_name(&self) -> String {
-        match self.kind {
-            Kind::Dsc => "source".to_owned(),
-            Kind::Deb => format!("binary-{}", self.architecture),
-            Kind::Udeb => format!("debian-installer/binary-{}", self.architecture),
-        }
+        self.kind.index_name(&self.architecture)
     }
 
     /// `hello 1.0 amd64`, for people.
@@ -99,7 +103,7 @@ pub(super) fn prepare(
         all.push(prepared);
         files.extend(incoming);
     }
-    pool::place(archive, &files)?;
+    pool::place(archive, &files.iter().collect::<Vec<_>>())?;
     Ok(all)
 }
 
@@ -107,7 +111,10 @@ fn read(
     archive: &ArchiveDir,
     installation: &Installation,
 ) -> Result<(Prepared, Vec<Incoming>), Error> {
-    let (source, mut files) = read_source(archive, installation)?;
+    let Installation {
+        dsc, directories, ..
+    } = installation;
+    let (source, mut files) = read_source(archive, dsc, directories, None)?;
     let mut prepared = Prepared {
         source: source.name.clone(),
         version: source.version.clone(),
@@ -115,28 +122,52 @@ fn read(
         packages: vec![source],
     };
     for path in &installation.binaries {
-        let (package, incoming) = read_binary(&prepared, path)?;
+        let source = (&prepared.source, &prepared.version);
+        let (package, incoming) = read_binary(source, path, None)?;
         prepared.packages.push(package);
         files.push(incoming);
     }
     refuse_twins(&prepared.packages)?;
+    check_listed(installation, &files)?;
     Ok((prepared, files))
 }
 
-fn read_source(
+/// Holds files against their .changes; those too that are not installed.
+fn check_listed(installation: &Installation, files: &[Incoming]) -> Result<(), Error> {
+    for listed in &installation.listed {
+        let file = files.iter().find(|file| file.name == listed.name);
+        let checksums = if let Some(file) = file {
+            &file.checksums
+        } else {
+            let path = installation.dsc.with_file_name(listed.name.as_str());
+            &disk::checksums(&open(&path)?).doing("read", &path)?
+        };
+        listed.compare(checksums).map_err(|differs| {
+            fault(
+                &listed.name,
+                &format!("is not as in its .changes: {differs}"),
+            )
+        })?;
+    }
+    Ok(())
+}
+
+/// Reads a .dsc and what it lists; `component` is by its section where none is given.
+pub(super) fn read_source(
     archive: &ArchiveDir,
-    installation: &Installation,
+    path: &Path,
+    directories: &[PathBuf],
+    component: Option<&Component>,
 ) -> Result<(Package, Vec<Incoming>), Error> {
-    let name = file_name(&installation.dsc)?;
-    let file = open(&installation.dsc)?;
-    let dsc = parse_dsc(&name, &file, &installation.dsc)?;
+    let name = file_name(path)?;
+    let file = open(path)?;
+    let bytes = disk::read_bounded(&file, MAX_DSC).doing("read", path)?;
+    let dsc = parse_dsc(&name, &bytes)?;
     check_name(
         &name,
         &format!("{}_{}.dsc", dsc.source, dsc.version.without_epoch()),
     )?;
-    let (section, priority) = stanza::source_section(&dsc);
-    let component = stanza::component(section).map_err(|source| malformed(&name, source))?;
-    let directory = pool::directory(&component, &dsc.source);
+    let (component, directory) = place(&dsc, &name, component)?;
     let incoming = |name: FileName, file: File, checksums: Checksums| Incoming {
         source: dsc.source.clone(),
         name,
@@ -144,17 +175,29 @@ fn read_source(
         file,
         checksums,
     };
-    let checksums = disk::checksums(&file).doing("read", &installation.dsc)?;
+    let checksums = Checksums::of(&mut &bytes[..]).doing("read", path)?;
     let mut files = vec![incoming(name.clone(), file, checksums)];
     for listed in &dsc.files {
-        let (file, checksums) = find_listed(archive, installation, &dsc, &name, listed)?;
+        let (file, checksums) = find_listed(archive, directories, &dsc, &name, listed)?;
         files.push(incoming(listed.name.clone(), file, checksums));
     }
     let listed: Vec<(FileName, Checksums)> = files
         .iter()
         .map(|file| (file.name.clone(), file.checksums.clone()))
         .collect();
-    let package = Package {
+    Ok((source(&dsc, &name, Some(&component), &listed)?, files))
+}
+
+/// What a .dsc makes of a source package; its files, itself first.
+pub(super) fn source(
+    dsc: &Dsc,
+    name: &FileName,
+    component: Option<&Component>,
+    files: &[(FileName, Checksums)],
+) -> Result<Package, Error> {
+    let (component, directory) = place(dsc, name, component)?;
+    let (section, priority) = stanza::source_section(dsc);
+    Ok(Package {
         kind: Kind::Dsc,
         name: dsc.source.clone(),
         version: dsc.version.clone(),
@@ -163,20 +206,31 @@ fn read_source(
             .expect("a valid word of an Architecture field"),
         section: section.to_owned(),
         priority: priority.to_owned(),
-        stanza: stanza::sources(&dsc, &directory, &listed),
+        stanza: stanza::sources(dsc, &directory, files),
         file_list: Vec::new(),
         files: files
             .iter()
-            .map(|file| (file.path(), file.checksums.sha256.clone()))
+            .map(|(name, checksums)| (format!("{directory}/{name}"), checksums.sha256.clone()))
             .collect(),
         component,
-    };
-    Ok((package, files))
+    })
 }
 
-fn parse_dsc(name: &FileName, file: &File, path: &Path) -> Result<Dsc, Error> {
-    let bytes = disk::read_bounded(file, MAX_DSC).doing("read", path)?;
-    let text = pgp::unauthenticated_text(&bytes).map_err(|source| Error::Signature {
+/// Component, by its section where none is given, and directory in the pool.
+fn place(
+    dsc: &Dsc,
+    name: &FileName,
+    component: Option<&Component>,
+) -> Result<(Component, String), Error> {
+    let (section, _) = stanza::source_section(dsc);
+    let by_section = stanza::component(section).map_err(|source| malformed(name, source))?;
+    let component = component.cloned().unwrap_or(by_section);
+    let directory = pool::directory(&component, &dsc.source);
+    Ok((component, directory))
+}
+
+pub(super) fn parse_dsc(name: &FileName, bytes: &[u8]) -> Result<Dsc, Error> {
+    let text = pgp::unauthenticated_text(bytes).map_err(|source| Error::Signature {
         file: name.to_string(),
         source,
     })?;
@@ -186,7 +240,7 @@ fn parse_dsc(name: &FileName, file: &File, path: &Path) -> Result<Dsc, Error> {
 /// Opens and verifies a file that the .dsc lists: from the given directories, else from the pool.
 fn find_listed(
     archive: &ArchiveDir,
-    installation: &Installation,
+    directories: &[PathBuf],
     dsc: &Dsc,
     dsc_name: &FileName,
     listed: &ListedFile,
@@ -213,7 +267,7 @@ fn find_listed(
         Err(error) => Err(error).doing("open", &path),
     };
     let mut found = None;
-    for directory in &installation.directories {
+    for directory in directories {
         found = open(directory.join(listed.name.as_str()))?;
         if found.is_some() {
             break;
@@ -244,51 +298,63 @@ fn find_listed(
     Ok((file, checksums))
 }
 
-fn read_binary(source: &Prepared, path: &Path) -> Result<(Package, Incoming), Error> {
+/// Reads a package that was built from a source; `component` is by its section where none is given.
+pub(super) fn read_binary(
+    (source, source_version): (&PackageName, &Version),
+    path: &Path,
+    component: Option<&Component>,
+) -> Result<(Package, Incoming), Error> {
     let name = file_name(path)?;
+    let file = open(path)?;
+    let (binary, package, checksums) = self::binary(&name, &file, component)?;
+    if binary.source != *source || binary.source_version.as_str() != source_version.as_str() {
+        return Err(fault(
+            &name,
+            &format!(
+                "field Source: was built from {} {}, not from {source} {source_version}",
+                binary.source, binary.source_version
+            ),
+        ));
+    }
+    let incoming = Incoming {
+        directory: pool::directory(&package.component, &binary.source),
+        source: binary.source,
+        name,
+        file,
+        checksums,
+    };
+    Ok((package, incoming))
+}
+
+/// Reads what a .deb, .ddeb or .udeb says, and its sums; its name must agree.
+pub(super) fn binary(
+    name: &FileName,
+    file: &File,
+    component: Option<&Component>,
+) -> Result<(BinaryPackage, Package, Checksums), Error> {
     let (kind, extension) = match name.as_str().rsplit_once('.') {
         Some((_, "deb")) => (Kind::Deb, "deb"),
         // Debug symbols as Ubuntu names them.
         Some((_, "ddeb")) => (Kind::Deb, "ddeb"),
         Some((_, "udeb")) => (Kind::Udeb, "udeb"),
-        _ => return Err(fault(&name, "is neither a .deb, a .ddeb nor a .udeb")),
+        _ => return Err(fault(name, "is neither a .deb, a .ddeb nor a .udeb")),
     };
-    let mut file = open(path)?;
-    let binary = BinaryPackage::read(&mut BufReader::new(&mut file))
-        .map_err(|source| malformed(&name, source))?;
-    file.seek(SeekFrom::Start(0)).doing("read", path)?;
-    let file_list = BinaryPackage::read_file_list(&mut BufReader::new(&mut file))
-        .map_err(|source| malformed(&name, source))?;
-    let checksums = disk::checksums(&file).doing("read", path)?;
-
+    let mut summing = Summing::new(file);
+    let (binary, file_list) = BinaryPackage::read_all(&mut BufReader::new(&mut summing))
+        .map_err(|source| malformed(name, source))?;
+    let checksums = summing.finish().doing("read", Path::new(name.as_str()))?;
     let version = binary.version.without_epoch();
     check_name(
-        &name,
+        name,
         &format!(
             "{}_{version}_{}.{extension}",
             binary.name, binary.architecture
         ),
     )?;
-    if binary.source != source.source || binary.source_version.as_str() != source.version.as_str() {
-        return Err(fault(
-            &name,
-            &format!(
-                "field Source: was built from {} {}, not from {} {}",
-                binary.source, binary.source_version, source.source, source.version
-            ),
-        ));
-    }
     let section = binary.paragraph.get("Section").unwrap_or("misc");
-    let component = stanza::component(section).map_err(|source| malformed(&name, source))?;
-    let directory = pool::directory(&component, &binary.source);
-    let incoming = Incoming {
-        source: binary.source.clone(),
-        name,
-        directory,
-        file,
-        checksums,
-    };
-    let in_pool = incoming.path();
+    let by_section = stanza::component(section).map_err(|source| malformed(name, source))?;
+    let component = component.cloned().unwrap_or(by_section);
+    let in_pool = format!("{}/{name}", pool::directory(&component, &binary.source));
     let package = Package {
         kind,
         section: section.to_owned(),
@@ -297,15 +363,15 @@ fn read_binary(source: &Prepared, path: &Path) -> Result<(Package, Incoming), Er
             .get("Priority")
             .unwrap_or("optional")
             .to_owned(),
-        stanza: stanza::packages(&binary, &in_pool, &incoming.checksums),
-        name: binary.name,
-        version: binary.version,
-        architecture: binary.architecture,
+        stanza: stanza::packages(&binary, &in_pool, &checksums),
+        name: binary.name.clone(),
+        version: binary.version.clone(),
+        architecture: binary.architecture.clone(),
         component,
         file_list,
-        files: vec![(in_pool, incoming.checksums.sha256.clone())],
+        files: vec![(in_pool, checksums.sha256.clone())],
     };
-    Ok((package, incoming))
+    Ok((binary, package, checksums))
 }
 
 /// An index has a name once; apt would choose one of two by chance.
@@ -323,7 +389,7 @@ fn refuse_twins(packages: &[Package]) -> Result<(), Error> {
     Ok(())
 }
 
-fn file_name(path: &Path) -> Result<FileName, Error> {
+pub(super) fn file_name(path: &Path) -> Result<FileName, Error> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.parse().map_err(|source| Error::Malformed {
         file: format!("name of {}", path.display()),

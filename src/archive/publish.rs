@@ -26,8 +26,7 @@ mod plan;
 mod rows;
 
 pub(super) use plan::elsewhere;
-use rows::Live;
-pub(super) use rows::pieces;
+pub(super) use rows::{Live, live, pieces};
 
 /// Where a pass is; tests stop it there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -367,7 +366,7 @@ impl Pass<'_> {
 }
 
 /// All names of an index file below `by-hash`.
-fn names_of(dist: &Path, index: &IndexFile) -> Vec<PathBuf> {
+pub(super) fn names_of(dist: &Path, index: &IndexFile) -> Vec<PathBuf> {
     let IndexFile {
         path,
         sha256,

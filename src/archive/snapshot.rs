@@ -24,11 +24,11 @@ pub struct Snapshot {
 
 #[derive(Debug)]
 pub(super) struct Row {
-    name: String,
-    moment: i64,
+    pub(super) name: String,
+    pub(super) moment: i64,
     created: i64,
-    published: bool,
-    removed: bool,
+    pub(super) published: bool,
+    pub(super) removed: bool,
 }
 
 /// Keeps what a dist is now; a name is given once.
@@ -58,6 +58,14 @@ pub(super) fn create(
         });
     }
     dist::touch(tx, dist.id)
+}
+
+pub(super) fn exists(tx: &Transaction<'_>, dist: i64, name: &SnapshotName) -> Result<bool, Error> {
+    Ok(tx
+        .sql()
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM snapshot WHERE dist = ? AND name = ?)")
+        .and_then(|mut query| query.query_row((dist, name.as_str()), |row| row.get(0)))
+        .during("look for a snapshot")?)
 }
 
 /// Gives up a snapshot; its directory goes with the next publication.
@@ -107,7 +115,7 @@ pub(super) fn list(
         .collect()
 }
 
-fn rows(tx: &Transaction<'_>, dist: i64) -> Result<Vec<Row>, Error> {
+pub(super) fn rows(tx: &Transaction<'_>, dist: i64) -> Result<Vec<Row>, Error> {
     Ok(tx
         .sql()
         .prepare_cached(
@@ -180,7 +188,7 @@ pub(super) fn settle(
     Ok(())
 }
 
-fn directory(archive: &ArchiveDir, diststr: &Diststr, name: &str) -> PathBuf {
+pub(super) fn directory(archive: &ArchiveDir, diststr: &Diststr, name: &str) -> PathBuf {
     let dists = archive.directory.join("dists");
     let snapshots = dists.join(diststr.to_string()).join("snapshots");
     snapshots.join(name)

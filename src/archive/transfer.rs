@@ -6,7 +6,7 @@ use crate::model::Diststr;
 
 use super::dist::{self, Dist};
 use super::install::check_place;
-use super::membership::{self, Member, Present, Source, Takeover};
+use super::membership::{self, Member, Present, Source};
 use super::moment::{Change, Moment};
 use super::view::View;
 use super::{Error, view};
@@ -173,16 +173,7 @@ pub(super) fn roll_back(
             member.name.clone()
         })?;
     }
-    if now == then {
-        return Ok(false);
-    }
-    for gone in now.difference(&then) {
-        membership::end(change, dist.id, gone)?;
-    }
-    let back: Vec<Member> = then.difference(&now).cloned().collect();
-    membership::add(change, dist.id, &back, Takeover::Allowed)?;
-    dist::touch(change.tx, dist.id)?;
-    Ok(true)
+    membership::hold(change, dist.id, &now, &then)
 }
 
 fn members(change: &Change<'_>, view: &View) -> Result<BTreeSet<Member>, Error> {

@@ -1,20 +1,24 @@
 //! `mini-buildd archive`: the repositories of an instance from the administrator's shell, beside its daemon.
+//!
+//! Reading order: `list` answers, `change` and `history` change, `check` verifies and mends.
+mod change;
+mod check;
+mod history;
+mod import;
+mod list;
+
 use std::io::{Write, stdout};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::confirm::is_confirmed;
 use super::{Failure, home};
-use crate::archive::{ArchiveDir, Difference, Listed};
-use crate::deb::{PackageName, Version};
+use crate::archive::ArchiveDir;
 use crate::home::Home;
 use crate::model::Diststr;
-use crate::model::snapshot::SnapshotName;
 use crate::repositories::Repositories;
 use crate::setup::archives;
 use crate::store::Store;
@@ -33,147 +37,21 @@ pub(super) struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Ls(Ls),
-    Show(Show),
-    Include(Include),
-    Copy(Copy),
-    Migrate(Migrate),
-    Remove(Remove),
-    Rollback(Rollback),
-    Diff(Diff),
-    Log(Log),
+    Ls(list::Ls),
+    Show(list::Show),
+    Include(change::Include),
+    Import(import::Options),
+    Copy(change::Copy),
+    Migrate(change::Migrate),
+    Remove(change::Remove),
+    Rollback(history::Rollback),
+    Diff(history::Diff),
+    Log(history::Log),
     #[command(subcommand)]
-    Snapshot(Snapshot),
+    Snapshot(history::Snapshot),
     Publish(Publish),
     Clean(Clean),
-}
-
-/// Lists source packages with their versions, by distribution.
-#[derive(Args, Debug)]
-struct Ls {
-    /// Only this source package.
-    source: Option<PackageName>,
-    /// Only this distribution.
-    #[arg(short, long, value_name = "DIST")]
-    distribution: Option<Diststr>,
-    /// Rollbacks too.
-    #[arg(short, long)]
-    rollbacks: bool,
-    #[arg(long)]
-    json: bool,
-}
-
-/// Shows all about a source package: versions, architectures, where its .dsc is.
-#[derive(Args, Debug)]
-struct Show {
-    source: PackageName,
-    #[arg(long)]
-    json: bool,
-}
-
-/// Installs packages from files into a distribution.
-///
-/// What was there moves into the rollbacks, as with an upload. Whoever has this shell needs no signature, but the
-/// suite's rule for versions holds. May be repeated: what is there already changes nothing.
-#[derive(Args, Debug)]
-struct Include {
-    distribution: Diststr,
-    /// .changes, or .dsc with its .debs.
-    #[arg(required = true)]
-    files: Vec<PathBuf>,
-}
-
-/// Copies a source package with its binaries into any distribution of the same repository.
-#[derive(Args, Debug)]
-struct Copy {
-    from: Diststr,
-    to: Diststr,
-    source: PackageName,
-    /// Which, where there are several.
-    #[arg(short = 'V', long)]
-    version: Option<Version>,
-}
-
-/// Migrates a source package with its binaries to where its suite migrates; from a rollback, back into its suite.
-#[derive(Args, Debug)]
-struct Migrate {
-    source: PackageName,
-    /// From here.
-    distribution: Diststr,
-    /// Migrate all the way up.
-    #[arg(short = 'F', long)]
-    full: bool,
-    /// Which, where there are several.
-    #[arg(short = 'V', long)]
-    version: Option<Version>,
-}
-
-/// Removes a source package with its binaries: from a suite into its rollbacks, or out of a rollback.
-#[derive(Args, Debug)]
-struct Remove {
-    source: PackageName,
-    distribution: Diststr,
-    /// Don't keep it in the rollbacks.
-    #[arg(long)]
-    without_rollback: bool,
-    /// Which, where there are several.
-    #[arg(short = 'V', long)]
-    version: Option<Version>,
-}
-
-/// Makes a distribution hold what it held at a time; the way back is the same.
-#[derive(Args, Debug)]
-struct Rollback {
-    distribution: Diststr,
-    /// Like 2026-11-22T05:40Z.
-    time: Timestamp,
-    /// Don't ask.
-    #[arg(short, long)]
-    yes: bool,
-}
-
-/// Lists what is other in a distribution now (or at a later time) than at a time.
-#[derive(Args, Debug)]
-struct Diff {
-    distribution: Diststr,
-    /// Like 2026-11-22T05:40Z.
-    time: Timestamp,
-    later: Option<Timestamp>,
-    #[arg(long)]
-    json: bool,
-}
-
-/// Lists changes, newest first, with times that `rollback`, `diff` and apt (as DIST@TIME) take: after the change, and before.
-#[derive(Args, Debug)]
-struct Log {
-    /// Only changes of this distribution.
-    distribution: Option<Diststr>,
-    /// At most so many.
-    #[arg(short = 'n', long, default_value_t = 50)]
-    number: u32,
-    #[arg(long)]
-    json: bool,
-}
-
-/// Keeps what distributions are under names.
-#[derive(Debug, Subcommand)]
-enum Snapshot {
-    /// Lists the snapshots of a distribution.
-    Ls {
-        distribution: Diststr,
-        #[arg(long)]
-        json: bool,
-    },
-    /// Keeps what a distribution is now, as the apt source DIST/snapshots/NAME.
-    Create {
-        distribution: Diststr,
-        name: SnapshotName,
-    },
-    /// Gives up a snapshot.
-    Delete {
-        distribution: Diststr,
-        name: SnapshotName,
-    },
+    Check(check::Options),
 }
 
 /// Publishes what is not yet published.
@@ -201,6 +79,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
         Command::Ls(options) => instance.ls(options),
         Command::Show(options) => instance.show(options),
         Command::Include(options) => instance.include(options),
+        Command::Import(options) => return import::run(&instance, options),
         Command::Copy(options) => instance.copy(options),
         Command::Migrate(options) => instance.migrate(options),
         Command::Remove(options) => instance.remove(options),
@@ -210,6 +89,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
         Command::Snapshot(command) => instance.snapshot(command),
         Command::Publish(options) => instance.publish_all(options),
         Command::Clean(Clean {}) => instance.clean(),
+        Command::Check(options) => return instance.check(options),
     }?;
     Ok(ExitCode::SUCCESS)
 }
@@ -234,272 +114,6 @@ impl Instance {
         Ok(self.repositories.archive(&diststr.repository))
     }
 
-    fn ls(&self, options: &Ls) -> Result<(), Failure> {
-        let mut listed = self.listed(options.source.as_ref(), options.distribution.as_ref())?;
-        let is_wanted = |listed: &Listed| {
-            let dist = &listed.diststr;
-            options.rollbacks
-                || dist.rollback.is_none()
-                || options.distribution.as_ref() == Some(dist)
-        };
-        listed.retain(is_wanted);
-        if options.json {
-            return print_json(&listed.iter().map(about).collect());
-        }
-        let rows = listed.iter().map(|listed| {
-            [
-                listed.diststr.to_string(),
-                listed.source.to_string(),
-                listed.version.to_string(),
-                listed.component.to_string(),
-                listed.architectures.join(" "),
-            ]
-        });
-        print_table(rows.collect())
-    }
-
-    fn listed(
-        &self,
-        source: Option<&PackageName>,
-        distribution: Option<&Diststr>,
-    ) -> Result<Vec<Listed>, Failure> {
-        let archives = match distribution {
-            Some(diststr) => vec![self.archive_of(diststr)?],
-            None => self.repositories.archives()?,
-        };
-        let mut listed = Vec::new();
-        for archive in archives {
-            listed.extend(self.store.read(|tx| match source {
-                Some(source) => archive.list(tx, source),
-                None => archive.list_all(tx, distribution),
-            })?);
-        }
-        listed.retain(|listed| distribution.is_none_or(|diststr| listed.diststr == *diststr));
-        Ok(listed)
-    }
-
-    fn show(&self, options: &Show) -> Result<(), Failure> {
-        let listed = self.listed(Some(&options.source), None)?;
-        if options.json {
-            return print_json(&listed.iter().map(about).collect());
-        }
-        if listed.is_empty() {
-            return Err(format!("{} is in no repository", options.source).into());
-        }
-        let mut out = stdout().lock();
-        for listed in listed {
-            writeln!(out, "Distribution: {}", listed.diststr)?;
-            writeln!(out, "Source: {}", listed.source)?;
-            writeln!(out, "Version: {}", listed.version)?;
-            writeln!(out, "Component: {}", listed.component)?;
-            writeln!(out, "Architecture: {}", listed.architectures.join(" "))?;
-            writeln!(out, "Dsc: {}\n", listed.dsc.display())?;
-        }
-        Ok(())
-    }
-
-    fn include(&self, options: &Include) -> Result<(), Failure> {
-        let mut said = Ok(());
-        let included =
-            self.repositories
-                .include(&options.distribution, &options.files, &mut |included| {
-                    let state = if included.changed {
-                        "installed"
-                    } else {
-                        "is there already"
-                    };
-                    let (source, version) = (included.source, included.version);
-                    if said.is_ok() {
-                        said = writeln!(stdout(), "{source} {version} {state}");
-                    }
-                });
-        // What came before a fault is installed.
-        self.publish()?;
-        included?;
-        Ok(said?)
-    }
-
-    fn copy(&self, options: &Copy) -> Result<(), Failure> {
-        let copied = self.repositories.copy(
-            &options.source,
-            [&options.from, &options.to],
-            options.version.as_ref(),
-        )?;
-        self.publish()?;
-        let state = if copied.changed {
-            "is now"
-        } else {
-            "is already"
-        };
-        writeln!(
-            stdout(),
-            "{} {} {state} in {}",
-            options.source,
-            copied.version,
-            options.to
-        )?;
-        Ok(())
-    }
-
-    fn migrate(&self, options: &Migrate) -> Result<(), Failure> {
-        let went = self.repositories.migrate(
-            &options.source,
-            &options.distribution,
-            options.version.as_ref(),
-            options.full,
-        )?;
-        self.publish()?;
-        for (diststr, transferred) in went {
-            writeln!(
-                stdout(),
-                "{} {} is now in {diststr}",
-                options.source,
-                transferred.version
-            )?;
-        }
-        Ok(())
-    }
-
-    fn remove(&self, options: &Remove) -> Result<(), Failure> {
-        let removed = self.repositories.remove(
-            &options.source,
-            &options.distribution,
-            options.version.as_ref(),
-            options.without_rollback,
-        )?;
-        self.publish()?;
-        writeln!(
-            stdout(),
-            "{} {} is no longer in {}",
-            options.source,
-            removed.version,
-            options.distribution
-        )?;
-        Ok(())
-    }
-
-    fn rollback(&self, options: &Rollback) -> Result<(), Failure> {
-        let archive = self.archive_of(&options.distribution)?;
-        let differences = self
-            .store
-            .read(|tx| archive.diff(tx, &options.distribution, options.time, None))?;
-        if differences.is_empty() {
-            writeln!(stdout(), "{} is as it was", options.distribution)?;
-            return Ok(());
-        }
-        if !options.yes {
-            print_differences(&differences, ["now", "then"], true)?;
-            ask(&format!("Roll {} back", options.distribution))?;
-        }
-        let (moment, _) = self
-            .repositories
-            .roll_back(&options.distribution, options.time)?;
-        self.publish()?;
-        writeln!(
-            stdout(),
-            "{} is as it was at {}",
-            options.distribution,
-            moment.name()
-        )?;
-        Ok(())
-    }
-
-    fn diff(&self, options: &Diff) -> Result<(), Failure> {
-        let archive = self.archive_of(&options.distribution)?;
-        let differences = self
-            .store
-            .read(|tx| archive.diff(tx, &options.distribution, options.time, options.later))?;
-        if options.json {
-            let rows = differences.iter().map(|difference| {
-                json!({
-                    "component": difference.component,
-                    "index": difference.index_name,
-                    "name": difference.name,
-                    "before": difference.before,
-                    "after": difference.after,
-                })
-            });
-            return print_json(&rows.collect());
-        }
-        print_differences(&differences, ["before", "after"], false)
-    }
-
-    fn log(&self, options: &Log) -> Result<(), Failure> {
-        let archives = match &options.distribution {
-            Some(diststr) => vec![self.archive_of(diststr)?],
-            None => self.repositories.archives()?,
-        };
-        let mut moments = Vec::new();
-        for archive in archives {
-            let found = self
-                .store
-                .read(|tx| archive.moments(tx, options.distribution.as_ref(), options.number))?;
-            moments.extend(
-                found
-                    .into_iter()
-                    .map(|moment| (archive.identity().to_string(), moment)),
-            );
-        }
-        moments.sort_by_key(|(_, moment)| std::cmp::Reverse(moment.at));
-        moments.truncate(usize::try_from(options.number)?);
-        if options.json {
-            let rows = moments.iter().map(|(repository, moment)| {
-                json!({
-                    "time": moment.name(),
-                    "before": moment.name_before(),
-                    "repository": repository,
-                    "action": moment.action,
-                })
-            });
-            return print_json(&rows.collect());
-        }
-        let at = |time: String| match &options.distribution {
-            Some(diststr) => format!("{diststr}@{time}"),
-            None => time,
-        };
-        let mut rows = vec![["after", "before", "repository", "change"].map(str::to_owned)];
-        rows.extend(moments.into_iter().map(|(repository, moment)| {
-            let [after, before] = [moment.name(), moment.name_before()].map(at);
-            [after, before, repository, moment.action]
-        }));
-        print_table(rows)
-    }
-
-    fn snapshot(&self, command: &Snapshot) -> Result<(), Failure> {
-        match command {
-            Snapshot::Ls { distribution, json } => {
-                let archive = self.archive_of(distribution)?;
-                let snapshots = self.store.read(|tx| archive.snapshots(tx, distribution))?;
-                if *json {
-                    let rows = snapshots.iter().map(|snapshot| {
-                        json!({
-                            "name": snapshot.name,
-                            "created": snapshot.created.to_string(),
-                        })
-                    });
-                    return print_json(&rows.collect());
-                }
-                let rows = snapshots
-                    .into_iter()
-                    .map(|snapshot| [snapshot.name.to_string(), snapshot.created.to_string()]);
-                print_table(rows.collect())
-            }
-            Snapshot::Create { distribution, name } => {
-                let archive = self.archive_of(distribution)?;
-                let now = Timestamp::now();
-                self.store
-                    .write(|tx| archive.create_snapshot(tx, distribution, name, now))?;
-                self.publish()
-            }
-            Snapshot::Delete { distribution, name } => {
-                let archive = self.archive_of(distribution)?;
-                self.store
-                    .write(|tx| archive.delete_snapshot(tx, distribution, name))?;
-                self.publish()
-            }
-        }
-    }
-
     fn publish_all(&self, options: &Publish) -> Result<(), Failure> {
         if options.all {
             for archive in self.repositories.archives()? {
@@ -515,17 +129,6 @@ impl Instance {
         self.repositories.clean(now)?;
         Ok(())
     }
-}
-
-fn about(listed: &Listed) -> Value {
-    json!({
-        "distribution": listed.diststr.to_string(),
-        "source": listed.source.as_str(),
-        "version": listed.version.as_str(),
-        "component": listed.component.as_str(),
-        "architectures": listed.architectures,
-        "dsc": listed.dsc,
-    })
 }
 
 fn print_json(rows: &Vec<Value>) -> Result<(), Failure> {
@@ -550,36 +153,4 @@ fn print_table<const N: usize>(rows: Vec<[String; N]>) -> Result<(), Failure> {
         writeln!(out, "{}", line.join("  ").trim_end())?;
     }
     Ok(())
-}
-
-/// One line a package: what it is, its versions at both times.
-fn print_differences(
-    differences: &[Difference],
-    [before, after]: [&str; 2],
-    turned: bool,
-) -> Result<(), Failure> {
-    let versions = |versions: &[String]| match versions {
-        [] => "-".to_owned(),
-        versions => versions.join(", "),
-    };
-    let mut rows = vec![["", "package", before, after].map(str::to_owned)];
-    rows.extend(differences.iter().map(|difference| {
-        let sides = [versions(&difference.before), versions(&difference.after)];
-        let [one, other] = sides;
-        let [one, other] = if turned { [other, one] } else { [one, other] };
-        [
-            format!("{}/{}", difference.component, difference.index_name),
-            difference.name.clone(),
-            one,
-            other,
-        ]
-    }));
-    print_table(rows)
-}
-
-fn ask(what: &str) -> Result<(), Failure> {
-    if is_confirmed(&format!("{what}?")) {
-        return Ok(());
-    }
-    Err("nothing was changed; to go on without being asked, add --yes".into())
 }

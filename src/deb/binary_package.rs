@@ -27,18 +27,8 @@ pub struct BinaryPackage {
 impl BinaryPackage {
     /// Reads a .deb: control.tar{,.gz,.xz,.zst} within bounds, nothing is unpacked.
     pub fn read(deb: &mut dyn Read) -> Result<BinaryPackage, Error> {
-        let control = in_member(deb, Member::Control, |tar| {
-            let mut entries = tar::Archive::new(tar);
-            for entry in entries.entries().map_err(unreadable)?.raw(true) {
-                let mut entry = entry.map_err(unreadable)?;
-                if relative(&entry.path_bytes()) == b"control"
-                    && entry.header().entry_type().is_file()
-                {
-                    return text(&mut entry, MAX_CONTROL);
-                }
-            }
-            Err(malformed("control.tar has no control file"))
-        })?;
+        begin(deb)?;
+        let control = next_member(deb, CONTROL, control)?;
         BinaryPackage::from_paragraph(control.parse()?)
     }
 
@@ -46,45 +36,18 @@ impl BinaryPackage {
     ///
     /// A path with a newline has no place in such an index and is left out.
     pub fn read_file_list(deb: &mut dyn Read) -> Result<Vec<String>, Error> {
-        in_member(deb, Member::Data, |tar| {
-            let mut files = Vec::new();
-            let mut long_name = None;
-            let mut size = 0;
-            let mut entries = tar::Archive::new(tar);
-            for entry in entries.entries().map_err(unreadable)?.raw(true) {
-                let mut entry = entry.map_err(unreadable)?;
-                match entry.header().entry_type() {
-                    kind if kind.is_gnu_longname() => {
-                        let name = text(&mut entry, MAX_PATH)?;
-                        long_name = Some(name.trim_end_matches('\0').to_owned());
-                    }
-                    kind if kind.is_gnu_longlink() => {}
-                    // dpkg refuses them as well.
-                    kind if kind.is_pax_local_extensions() || kind.is_pax_global_extensions() => {
-                        return Err(malformed("data.tar has pax headers"));
-                    }
-                    kind if kind.is_dir() => long_name = None,
-                    _ => {
-                        let path = long_name.take().unwrap_or_else(|| {
-                            String::from_utf8_lossy(&entry.path_bytes()).into_owned()
-                        });
-                        size += size_of::<String>() + path.len();
-                        if size > MAX_FILE_LIST {
-                            return Err(malformed("its paths are too many"));
-                        }
-                        files.push(path);
-                    }
-                }
-            }
-            Ok(files
-                .into_iter()
-                .map(|path| String::from_utf8_lossy(relative(path.as_bytes())).into_owned())
-                .filter(|path| !path.contains('\n'))
-                .collect())
-        })
+        begin(deb)?;
+        next_member(deb, CONTROL, |_| Ok(()))?;
+        next_member(deb, DATA, file_list)
     }
 
-    fn from_paragraph(paragraph: Paragraph) -> Result<BinaryPackage, Error> {
+    /// As [`BinaryPackage::read`] and [`BinaryPackage::read_file_list`], in one pass.
+    pub fn read_all(deb: &mut dyn Read) -> Result<(BinaryPackage, Vec<String>), Error> {
+        let package = BinaryPackage::read(deb)?;
+        Ok((package, next_member(deb, DATA, file_list)?))
+    }
+
+    pub(super) fn from_paragraph(paragraph: Paragraph) -> Result<BinaryPackage, Error> {
         let name: PackageName = paragraph.parsed("Package")?;
         let version: Version = paragraph.parsed("Version")?;
         let (source, source_version) = match paragraph.get("Source") {
@@ -114,18 +77,61 @@ fn source(value: &str, version: &Version) -> Result<(PackageName, Version), Erro
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Member {
-    Control,
-    Data,
+fn control(tar: &mut dyn Read) -> Result<String, Error> {
+    let mut entries = tar::Archive::new(tar);
+    for entry in entries.entries().map_err(unreadable)?.raw(true) {
+        let mut entry = entry.map_err(unreadable)?;
+        if relative(&entry.path_bytes()) == b"control" && entry.header().entry_type().is_file() {
+            return text(&mut entry, MAX_CONTROL);
+        }
+    }
+    Err(malformed("control.tar has no control file"))
 }
 
-/// Walks the members in the order that deb(5) demands and gives the wanted one unpacked.
-fn in_member<T>(
-    deb: &mut dyn Read,
-    wanted: Member,
-    read: impl FnOnce(&mut dyn Read) -> Result<T, Error>,
-) -> Result<T, Error> {
+fn file_list(tar: &mut dyn Read) -> Result<Vec<String>, Error> {
+    let mut files = Vec::new();
+    let mut long_name = None;
+    let mut size = 0;
+    let mut entries = tar::Archive::new(tar);
+    for entry in entries.entries().map_err(unreadable)?.raw(true) {
+        let mut entry = entry.map_err(unreadable)?;
+        match entry.header().entry_type() {
+            kind if kind.is_gnu_longname() => {
+                let name = text(&mut entry, MAX_PATH)?;
+                long_name = Some(name.trim_end_matches('\0').to_owned());
+            }
+            kind if kind.is_gnu_longlink() => {}
+            // dpkg refuses them as well.
+            kind if kind.is_pax_local_extensions() || kind.is_pax_global_extensions() => {
+                return Err(malformed("data.tar has pax headers"));
+            }
+            kind if kind.is_dir() => long_name = None,
+            _ => {
+                let path = long_name
+                    .take()
+                    .unwrap_or_else(|| String::from_utf8_lossy(&entry.path_bytes()).into_owned());
+                size += size_of::<String>() + path.len();
+                if size > MAX_FILE_LIST {
+                    return Err(malformed("its paths are too many"));
+                }
+                files.push(path);
+            }
+        }
+    }
+    Ok(files
+        .into_iter()
+        .map(|path| String::from_utf8_lossy(relative(path.as_bytes())).into_owned())
+        .filter(|path| !path.contains('\n'))
+        .collect())
+}
+
+/// Beginning of a member's name, and what it may unpack to.
+type Member = (&'static str, u64);
+const CONTROL: Member = ("control.tar", MAX_CONTROL_TAR);
+const DATA: Member = ("data.tar", MAX_DATA_TAR);
+
+/// Reads up to the first member that is an archive.
+fn begin(deb: &mut dyn Read) -> Result<(), Error> {
     let mut magic = [0; 8];
     deb.read_exact(&mut magic).map_err(unreadable)?;
     if magic != *b"!<arch>\n" {
@@ -139,26 +145,28 @@ fn in_member<T>(
     if !format.starts_with("2.") {
         return Err(malformed(&format!("unknown format {format:?}")));
     }
-    for (kind, prefix, max) in [
-        (Member::Control, "control.tar", MAX_CONTROL_TAR),
-        (Member::Data, "data.tar", MAX_DATA_TAR),
-    ] {
-        let (name, size) = header(deb)?;
-        let Some(compression) = name.strip_prefix(prefix) else {
-            return Err(malformed(&format!("{prefix} is not in its place")));
-        };
-        let mut packed = member(deb, size);
-        if kind == wanted {
-            let inner = decompress(compression, Box::new(packed))?;
-            let mut content = Bounded { inner, left: max };
-            let value = read(&mut content)?;
-            // To its end: only there a member that was cut off or damaged shows.
-            io::copy(&mut content, &mut io::sink()).map_err(unreadable)?;
-            return Ok(value);
-        }
-        io::copy(&mut packed, &mut io::sink()).map_err(unreadable)?;
-    }
-    Err(malformed("the member is missing"))
+    Ok(())
+}
+
+/// Gives the next member, which deb(5) demands to be this one, unpacked; goes to its end.
+fn next_member<T>(
+    deb: &mut dyn Read,
+    (prefix, max): Member,
+    read: impl FnOnce(&mut dyn Read) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let (name, size) = header(deb)?;
+    let Some(compression) = name.strip_prefix(prefix) else {
+        return Err(malformed(&format!("{prefix} is not in its place")));
+    };
+    let mut packed = member(deb, size);
+    let inner = decompress(compression, Box::new(&mut packed))?;
+    let mut content = Bounded { inner, left: max };
+    let value = read(&mut content)?;
+    // To its end: only there a member that was cut off or damaged shows.
+    io::copy(&mut content, &mut io::sink()).map_err(unreadable)?;
+    drop(content);
+    io::copy(&mut packed, &mut io::sink()).map_err(unreadable)?;
+    Ok(value)
 }
 
 /// Name and size of the next member (deb(5)): 60 bytes, the name in 16, the size in ten at 48.
@@ -279,7 +287,7 @@ mod tests {
 
     use super::*;
 
-    const CONTROL: &str = "\
+    const HELLO_DATA: &str = "\
 Package: hello-data
 Source: hello (1:2.10-3)
 Version: 1:2.10-3+b1
@@ -294,7 +302,7 @@ Description: example
         let long = "a-rather-long-name-of-a-directory/".repeat(6);
         fs::create_dir_all(root.join("DEBIAN")).unwrap();
         fs::create_dir_all(root.join("usr/share").join(&long)).unwrap();
-        fs::write(root.join("DEBIAN/control"), CONTROL).unwrap();
+        fs::write(root.join("DEBIAN/control"), HELLO_DATA).unwrap();
         fs::write(root.join("usr/share/hello"), "hello\n").unwrap();
         fs::write(root.join("usr/share").join(&long).join("file"), "x").unwrap();
         std::os::unix::fs::symlink("hello", root.join("usr/share/link")).unwrap();
@@ -330,7 +338,7 @@ Description: example
             assert_eq!(package.architecture, "all");
             assert_eq!(package.source, "hello");
             assert_eq!(package.source_version.as_str(), "1:2.10-3");
-            assert_eq!(package.paragraph.to_string(), CONTROL);
+            assert_eq!(package.paragraph.to_string(), HELLO_DATA);
 
             let mut files = BinaryPackage::read_file_list(&mut &deb[..]).unwrap();
             files.sort();
@@ -360,7 +368,7 @@ Description: example
             ("Architecture", "a/b"),
             ("Source", "a (b"),
         ] {
-            let mut paragraph: Paragraph = CONTROL.parse().unwrap();
+            let mut paragraph: Paragraph = HELLO_DATA.parse().unwrap();
             paragraph.set(field, value);
             let error = BinaryPackage::from_paragraph(paragraph).unwrap_err();
             assert!(

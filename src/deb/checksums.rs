@@ -1,4 +1,3 @@
-use std::fmt::Write as _;
 use std::io::{self, Read};
 
 use md5::Md5;
@@ -23,37 +22,68 @@ pub struct Checksums {
 impl Checksums {
     /// Reads to the end, computing all digests in one pass.
     pub fn of(reader: &mut dyn Read) -> io::Result<Checksums> {
-        let (mut md5, mut sha1, mut sha256) = (Md5::new(), Sha1::new(), Sha256::new());
-        let mut size = 0;
+        Summing::new(reader).finish()
+    }
+}
+
+/// Reader that computes the digests of all that is read through it.
+pub struct Summing<R> {
+    inner: R,
+    size: u64,
+    md5: Md5,
+    sha1: Sha1,
+    sha256: Sha256,
+}
+
+impl<R: Read> Summing<R> {
+    pub fn new(inner: R) -> Summing<R> {
+        Summing {
+            inner,
+            size: 0,
+            md5: Md5::new(),
+            sha1: Sha1::new(),
+            sha256: Sha256::new(),
+        }
+    }
+
+    /// Reads the rest.
+    pub fn finish(mut self) -> io::Result<Checksums> {
         let mut buffer = vec![0; 64 << 10];
         loop {
-            let read = match reader.read(&mut buffer) {
+            match self.read(&mut buffer) {
                 Ok(0) => break,
-                Ok(read) => read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            };
-            let bytes = &buffer[..read];
-            md5.update(bytes);
-            sha1.update(bytes);
-            sha256.update(bytes);
-            size += read as u64;
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                Ok(_) | Err(_) => {}
+            }
         }
         Ok(Checksums {
-            size,
-            md5: hexadecimal(&md5.finalize()),
-            sha1: hexadecimal(&sha1.finalize()),
-            sha256: hexadecimal(&sha256.finalize()),
+            size: self.size,
+            md5: hexadecimal(&self.md5.finalize()),
+            sha1: hexadecimal(&self.sha1.finalize()),
+            sha256: hexadecimal(&self.sha256.finalize()),
         })
+    }
+}
+
+impl<R: Read> Read for Summing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        let bytes = &buffer[..read];
+        self.md5.update(bytes);
+        self.sha1.update(bytes);
+        self.sha256.update(bytes);
+        self.size += read as u64;
+        Ok(read)
     }
 }
 
 /// Lower-case hexadecimal digits.
 pub fn hexadecimal(digest: &[u8]) -> String {
-    digest.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a String takes everything");
-        text
-    })
+    let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
+    let digits = digest
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+    digits.collect()
 }
 
 /// A file that a .dsc or .changes lists, merged from Files, Checksums-Sha1 and Checksums-Sha256.
@@ -93,6 +123,25 @@ impl ListedFile {
             return Ok(());
         }
         Err(format!("size: expected {}, got {actual}", self.size))
+    }
+
+    /// What a stanza of Packages says of its file.
+    pub(super) fn of_packages(stanza: &Paragraph, name: FileName) -> Result<ListedFile, Error> {
+        let digest = |field: &str, length| {
+            let digest = stanza.get(field);
+            digest
+                .map(|digest| parse_digest(field, length, digest))
+                .transpose()
+        };
+        Ok(ListedFile {
+            name,
+            size: parse_size("Size", stanza.required("Size")?)?,
+            md5: digest("MD5sum", 32)?,
+            sha1: digest("SHA1", 40)?,
+            sha256: digest("SHA256", 64)?,
+            section: None,
+            priority: None,
+        })
     }
 
     /// Lists that have a digest and a size must name the same files with the same sizes.

@@ -35,7 +35,53 @@ pub fn expand_quoted(pattern: &str, identity: &str, codeversion: &str) -> String
     )
 }
 
-/// Checks a version against the suite's mandatory pattern, which may match anywhere in it.
+/// What versions a suite takes.
+#[derive(Clone, Debug)]
+pub struct Mandatory {
+    suite: String,
+    regex: Regex,
+    identity: String,
+    /// What a version that is refused could end with.
+    suffix: String,
+}
+
+impl Mandatory {
+    pub fn of(
+        layout: &Layout,
+        suite: &SuiteOptions,
+        identity: &str,
+        codeversion: &str,
+    ) -> Result<Mandatory, Error> {
+        let pattern = if suite.experimental {
+            &layout.experimental_mandatory_version_regex
+        } else {
+            &layout.mandatory_version_regex
+        };
+        Ok(Mandatory {
+            suite: suite.suite.to_string(),
+            regex: compile(&expand_quoted(pattern, identity, codeversion))?,
+            identity: identity.to_owned(),
+            suffix: default_version(layout, suite, identity, codeversion),
+        })
+    }
+
+    /// Checks a version against the pattern, which may match anywhere in it.
+    pub fn check(&self, version: &Version) -> Result<(), Error> {
+        if self.regex.is_match(version.as_str()) {
+            return Ok(());
+        }
+        let mark = format!("~{}", self.identity);
+        let plain = version.as_str().split(&mark).next().unwrap_or_default();
+        Err(Error::Mandatory {
+            suite: self.suite.clone(),
+            regex: self.regex.to_string(),
+            version: version.to_string(),
+            example: format!("{plain}{}", self.suffix),
+        })
+    }
+}
+
+/// Checks one version, as [`Mandatory`] does.
 pub fn check_mandatory(
     layout: &Layout,
     suite: &SuiteOptions,
@@ -43,24 +89,7 @@ pub fn check_mandatory(
     codeversion: &str,
     version: &Version,
 ) -> Result<(), Error> {
-    let pattern = if suite.experimental {
-        &layout.experimental_mandatory_version_regex
-    } else {
-        &layout.mandatory_version_regex
-    };
-    let regex = compile(&expand_quoted(pattern, identity, codeversion))?;
-    if regex.is_match(version.as_str()) {
-        return Ok(());
-    }
-    let mark = format!("~{identity}");
-    let plain = version.as_str().split(&mark).next().unwrap_or_default();
-    let suffix = default_version(layout, suite, identity, codeversion);
-    Err(Error::Mandatory {
-        suite: suite.suite.to_string(),
-        regex: regex.to_string(),
-        version: version.to_string(),
-        example: format!("{plain}{suffix}"),
-    })
+    Mandatory::of(layout, suite, identity, codeversion)?.check(version)
 }
 
 /// Tells whether a layout's pattern is a regular expression.

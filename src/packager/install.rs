@@ -68,6 +68,7 @@ fn install(parts: &Parts, packaging: &Packaging) -> Result<Packaging, Error> {
         dsc: directory.join(dsc.name.as_str()),
         binaries,
         directories: vec![directory],
+        listed: Vec::new(),
     })?;
 
     let mut installed = packaging.clone();

@@ -11,6 +11,7 @@ use sequoia_openpgp::cert::raw::{RawCert, RawCertParser};
 use sequoia_openpgp::packet::Tag;
 use sequoia_openpgp::parse::Parse;
 use sequoia_openpgp::serialize::SerializeInto;
+use sequoia_openpgp::types::SignatureType;
 use sequoia_openpgp::{Cert, Fingerprint, KeyHandle, armor};
 
 use super::verdict::{self, Signer};
@@ -121,6 +122,13 @@ impl Keyring {
             fingerprint,
             user_id,
         })
+    }
+
+    /// Verifies an armored signature that stands beside what it signs.
+    pub fn verify_detached(&self, signed: &[u8], signature: &str) -> Result<(), Error> {
+        let at = SystemTime::now();
+        verdict::check_detached(signature, signed, SignatureType::Binary, self, at)?;
+        Ok(())
     }
 
     /// Certificates that hold any of these keys.
@@ -388,6 +396,21 @@ mod tests {
         assert_eq!(first.fingerprints().len(), 2);
         let second = keyring(first.to_armored().unwrap().as_bytes());
         assert_eq!(first.fingerprints(), second.fingerprints());
+    }
+
+    #[test]
+    fn a_detached_signature_is_of_the_very_bytes_and_of_a_known_key() {
+        let key = key();
+        let keyring = keyring(key.public_armored().as_bytes());
+        let signature = key.detach_sign(TEXT.as_bytes()).unwrap();
+        keyring
+            .verify_detached(TEXT.as_bytes(), &signature)
+            .unwrap();
+        assert!(keyring.verify_detached(b"other", &signature).is_err());
+        assert!(keyring.verify_detached(TEXT.as_bytes(), "").is_err());
+        let foreign = self::key().detach_sign(TEXT.as_bytes()).unwrap();
+        let fault = keyring.verify_detached(TEXT.as_bytes(), &foreign);
+        assert!(matches!(fault, Err(Error::UnknownKey(_))), "{fault:?}");
     }
 
     #[test]

@@ -59,7 +59,8 @@ impl SigningKeys {
         Ok(self.public()?.to_binary())
     }
 
-    fn public(&self) -> Result<Keyring, Error> {
+    /// What verifies that one of these signed.
+    pub fn public(&self) -> Result<Keyring, Error> {
         let mut keyring = Keyring::default();
         for key in &self.keys {
             keyring.add(key.public_armored().as_bytes())?;

@@ -26,28 +26,41 @@ pub(super) struct Signer {
     pub(super) user_id: String,
 }
 
-/// Checks the signatures as of a time: the key must be valid then, and when it signed.
+/// Checks the signatures of a text as of a time: the key must be valid then, and when it signed.
 pub(super) fn check(
     cleartext: &Cleartext,
     keyring: &Keyring,
     at: SystemTime,
 ) -> Result<Signer, Error> {
-    check_armor(&cleartext.signature)?;
+    // The end of the last line is not signed (RFC 9580, section 7.1); ends of lines are read as CRLF.
+    let text = cleartext.text.strip_suffix('\n').unwrap_or_default();
+    let signature = &cleartext.signature;
+    check_detached(signature, text.as_bytes(), SignatureType::Text, keyring, at)
+}
+
+/// As [`check`], of signatures of one kind that stand beside what they sign.
+pub(super) fn check_detached(
+    signature: &str,
+    signed: &[u8],
+    kind: SignatureType,
+    keyring: &Keyring,
+    at: SystemTime,
+) -> Result<Signer, Error> {
+    check_armor(signature)?;
     let policy = StandardPolicy::new();
     let bad = |fault: anyhow::Error| Error::Bad(fault.to_string());
     let judge = Judge {
         keyring,
         policy: &policy,
+        kind,
         at,
         verdict: Err(Error::NotSigned),
     };
-    let mut verifier = DetachedVerifierBuilder::from_bytes(&cleartext.signature)
+    let mut verifier = DetachedVerifierBuilder::from_bytes(signature)
         .map_err(bad)?
         .with_policy(&policy, at, judge)
         .map_err(bad)?;
-    // The end of the last line is not signed (RFC 9580, section 7.1); ends of lines are read as CRLF.
-    let text = cleartext.text.strip_suffix('\n').unwrap_or_default();
-    verifier.verify_bytes(text).map_err(bad)?;
+    verifier.verify_bytes(signed).map_err(bad)?;
     verifier.into_helper().verdict
 }
 
@@ -75,6 +88,7 @@ fn check_armor(armor: &str) -> Result<(), Error> {
 struct Judge<'a> {
     keyring: &'a Keyring,
     policy: &'a StandardPolicy<'a>,
+    kind: SignatureType,
     at: SystemTime,
     /// The first good signature.
     verdict: Result<Signer, Error>,
@@ -92,7 +106,7 @@ impl VerificationHelper for Judge<'_> {
             };
             for result in results {
                 let verdict = match result {
-                    Ok(good) => good_now(&good, self.policy, self.at),
+                    Ok(good) => good_now(&good, self),
                     Err(fault) => Err(fault_of(&fault)),
                 };
                 // A signature by an unknown key beside another one says least.
@@ -111,15 +125,14 @@ impl VerificationHelper for Judge<'_> {
 }
 
 /// Checks what the verifier does not: the kind of signature, and the key at the present time.
-fn good_now(
-    good: &GoodChecksum<'_>,
-    policy: &StandardPolicy<'_>,
-    at: SystemTime,
-) -> Result<Signer, Error> {
+fn good_now(good: &GoodChecksum<'_>, judge: &Judge<'_>) -> Result<Signer, Error> {
+    let Judge {
+        policy, kind, at, ..
+    } = *judge;
     let fingerprint = good.ka.cert().fingerprint().to_hex();
-    if good.sig.typ() != SignatureType::Text {
+    if good.sig.typ() != kind {
         return Err(Error::Bad(format!(
-            "key {fingerprint} signed no text but a {}",
+            "key {fingerprint} signed no {kind} but a {}",
             good.sig.typ()
         )));
     }

@@ -1,9 +1,10 @@
 //! Packages from files of the administrator's, by the same rules as uploads.
 use std::path::{Path, PathBuf};
 
-use crate::archive::{Installation, Prepared};
+use crate::archive::Installation;
 use crate::deb::{BinaryPackage, Changes, PackageName, Version};
-use crate::model::{Diststr, EventType, version_scheme};
+use crate::model::version_scheme::Mandatory;
+use crate::model::{Diststr, EventType};
 use crate::pgp;
 use crate::store::catalog::Catalog;
 
@@ -40,10 +41,18 @@ impl Repositories {
         let archive = self.archive(&diststr.repository);
         let catalog = self.store.read(Catalog::load)?;
         let rollbacks = suite(&catalog, diststr)?.rollback;
+        let mandatory = mandatory(&catalog, diststr)?;
         for part in installations.chunks(TOGETHER) {
             let prepared = archive.prepare_all(part)?;
             for prepared in &prepared {
-                check_version(&catalog, diststr, prepared)?;
+                let checked = mandatory
+                    .as_ref()
+                    .map(|rule| rule.check(prepared.version()));
+                checked.transpose().map_err(|fault| Error::Version {
+                    package: format!("{} {}", prepared.source(), prepared.version()),
+                    diststr: Box::new(diststr.clone()),
+                    fault: fault.to_string(),
+                })?;
             }
             let done = self.store.write(|tx| {
                 let mut done = Vec::with_capacity(prepared.len());
@@ -67,8 +76,8 @@ impl Repositories {
     }
 }
 
-/// Holds a version against the suite's rule.
-fn check_version(catalog: &Catalog, diststr: &Diststr, prepared: &Prepared) -> Result<(), Error> {
+/// The suite's rule for versions.
+fn mandatory(catalog: &Catalog, diststr: &Diststr) -> Result<Option<Mandatory>, Error> {
     let found = || {
         let (repository, _) = catalog.repository(&diststr.repository)?;
         let layout = catalog.layout(&repository.layout)?;
@@ -76,18 +85,10 @@ fn check_version(catalog: &Catalog, diststr: &Diststr, prepared: &Prepared) -> R
         let base = catalog.source(&distribution.base_source);
         let codeversion = base.map_or("", |base| base.codeversion.as_str());
         let options = layout.suite(&diststr.suite)?;
-        Some((layout, options, codeversion))
+        let identity = diststr.repository.as_str();
+        Some(Mandatory::of(layout, options, identity, codeversion))
     };
-    let Some((layout, options, codeversion)) = found() else {
-        return Ok(());
-    };
-    let identity = diststr.repository.as_str();
-    version_scheme::check_mandatory(layout, options, identity, codeversion, prepared.version())
-        .map_err(|fault| Error::Version {
-            package: format!("{} {}", prepared.source(), prepared.version()),
-            diststr: Box::new(diststr.clone()),
-            fault: fault.to_string(),
-        })
+    Ok(found().transpose()?)
 }
 
 /// One for each .changes or .dsc; packages that stand alone belong to the .dsc of their source.
@@ -101,6 +102,7 @@ fn installations(files: &[PathBuf]) -> Result<Vec<Installation>, Error> {
                 dsc: file.clone(),
                 binaries: Vec::new(),
                 directories: vec![directory(file)],
+                listed: Vec::new(),
             }),
             "deb" | "ddeb" | "udeb" => packages.push(file),
             _ => {
@@ -133,7 +135,7 @@ fn installations(files: &[PathBuf]) -> Result<Vec<Installation>, Error> {
     Ok(installations)
 }
 
-/// What a .changes lists, each file verified.
+/// What a .changes lists.
 fn of_changes(path: &Path) -> Result<Installation, Error> {
     let changes = read_changes(path)?;
     let directory = directory(path);
@@ -144,22 +146,12 @@ fn of_changes(path: &Path) -> Result<Installation, Error> {
     let Some(dsc) = changes.file_ending_with(".dsc") else {
         return Err(fault("lists no .dsc, or several".into()));
     };
-    let mut binaries = Vec::new();
-    for listed in &changes.files {
-        let file = directory.join(listed.name.as_str());
-        let read = |source| Error::Read {
-            path: file.clone(),
-            source,
-        };
-        let mut open = std::fs::File::open(&file).map_err(read)?;
-        let actual = crate::deb::Checksums::of(&mut open).map_err(read)?;
-        listed
-            .compare(&actual)
-            .map_err(|differs| fault(format!("{}: {differs}", listed.name)))?;
-        if matches!(extension(&file), "deb" | "ddeb" | "udeb") {
-            binaries.push(file);
-        }
-    }
+    let is_package = |file: &PathBuf| matches!(extension(file), "deb" | "ddeb" | "udeb");
+    let files = changes.files.iter();
+    let binaries = files
+        .map(|listed| directory.join(listed.name.as_str()))
+        .filter(is_package)
+        .collect();
     let named = format!("{}_{}.dsc", changes.source, changes.version.without_epoch());
     if dsc.name.as_str() != named {
         return Err(fault(format!("lists {}, not {named}", dsc.name)));
@@ -168,6 +160,7 @@ fn of_changes(path: &Path) -> Result<Installation, Error> {
         dsc: directory.join(dsc.name.as_str()),
         binaries,
         directories: vec![directory],
+        listed: changes.files,
     })
 }
 

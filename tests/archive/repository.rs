@@ -124,6 +124,7 @@ impl Repository {
                 dsc: dsc.to_owned(),
                 binaries,
                 directories: vec![self.samples.directory.clone()],
+                listed: Vec::new(),
             })
             .unwrap();
         let diststr = DIST.parse().unwrap();

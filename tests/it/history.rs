@@ -2,23 +2,30 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use jiff::{Timestamp, ToSpan as _, Zoned};
+use mini_buildd::home::Home;
 use mini_buildd::model::EventType;
+use mini_buildd::repositories::Repositories;
+use mini_buildd::store::{Store, jobs};
+use rustix::fs::FlockOperation;
 use serde_json::Value;
 
-use crate::instance::TestInstance;
+use crate::daemon::{self, Daemon};
+use crate::instance::{TestInstance, facts};
+use crate::package::{Upload, deb};
 use crate::packager::{private_apt, run};
 use crate::program::program;
+use crate::results::{message, request};
 use crate::site::{Answer, Connection};
 
-#[path = "../../src/archive/sample.rs"]
-mod sample;
+use crate::sample::{Binary, Samples};
 
-use sample::{Binary, Samples};
-
-pub(crate) const DIST: &str = "trixie-test-unstable";
-pub(crate) const FIRST: &str = "1.0~test13+1";
-pub(crate) const SECOND: &str = "2.0~test13+1";
+const DIST: &str = "trixie-test-unstable";
+const FIRST: &str = "1.0~test13+1";
+const SECOND: &str = "2.0~test13+1";
 
 /// `mini-buildd archive …`.
 fn archive(home: &Path, words: &[&str]) -> Output {
@@ -31,7 +38,7 @@ fn archive(home: &Path, words: &[&str]) -> Output {
 }
 
 #[track_caller]
-pub(crate) fn said(home: &Path, words: &[&str]) -> String {
+fn said(home: &Path, words: &[&str]) -> String {
     let output = archive(home, words);
     let refused = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{words:?}: {refused}");
@@ -61,7 +68,7 @@ fn hello(place: &Path, version: &str) -> [PathBuf; 2] {
 }
 
 /// Includes hello in this version, which is made where that did not happen yet.
-pub(crate) fn include(home: &Path, place: &Path, version: &str) -> String {
+fn include(home: &Path, place: &Path, version: &str) -> String {
     let file = |end: &str| place.join(format!("hello_{version}{end}"));
     let mut files = [file(".dsc"), file("_amd64.deb")];
     if !files[0].exists() {
@@ -76,7 +83,7 @@ fn log(home: &Path) -> Vec<Value> {
     serde_json::from_str(&said(home, &["log", DIST, "--json"])).unwrap()
 }
 
-pub(crate) fn word<'a>(change: &'a Value, name: &str) -> &'a str {
+fn word<'a>(change: &'a Value, name: &str) -> &'a str {
     change[name].as_str().unwrap()
 }
 
@@ -324,3 +331,63 @@ fn times_are_served_like_dists_and_refused_with_a_reason() {
     let still = ask(&url, "GET", &format!("dists/{DIST}@{time}/InRelease"));
     assert_eq!(still.status, 200);
 }
+
+/// How often the dist was published, from the database beside the daemon.
+fn serial(home: &Path) -> i64 {
+    let database = rusqlite::Connection::open(Home::new(home).database()).unwrap();
+    let query = "SELECT serial FROM dist WHERE name = ?";
+    database.query_row(query, [DIST], |row| row.get(0)).unwrap()
+}
+
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = SystemTime::now() + Duration::from_secs(30);
+    while !is_so() {
+        assert!(SystemTime::now() < end, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn what_is_installed_during_a_publication_is_published_together() {
+    let mut instance = TestInstance::new(&facts(), |_| {});
+    instance.start_deaf();
+    let names = ["one", "two", "three", "four", "five", "six"];
+    let mut messages = Vec::new();
+    for name in names {
+        let upload = Upload::new(name, FIRST, DIST).signed(&instance.uploader);
+        instance.send(&upload);
+        let event = instance.wait_for(EventType::Packaging, name);
+        let package = deb(instance.scratch(), name, FIRST, "amd64", name);
+        let packages = vec![(format!("{name}_{FIRST}_amd64.deb"), package)];
+        let request = request(&instance, &event, "amd64");
+        messages.push(message(&request, &packages, &instance.key(), |_| {}));
+    }
+    let home = instance.home.root().to_owned();
+    let before = serial(&home);
+    let store = Store::open(&instance.home.database()).unwrap();
+    let waiting = || {
+        let unfinished = store.read(jobs::unfinished_packagings).unwrap();
+        let open = unfinished
+            .iter()
+            .filter(|packaging| packaging.outcome().is_none());
+        (unfinished.len(), open.count())
+    };
+    // The first one's publication waits for this, and the others come meanwhile.
+    let repository = fs::File::open(home.join("repositories/test")).unwrap();
+    rustix::fs::flock(&repository, FlockOperation::LockExclusive).unwrap();
+    let mut messages = messages.into_iter();
+    instance.send(&messages.next().unwrap());
+    wait_until("the first is installed", || waiting().0 == names.len() - 1);
+    for message in messages {
+        instance.send(&message);
+    }
+    wait_until("all results are in", || waiting().1 == 0);
+    assert_eq!(instance.events(EventType::Installed, "one").len(), 0);
+    drop(repository);
+    for name in names {
+        instance.wait_for(EventType::Installed, name);
+    }
+    assert_eq!(serial(&home), before + 2);
+}
+
+mod upkeep;

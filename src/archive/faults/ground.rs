@@ -118,6 +118,7 @@ impl Job {
         self.prepared = Some(self.archive.prepare(&Installation {
             dsc: samples.join("hello_4.dsc"),
             binaries: vec![samples.join("hello_4_amd64.deb")],
+            listed: Vec::new(),
             directories: vec![samples],
         })?);
         Ok(())

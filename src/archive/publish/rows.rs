@@ -17,15 +17,18 @@ use super::{Plan, Planned, by_hash};
 
 /// A file that the last Release lists.
 #[derive(Debug)]
-pub(super) struct Live {
-    pub(super) index: IndexFile,
+pub(in super::super) struct Live {
+    pub(in super::super) index: IndexFile,
     pub(super) input: String,
     /// Its sums at offsets, to go on from.
-    pub(super) states: Vec<u8>,
+    pub(in super::super) states: Vec<u8>,
 }
 
 /// All of a dist, by path.
-pub(super) fn live(tx: &Transaction<'_>, dist: i64) -> Result<HashMap<String, Live>, Error> {
+pub(in super::super) fn live(
+    tx: &Transaction<'_>,
+    dist: i64,
+) -> Result<HashMap<String, Live>, Error> {
     let rows: Vec<Live> = tx
         .sql()
         .prepare_cached(
