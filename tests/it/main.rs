@@ -2,6 +2,7 @@
 mod abuse;
 mod api;
 mod architectures;
+mod archive_check;
 mod base;
 mod build;
 mod buildd;

@@ -3,7 +3,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
-use crate::archive::fixture::{Fixture, diststr, key, keys};
+use crate::archive::fixture::{self, Fixture, diststr, key, keys};
 use crate::pgp::SigningKey;
 use crate::store;
 
@@ -289,6 +289,24 @@ fn published_files_are_made_anew() {
         |root| flip(&root.join(path)),
         &[(path, "SHA-256")],
     );
+}
+
+#[test]
+fn names_by_other_sums_are_made_anew() {
+    let fixture = published();
+    let mut settings = fixture::settings();
+    for dist in &mut settings {
+        dist.sha512 = true;
+    }
+    let archive = &fixture.archive;
+    fixture
+        .store
+        .write(|tx| archive.configure(tx, &settings))
+        .unwrap();
+    fixture.publish(Timestamp::now());
+    let directory = "dists/sid-test-unstable/main/source/by-hash/SHA512";
+    let remove = |root: &Path| fs::remove_dir_all(root.join(directory)).unwrap();
+    is_mended(&fixture, remove, &[(directory, "is missing")]);
 }
 
 #[test]

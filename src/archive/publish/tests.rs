@@ -411,7 +411,7 @@ fn readers_find_no_fault_while_writers_publish() {
                 let (_, archive) = fixture::open(fixture.directory.path());
                 let start = Instant::now();
                 let mut writes = 0;
-                while start.elapsed() < Duration::from_secs(3) {
+                while start.elapsed() < Duration::from_secs(3) || writes < 3 {
                     fixture
                         .store
                         .write(|tx| archive.install(tx, &prepared[writer], &diststr(), 0))
