@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256, Sha512};
 use crate::deb::hexadecimal;
 
 /// A state is kept each so many bytes; a multiple of all block sizes.
-const STEP: u64 = 512 << 10;
+const STEP: u64 = 128 << 10;
 
 /// Which sums are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use super::view::View;
 use super::{DistSettings, Error, contents, stanza};
 
 /// Another number makes all indices anew.
-const RENDERING: u32 = 2;
+const RENDERING: u32 = 3;
 
 /// No name is behind it.
 const LAST: &str = "\u{10ffff}";
