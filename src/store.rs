@@ -23,7 +23,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Readers that are kept open; more are opened while more are at work.
 const KEPT_READERS: usize = 2;
 /// KiB of pages that a connection keeps; the kernel has the file's pages too.
-const CACHE: i32 = 512;
+const CACHE: i32 = 2048;
 
 /// The database of an instance; one writer at a time, readers beside it (WAL).
 ///

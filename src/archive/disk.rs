@@ -15,7 +15,7 @@ use crate::fault;
 use super::Error;
 
 /// From so many on, one sync of the whole file system is cheaper than one of each.
-const MANY: usize = 96;
+const MANY: usize = 32;
 
 /// Says what was tried on which file.
 pub(super) trait Doing<T> {
@@ -224,7 +224,8 @@ pub(super) struct Unsynced {
 impl Unsynced {
     /// Notes a file whose content, or a directory whose names, changed.
     pub(super) fn add(&mut self, path: &Path) {
-        if !self.paths.contains(path) {
+        // Of more, none is named any more.
+        if self.paths.len() < MANY && !self.paths.contains(path) {
             self.paths.insert(path.to_owned());
         }
     }

@@ -235,8 +235,8 @@ fn there(archive: &ArchiveDir, tx: &Transaction<'_>, entry: &Entry) -> Result<Op
         .sql()
         .prepare_cached(
             "SELECT package.id, path, size, md5, sha1, sha256
-             FROM package JOIN package_file ON package_file.package = package.id
-             JOIN pool_file USING (repository, path)
+             FROM package CROSS JOIN package_file ON package_file.package = package.id
+             CROSS JOIN pool_file USING (repository, path)
              WHERE package.repository = ? AND kind = ? AND package.name = ? AND version = ?
                AND architecture = ? AND source_version = ?",
         )

@@ -182,14 +182,13 @@ pub(super) fn place(archive: &ArchiveDir, files: &[&Incoming]) -> Result<(), Err
     }
     archive.store.write(|tx| {
         for (number, file) in files.iter().enumerate() {
-            // Asked again: under the writer's lock nobody else places files.
-            is_there(archive, tx, file)?;
+            // Under the writer's lock nobody else places files.
+            note(tx, &archive.repository, file)?;
             if let Some(path) = waiting.get(&number) {
                 let to = root.join(file.path());
                 put(root, path, &to)?;
                 unsynced.add(&root.join(&file.directory));
             }
-            note(tx, &archive.repository, file)?;
         }
         Ok::<(), Error>(())
     })?;
@@ -221,14 +220,19 @@ pub(super) fn scratch(archive: &ArchiveDir) -> Result<Scratch, Error> {
     Scratch::fresh(archive.directory.join(name))
 }
 
+/// Writes the row of a file; one that a package needs is never replaced by another.
 fn note(tx: &Transaction<'_>, repository: &Identity, file: &Incoming) -> Result<(), Error> {
-    tx.sql()
+    let noted = tx
+        .sql()
         .prepare_cached(
             "INSERT INTO pool_file (repository, path, source, name, size, md5, sha1, sha256)
              VALUES (?, ?, ?, ?, ?, ?, ?, ?)
              ON CONFLICT DO UPDATE SET
                  size = excluded.size, md5 = excluded.md5, sha1 = excluded.sha1, sha256 = excluded.sha256,
-                 unused_since = CASE WHEN unused_since IS NULL THEN NULL ELSE unixepoch() END",
+                 unused_since = CASE WHEN unused_since IS NULL THEN NULL ELSE unixepoch() END
+             WHERE sha256 = excluded.sha256
+                OR NOT EXISTS (SELECT 1 FROM package_file AS of
+                               WHERE of.repository = pool_file.repository AND of.path = pool_file.path)",
         )
         .and_then(|mut insert| {
             insert.execute((
@@ -243,7 +247,28 @@ fn note(tx: &Transaction<'_>, repository: &Identity, file: &Incoming) -> Result<
             ))
         })
         .during("note a file of the pool")?;
+    if noted == 0 {
+        return refuse(tx, repository, &file.path(), &file.checksums.sha256);
+    }
     Ok(())
+}
+
+/// Says why the row of a path is not one of this content.
+fn refuse(
+    tx: &Transaction<'_>,
+    repository: &Identity,
+    path: &str,
+    wanted: &str,
+) -> Result<(), Error> {
+    let path = path.to_owned();
+    Err(match present(tx, repository, &path)? {
+        None => Error::Unprepared { path },
+        Some(present) => Error::OtherContent {
+            path,
+            present: present.file.checksums.sha256,
+            wanted: wanted.to_owned(),
+        },
+    })
 }
 
 /// Marks a prepared file as used; it must still be the one that was prepared.
@@ -253,24 +278,17 @@ pub(super) fn take(
     path: &str,
     sha256: &str,
 ) -> Result<(), Error> {
-    let Some(present) = present(tx, repository, path)? else {
-        return Err(Error::Unprepared {
-            path: path.to_owned(),
-        });
-    };
-    if present.file.checksums.sha256 != sha256 {
-        return Err(Error::OtherContent {
-            path: path.to_owned(),
-            present: present.file.checksums.sha256,
-            wanted: sha256.to_owned(),
-        });
-    }
-    tx.sql()
+    let taken = tx
+        .sql()
         .prepare_cached(
-            "UPDATE pool_file SET unused_since = NULL WHERE repository = ? AND path = ?",
+            "UPDATE pool_file SET unused_since = NULL
+             WHERE repository = ? AND path = ? AND sha256 = ?",
         )
-        .and_then(|mut update| update.execute((repository.as_str(), path)))
+        .and_then(|mut update| update.execute((repository.as_str(), path, sha256)))
         .during("mark a file of the pool as used")?;
+    if taken == 0 {
+        return refuse(tx, repository, path, sha256);
+    }
     Ok(())
 }
 

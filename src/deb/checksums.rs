@@ -48,7 +48,7 @@ impl<R: Read> Summing<R> {
 
     /// Reads the rest.
     pub fn finish(mut self) -> io::Result<Checksums> {
-        let mut buffer = vec![0; 64 << 10];
+        let mut buffer = [0; 8 << 10];
         loop {
             match self.read(&mut buffer) {
                 Ok(0) => break,

@@ -59,8 +59,8 @@ impl Paragraph {
     ///
     /// No value can end the field: empty lines inside become `.`, as Description fields have it, and trailing newlines,
     /// carriage returns and NUL are dropped.
-    pub fn set(&mut self, name: &str, value: impl Into<String>) {
-        let value = clean(&value.into());
+    pub fn set(&mut self, name: &str, value: impl AsRef<str>) {
+        let value = clean(value.as_ref());
         match self.position(name) {
             Some(at) => self.fields[at].1 = value,
             None => self.push(self.fields.len(), name, value),
@@ -72,7 +72,7 @@ impl Paragraph {
         &mut self,
         is_next: impl Fn(&str) -> bool,
         name: &str,
-        value: impl Into<String>,
+        value: impl AsRef<str>,
     ) {
         self.remove(name);
         let at = self
@@ -80,7 +80,7 @@ impl Paragraph {
             .iter()
             .position(|(other, _)| is_next(other))
             .unwrap_or(self.fields.len());
-        self.push(at, name, clean(&value.into()));
+        self.push(at, name, clean(value.as_ref()));
     }
 
     pub fn remove(&mut self, name: &str) -> Option<String> {
@@ -200,6 +200,9 @@ fn value(raw: &str) -> &str {
 
 /// A value as it is kept.
 fn clean(text: &str) -> String {
+    if !text.contains(['\n', '\r', '\0']) && !value(text).is_empty() {
+        return format!(" {}", value(text));
+    }
     let text = text.replace(['\r', '\0'], "");
     let mut lines = text.trim_end_matches('\n').split('\n');
     let first = value(lines.next().unwrap_or_default());

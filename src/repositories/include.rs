@@ -10,8 +10,8 @@ use crate::store::catalog::Catalog;
 
 use super::{Error, Repositories, suite, tell};
 
-/// So many are read and written together: their files are open at once.
-const TOGETHER: usize = 64;
+/// Files that are read and written together, about: they are open at once, and a process may have 1024 by default.
+const OPEN: usize = 384;
 /// Larger ones are refused.
 const CHANGES_LIMIT: u64 = 8 << 20;
 
@@ -42,7 +42,7 @@ impl Repositories {
         let catalog = self.store.read(Catalog::load)?;
         let rollbacks = suite(&catalog, diststr)?.rollback;
         let mandatory = mandatory(&catalog, diststr)?;
-        for part in installations.chunks(TOGETHER) {
+        for part in parts(&installations) {
             let prepared = archive.prepare_all(part)?;
             for prepared in &prepared {
                 let checked = mandatory
@@ -74,6 +74,25 @@ impl Repositories {
         }
         Ok(())
     }
+}
+
+/// Those whose files are open together.
+fn parts(installations: &[Installation]) -> impl Iterator<Item = &[Installation]> {
+    let mut open = 0;
+    installations.chunk_by(move |one, next| {
+        let files = |installation: &Installation| {
+            installation
+                .listed
+                .len()
+                .max(installation.binaries.len() + 3)
+        };
+        open += files(one);
+        let is_together = open + files(next) <= OPEN;
+        if !is_together {
+            open = 0;
+        }
+        is_together
+    })
 }
 
 /// The suite's rule for versions.

@@ -12,8 +12,9 @@ use crate::model::Diststr;
 /// Lists source packages with their versions, by distribution.
 #[derive(Args, Debug)]
 pub(super) struct Ls {
-    /// Only this source package.
-    source: Option<PackageName>,
+    /// Only these source packages.
+    #[arg(value_name = "SOURCE")]
+    sources: Vec<PackageName>,
     /// Only this distribution.
     #[arg(short, long, value_name = "DIST")]
     distribution: Option<Diststr>,
@@ -34,7 +35,7 @@ pub(super) struct Show {
 
 impl Instance {
     pub(super) fn ls(&self, options: &Ls) -> Result<(), Failure> {
-        let mut listed = self.listed(options.source.as_ref(), options.distribution.as_ref())?;
+        let mut listed = self.listed(&options.sources, options.distribution.as_ref())?;
         let is_wanted = |listed: &Listed| {
             let dist = &listed.diststr;
             options.rollbacks
@@ -59,7 +60,7 @@ impl Instance {
 
     fn listed(
         &self,
-        source: Option<&PackageName>,
+        sources: &[PackageName],
         distribution: Option<&Diststr>,
     ) -> Result<Vec<Listed>, Failure> {
         let archives = match distribution {
@@ -68,9 +69,12 @@ impl Instance {
         };
         let mut listed = Vec::new();
         for archive in archives {
-            listed.extend(self.store.read(|tx| match source {
-                Some(source) => archive.list(tx, source),
-                None => archive.list_all(tx, distribution),
+            listed.extend(self.store.read(|tx| {
+                if sources.is_empty() {
+                    return archive.list_all(tx, distribution);
+                }
+                let lists = sources.iter().map(|source| archive.list(tx, source));
+                Ok(lists.collect::<Result<Vec<_>, _>>()?.concat())
             })?);
         }
         listed.retain(|listed| distribution.is_none_or(|diststr| listed.diststr == *diststr));
@@ -78,7 +82,7 @@ impl Instance {
     }
 
     pub(super) fn show(&self, options: &Show) -> Result<(), Failure> {
-        let listed = self.listed(Some(&options.source), None)?;
+        let listed = self.listed(std::slice::from_ref(&options.source), None)?;
         if options.json {
             return print_json(&listed.iter().map(about).collect());
         }
