@@ -19,7 +19,7 @@ use super::index::Entry;
 use super::pieces::{self, Form, Sizes};
 
 /// Size of a piece's text, about. Smaller ones cost bytes, larger ones time.
-const PIECE: usize = 24 << 10;
+const PIECE: usize = 16 << 10;
 /// A piece that became smaller is made anew together with a neighbour.
 pub(super) const SMALL: u64 = (PIECE / 4) as u64;
 /// A piece is split when it became this much larger.
@@ -42,6 +42,15 @@ pub(super) struct Piece {
 pub(super) const FORMS: usize = Form::ALL.len();
 
 impl Piece {
+    /// Tells whether these entries are its text.
+    pub(super) fn is_of(&self, entries: &[Entry]) -> bool {
+        let mut digest = Sha256::new();
+        for entry in entries {
+            digest.update(&entry.text);
+        }
+        *digest.finalize() == self.digest
+    }
+
     /// Bytes in the file.
     pub(super) fn length(&self, form: usize) -> u64 {
         match Form::ALL[form] {

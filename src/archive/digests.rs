@@ -5,8 +5,10 @@ use sha2::{Digest, Sha256, Sha512};
 
 use crate::deb::hexadecimal;
 
-/// A state is kept each so many bytes; a multiple of all block sizes.
-const STEP: u64 = 128 << 10;
+/// A state is kept each so many bytes at first; a multiple of all block sizes.
+const STEP: u64 = 16 << 10;
+/// With so many states, every other is dropped, and the step is twice as long.
+const MOST: usize = 128;
 
 /// Which sums are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +39,9 @@ struct State {
 pub(super) struct Digests {
     size: u64,
     state: State,
-    /// The states so far, one after another.
-    kept: Vec<u8>,
+    step: u64,
+    /// The states so far, one a step.
+    kept: Vec<Vec<u8>>,
 }
 
 impl Kind {
@@ -63,12 +66,13 @@ impl State {
         }
     }
 
-    fn write(&self, to: &mut Vec<u8>) {
-        to.extend(self.md5.serialize());
-        to.extend(self.sha256.serialize());
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = self.md5.serialize().to_vec();
+        bytes.extend(self.sha256.serialize());
         if let Some(sha512) = &self.sha512 {
-            to.extend(sha512.serialize());
+            bytes.extend(sha512.serialize());
         }
+        bytes
     }
 
     /// Takes a state off the front; `None`: there is none that this program can read.
@@ -97,6 +101,7 @@ impl Digests {
         Digests {
             size: 0,
             state: kind.state(),
+            step: STEP,
             kept: Vec::new(),
         }
     }
@@ -104,15 +109,23 @@ impl Digests {
     /// Goes on from the last of the kept states that is not behind `offset`; [`Digests::size`] tells where that is.
     pub(super) fn resume(kept: &[u8], kind: Kind, offset: u64) -> Digests {
         let mut digests = Digests::new(kind);
-        let mut rest = kept;
-        while digests.size + STEP <= offset {
+        let Some((step, mut rest)) = kept.split_first_chunk() else {
+            return digests;
+        };
+        match u64::from_le_bytes(*step) {
+            step if step > 0 && step.is_multiple_of(STEP) => digests.step = step,
+            _ => return digests,
+        }
+        while digests.size + digests.step <= offset {
+            let before = rest;
             let Some(state) = State::read(&mut rest, kind) else {
                 break;
             };
             digests.state = state;
-            digests.size += STEP;
+            digests.size += digests.step;
+            let length = before.len() - rest.len();
+            digests.kept.push(before[..length].to_vec());
         }
-        digests.kept = kept[..kept.len() - rest.len()].to_vec();
         digests
     }
 
@@ -122,19 +135,33 @@ impl Digests {
 
     pub(super) fn update(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            let room = usize::try_from(STEP - self.size % STEP).unwrap_or(usize::MAX);
+            let room = usize::try_from(self.step - self.size % self.step).unwrap_or(usize::MAX);
             let (now, later) = bytes.split_at(room.min(bytes.len()));
             self.state.update(now);
             self.size += now.len() as u64;
-            if self.size.is_multiple_of(STEP) {
-                self.state.write(&mut self.kept);
+            if self.size.is_multiple_of(self.step) {
+                self.keep();
             }
             bytes = later;
         }
     }
 
-    /// The sums, and the states to keep.
+    fn keep(&mut self) {
+        self.kept.push(self.state.bytes());
+        if self.kept.len() == MOST {
+            let mut number = 0;
+            self.kept.retain(|_| {
+                number += 1;
+                number % 2 == 0
+            });
+            self.step *= 2;
+        }
+    }
+
+    /// The sums, and the states to keep: their step, then one after another.
     pub(super) fn finish(self) -> (Sums, Vec<u8>) {
+        let mut kept = self.step.to_le_bytes().to_vec();
+        kept.extend(self.kept.concat());
         let State {
             md5,
             sha256,
@@ -146,7 +173,7 @@ impl Digests {
             sha256: hexadecimal(&sha256.finalize()),
             sha512: sha512.map(|sha512| hexadecimal(&sha512.finalize())),
         };
-        (sums, self.kept)
+        (sums, kept)
     }
 
     /// Sums of a text.
@@ -187,6 +214,25 @@ mod tests {
                 digests.update(&new[usize::try_from(expected).unwrap()..]);
                 assert_eq!(digests.finish().0, Digests::of(kind, &new));
             }
+        }
+    }
+
+    #[test]
+    fn the_states_of_a_large_file_are_few_and_go_on() {
+        let old = bytes(5 * MOST as u64 * STEP + 99);
+        let mut digests = Digests::new(Kind::Usual);
+        digests.update(&old);
+        let (_, kept) = digests.finish();
+        assert!(kept.len() < MOST * 256, "{}", kept.len());
+        for offset in [STEP, 8 * STEP, 77 * STEP + 1, old.len() as u64] {
+            let mut digests = Digests::resume(&kept, Kind::Usual, offset);
+            let size = digests.size();
+            assert!(size <= offset && offset - size < 8 * STEP, "{size}");
+            digests.update(&old[usize::try_from(size).unwrap()..]);
+            assert_eq!(
+                digests.finish(),
+                (Digests::of(Kind::Usual, &old), kept.clone())
+            );
         }
     }
 

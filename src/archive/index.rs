@@ -13,7 +13,7 @@ use super::view::View;
 use super::{DistSettings, Error, contents, stanza};
 
 /// Another number makes all indices anew.
-const RENDERING: u32 = 3;
+const RENDERING: u32 = 4;
 
 /// No name is behind it.
 const LAST: &str = "\u{10ffff}";
@@ -60,8 +60,8 @@ pub(super) struct Changes(BTreeMap<(String, String), BTreeMap<String, Packages>>
 /// Of one name.
 #[derive(Debug, Default)]
 struct Packages {
-    added: BTreeSet<i64>,
-    removed: BTreeSet<i64>,
+    added: Vec<i64>,
+    removed: Vec<i64>,
 }
 
 impl Index {
@@ -221,12 +221,12 @@ impl Changes {
         let names = self.0.entry(place).or_default();
         let packages: &mut Packages = names.entry(row.get(2)?).or_default();
         let (package, added, removed): (i64, bool, bool) = (row.get(3)?, row.get(4)?, row.get(5)?);
-        // What came and left again was never seen.
         match (added, removed) {
-            (true, false) => packages.added.insert(package),
-            (false, true) => packages.removed.insert(package),
-            (true, true) | (false, false) => false,
-        };
+            (true, false) => packages.added.push(package),
+            (false, true) => packages.removed.push(package),
+            // What came and left again was never seen.
+            (true, true) | (false, false) => {}
+        }
         Ok(())
     }
 }

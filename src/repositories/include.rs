@@ -1,4 +1,5 @@
 //! Packages from files of the administrator's, by the same rules as uploads.
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::archive::Installation;
@@ -37,13 +38,17 @@ impl Repositories {
         if diststr.rollback.is_some() {
             return Err(Error::Rollback(diststr.clone()));
         }
-        let installations = installations(files)?;
+        let mut given = given(files)?.into_iter();
         let archive = self.archive(&diststr.repository);
         let catalog = self.store.read(Catalog::load)?;
         let rollbacks = suite(&catalog, diststr)?.rollback;
         let mandatory = mandatory(&catalog, diststr)?;
-        for part in parts(&installations) {
-            let prepared = archive.prepare_all(part)?;
+        loop {
+            let part = part(&mut given)?;
+            if part.is_empty() {
+                return Ok(());
+            }
+            let prepared = archive.prepare_all(&part)?;
             for prepared in &prepared {
                 let checked = mandatory
                     .as_ref()
@@ -72,27 +77,33 @@ impl Repositories {
             })?;
             done.into_iter().for_each(&mut *included);
         }
-        Ok(())
     }
 }
 
-/// Those whose files are open together.
-fn parts(installations: &[Installation]) -> impl Iterator<Item = &[Installation]> {
-    let mut open = 0;
-    installations.chunk_by(move |one, next| {
-        let files = |installation: &Installation| {
-            installation
-                .listed
-                .len()
-                .max(installation.binaries.len() + 3)
+/// What was given; a .changes is read when its turn comes, so that few are in memory.
+enum Given {
+    Changes(PathBuf),
+    Dsc(Installation),
+}
+
+/// The next ones, as many as may be open together.
+fn part(given: &mut impl Iterator<Item = Given>) -> Result<Vec<Installation>, Error> {
+    let (mut part, mut open) = (Vec::new(), 0);
+    while open < OPEN
+        && let Some(given) = given.next()
+    {
+        let installation = match given {
+            Given::Changes(path) => of_changes(&path)?,
+            Given::Dsc(installation) => installation,
         };
-        open += files(one);
-        let is_together = open + files(next) <= OPEN;
-        if !is_together {
-            open = 0;
-        }
-        is_together
-    })
+        // A .dsc tells only later what it lists.
+        open += installation
+            .listed
+            .len()
+            .max(installation.binaries.len() + 3);
+        part.push(installation);
+    }
+    Ok(part)
 }
 
 /// The suite's rule for versions.
@@ -111,47 +122,48 @@ fn mandatory(catalog: &Catalog, diststr: &Diststr) -> Result<Option<Mandatory>, 
 }
 
 /// One for each .changes or .dsc; packages that stand alone belong to the .dsc of their source.
-fn installations(files: &[PathBuf]) -> Result<Vec<Installation>, Error> {
-    let mut installations = Vec::new();
+fn given(files: &[PathBuf]) -> Result<Vec<Given>, Error> {
+    let mut given = Vec::new();
+    let mut sources = BTreeMap::new();
     let mut packages = Vec::new();
+    let fault = |file: &PathBuf, fault: String| Error::File {
+        file: file.clone(),
+        fault,
+    };
     for file in files {
         match extension(file) {
-            "changes" => installations.push(of_changes(file)?),
-            "dsc" => installations.push(Installation {
-                dsc: file.clone(),
-                binaries: Vec::new(),
-                directories: vec![directory(file)],
-                listed: Vec::new(),
-            }),
+            "changes" => given.push(Given::Changes(file.clone())),
+            "dsc" => {
+                let name = file.file_name().unwrap_or_default().to_string_lossy();
+                let installation = Installation {
+                    dsc: file.clone(),
+                    binaries: Vec::new(),
+                    directories: vec![directory(file)],
+                    listed: Vec::new(),
+                };
+                if sources.insert(name.into_owned(), installation).is_some() {
+                    return Err(fault(file, "is given twice".into()));
+                }
+            }
             "deb" | "ddeb" | "udeb" => packages.push(file),
             _ => {
-                return Err(Error::File {
-                    file: file.clone(),
-                    fault: "is neither a .changes, a .dsc nor a package".into(),
-                });
+                let why = "is neither a .changes, a .dsc nor a package";
+                return Err(fault(file, why.into()));
             }
         }
     }
     for package in packages {
-        let name = source_of(package)?;
-        let own = installations.iter_mut().find(|installation| {
-            let dsc = installation.dsc.file_name().unwrap_or_default();
-            *dsc == *format!("{}_{}.dsc", name.0, name.1.without_epoch())
-        });
-        match own {
-            Some(installation) => installation.binaries.push(package.clone()),
-            None => {
-                return Err(Error::File {
-                    file: package.clone(),
-                    fault: format!(
-                        "was built from {} {}, whose .dsc is not given beside it",
-                        name.0, name.1
-                    ),
-                });
-            }
-        }
+        let (source, version) = source_of(package)?;
+        let dsc = format!("{source}_{}.dsc", version.without_epoch());
+        let Some(installation) = sources.get_mut(&dsc) else {
+            let why =
+                format!("was built from {source} {version}, whose .dsc is not given beside it");
+            return Err(fault(package, why));
+        };
+        installation.binaries.push(package.clone());
     }
-    Ok(installations)
+    given.extend(sources.into_values().map(Given::Dsc));
+    Ok(given)
 }
 
 /// What a .changes lists.

@@ -20,6 +20,8 @@ use super::{Kind, Pass, Plan, Planned, by_hash, names_of};
 
 /// Input of files that are compared with what is on disk.
 const COMPARED: &str = "";
+/// From so many packages in one place on, their text is not gathered before it is written.
+const MANY: usize = 256;
 
 /// What is planned for one dist.
 struct Planning<'a> {
@@ -62,7 +64,10 @@ impl Pass<'_> {
             } else {
                 None
             };
-            let after = self.assemble(&planning, &index, &names, before.as_ref())?;
+            let Some(after) = self.assemble(&planning, &index, &names, before.as_ref())? else {
+                files.extend(planning.kept(&index));
+                continue;
+            };
             let number = Form::ALL.into_iter().zip(&after.files);
             for (form, (path, sums, states)) in number {
                 if path.exists() {
@@ -101,14 +106,14 @@ impl Pass<'_> {
         })
     }
 
-    /// Makes the files of an index: what changed alone where the others are known, else all.
+    /// Makes the files of an index: what changed alone where the others are known, else all; `None`: nothing did.
     fn assemble(
         &mut self,
         planning: &Planning<'_>,
         index: &Index,
         names: &BTreeSet<String>,
         before: Option<&Before>,
-    ) -> Result<Assembled, Error> {
+    ) -> Result<Option<Assembled>, Error> {
         let Planning { tx, dist, sums, .. } = planning;
         let view = View::now(dist.id);
         let packages = match before {
@@ -117,18 +122,23 @@ impl Pass<'_> {
         };
         let is_empty = before.is_none() && packages.is_empty();
         if let Some(empty) = self.empty.get(&dist.settings.sha512).filter(|_| is_empty) {
-            return Ok(empty.clone());
+            return Ok(Some(empty.clone()));
         }
         let archive = self.archive;
         let mut elsewhere = |digest: &[u8; 32]| elsewhere(archive, tx, digest);
         let name = self.scratch.path().join("index");
-        let mut assembly = Assembly::begin(&name, *sums, before, &mut self.memory, &mut elsewhere)?;
-        match before {
-            Some(before) => planning.change(index, names, before, &mut assembly)?,
-            None => index.entries(tx, &packages, &mut |entry| assembly.add(&entry))?,
-        }
-        let assembled = assembly.finish()?;
-        if is_empty {
+        let (name, memory, elsewhere) = (&name, &mut self.memory, &mut elsewhere);
+        let assembly = if let Some(before) = before {
+            planning.change(index, names, before, || {
+                Assembly::begin(name, *sums, Some(before), memory, elsewhere)
+            })?
+        } else {
+            let mut assembly = Assembly::begin(name, *sums, None, memory, elsewhere)?;
+            index.entries(tx, &packages, &mut |entry| assembly.add(&entry))?;
+            Some(assembly)
+        };
+        let assembled = assembly.map(Assembly::finish).transpose()?;
+        if is_empty && let Some(assembled) = &assembled {
             self.empty.insert(dist.settings.sha512, assembled.clone());
         }
         Ok(assembled)
@@ -188,14 +198,16 @@ impl Planning<'_> {
         Ok(before.fits().then_some(before))
     }
 
-    /// Goes through the pieces: those with a change are made anew.
-    fn change(
+    /// Goes through the pieces: those with a change are made anew, into files that are begun with the first one.
+    fn change<'b>(
         &self,
         index: &Index,
         names: &BTreeSet<String>,
         before: &Before,
-        assembly: &mut Assembly<'_>,
-    ) -> Result<(), Error> {
+        begin: impl FnOnce() -> Result<Assembly<'b>, Error>,
+    ) -> Result<Option<Assembly<'b>>, Error> {
+        let mut begin = Some(begin);
+        let mut begun = None;
         let delta = match index.kind {
             index::Kind::Contents => Some(self.delta(index, names)?),
             index::Kind::Stanzas | index::Kind::Translation => None,
@@ -210,6 +222,16 @@ impl Planning<'_> {
                 continue;
             }
             place.start = place.start.max(done);
+            if delta.is_none() && names.len() >= MANY {
+                let packages = self.packages_of(index, &before.pieces, &place)?;
+                if packages.len() >= MANY {
+                    let assembly = under_way(&mut begun, &mut begin)?;
+                    assembly.keep(done..place.start)?;
+                    index.entries(self.tx, &packages, &mut |entry| assembly.add(&entry))?;
+                    done = place.end;
+                    continue;
+                }
+            }
             let entries = loop {
                 let entries = match &delta {
                     Some(delta) => contents_of(before, &place, delta)?,
@@ -228,11 +250,19 @@ impl Planning<'_> {
                     break entries;
                 }
             };
+            // The same files or descriptions in another version.
+            if place.len() == 1 && before.pieces[place.start].is_of(&entries) {
+                continue;
+            }
+            let assembly = under_way(&mut begun, &mut begin)?;
             assembly.keep(done..place.start)?;
             assembly.add_place(&entries)?;
             done = place.end;
         }
-        assembly.keep(done..before.pieces.len())
+        if let Some(assembly) = &mut begun {
+            assembly.keep(done..before.pieces.len())?;
+        }
+        Ok(begun)
     }
 
     fn stanzas_of(
@@ -241,16 +271,24 @@ impl Planning<'_> {
         pieces: &[Piece],
         place: &Range<usize>,
     ) -> Result<Vec<Entry>, Error> {
-        let first = &pieces[place.start].first;
-        let end = pieces.get(place.end).map(|piece| piece.first.as_str());
-        let view = View::now(self.dist.id);
-        let packages = index.packages(self.tx, &view, first, end)?;
+        let packages = self.packages_of(index, pieces, place)?;
         let mut entries = Vec::new();
         index.entries(self.tx, &packages, &mut |entry| {
             entries.push(entry);
             Ok(())
         })?;
         Ok(entries)
+    }
+
+    fn packages_of(
+        &self,
+        index: &Index,
+        pieces: &[Piece],
+        place: &Range<usize>,
+    ) -> Result<Vec<index::Package>, Error> {
+        let first = &pieces[place.start].first;
+        let end = pieces.get(place.end).map(|piece| piece.first.as_str());
+        index.packages(self.tx, &View::now(self.dist.id), first, end)
     }
 
     /// What changes in a Contents index.
@@ -265,6 +303,17 @@ impl Planning<'_> {
         }
         contents::delta(self.tx, &came, &left, &stay)
     }
+}
+
+/// What was begun, else begins it.
+fn under_way<'a, 'b>(
+    begun: &'a mut Option<Assembly<'b>>,
+    begin: &mut Option<impl FnOnce() -> Result<Assembly<'b>, Error>>,
+) -> Result<&'a mut Assembly<'b>, Error> {
+    if let Some(begin) = begin.take() {
+        *begun = Some(begin()?);
+    }
+    Ok(begun.as_mut().expect("begun above"))
 }
 
 /// The lines of some pieces after a change; keys of the next piece are left to it.
