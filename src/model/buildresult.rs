@@ -35,8 +35,7 @@ impl Buildresult {
     /// All fields but Files.
     pub fn to_paragraph(&self) -> Paragraph {
         let mut paragraph = self.subject.to_paragraph();
-        let mut set =
-            |name: &str, value: &str| paragraph.set(&format!("{PREFIX}{name}"), value.to_owned());
+        let mut set = |name: &str, value: &str| paragraph.set(&format!("{PREFIX}{name}"), value);
         set("Builder", &self.builder);
         set("Buildlog", &self.subject.buildlog());
         set("Buildlog-Installed", &self.buildlog_installed);

@@ -198,7 +198,7 @@ impl Planning<'_> {
         Ok(before.fits().then_some(before))
     }
 
-    /// Goes through the pieces: those with a change are made anew, into files that are begun with the first one.
+    /// Goes through the pieces: those with a change are made anew, in files that the first of them begins.
     fn change<'b>(
         &self,
         index: &Index,
@@ -207,7 +207,7 @@ impl Planning<'_> {
         begin: impl FnOnce() -> Result<Assembly<'b>, Error>,
     ) -> Result<Option<Assembly<'b>>, Error> {
         let mut begin = Some(begin);
-        let mut begun = None;
+        let mut assembly = None;
         let delta = match index.kind {
             index::Kind::Contents => Some(self.delta(index, names)?),
             index::Kind::Stanzas | index::Kind::Translation => None,
@@ -225,7 +225,7 @@ impl Planning<'_> {
             if delta.is_none() && names.len() >= MANY {
                 let packages = self.packages_of(index, &before.pieces, &place)?;
                 if packages.len() >= MANY {
-                    let assembly = under_way(&mut begun, &mut begin)?;
+                    let assembly = under_way(&mut assembly, &mut begin)?;
                     assembly.keep(done..place.start)?;
                     index.entries(self.tx, &packages, &mut |entry| assembly.add(&entry))?;
                     done = place.end;
@@ -254,15 +254,15 @@ impl Planning<'_> {
             if place.len() == 1 && before.pieces[place.start].is_of(&entries) {
                 continue;
             }
-            let assembly = under_way(&mut begun, &mut begin)?;
+            let assembly = under_way(&mut assembly, &mut begin)?;
             assembly.keep(done..place.start)?;
             assembly.add_place(&entries)?;
             done = place.end;
         }
-        if let Some(assembly) = &mut begun {
+        if let Some(assembly) = &mut assembly {
             assembly.keep(done..before.pieces.len())?;
         }
-        Ok(begun)
+        Ok(assembly)
     }
 
     fn stanzas_of(
@@ -305,15 +305,15 @@ impl Planning<'_> {
     }
 }
 
-/// What was begun, else begins it.
+/// The files under way, begun where there are none.
 fn under_way<'a, 'b>(
-    begun: &'a mut Option<Assembly<'b>>,
+    assembly: &'a mut Option<Assembly<'b>>,
     begin: &mut Option<impl FnOnce() -> Result<Assembly<'b>, Error>>,
 ) -> Result<&'a mut Assembly<'b>, Error> {
     if let Some(begin) = begin.take() {
-        *begun = Some(begin()?);
+        *assembly = Some(begin()?);
     }
-    Ok(begun.as_mut().expect("begun above"))
+    Ok(assembly.as_mut().expect("begun above"))
 }
 
 /// The lines of some pieces after a change; keys of the next piece are left to it.

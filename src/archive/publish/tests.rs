@@ -157,6 +157,15 @@ fn what_did_not_change_is_not_written_again() {
     fixture.publish(at(1));
     assert_eq!(unchanged.map(identity), before);
     assert_ne!(identity(PACKAGES), changed);
+    // The same description, the same paths.
+    let unchanged = ["main/i18n/Translation-en.xz", "Contents-amd64.gz"];
+    let before = unchanged.map(identity);
+    let changed = identity(PACKAGES);
+    fixture.install("hello", "2").unwrap();
+    fixture.publish(at(2));
+    assert_eq!(unchanged.map(identity), before);
+    assert_ne!(identity(PACKAGES), changed);
+    check_all(&fixture);
 }
 
 #[test]

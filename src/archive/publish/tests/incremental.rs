@@ -79,8 +79,15 @@ fn pieces_that_change_make_the_text_that_a_whole_rendering_makes() {
     let mut dice = Dice(7);
     let mut most = 0;
     for round in 0..60 {
-        // Many at first, then few, and at the end all of them go.
-        for number in 0..[300, 30, 3, 1][usize::try_from(round).unwrap().min(3)] {
+        // Many at first and once more, else few, and at the end all of them go.
+        let changes = match round {
+            0 => 300,
+            1 => 30,
+            2 => 3,
+            30 => 900,
+            _ => 1,
+        };
+        for number in 0..changes {
             change_one(&fixture, &mut dice, round * 1000 + number);
         }
         if round == 59 {
