@@ -32,6 +32,7 @@ mod results;
 #[path = "../../src/archive/sample.rs"]
 mod sample;
 mod site;
+mod slow;
 mod small_source;
 mod storage;
 mod supervisors;

@@ -11,6 +11,7 @@ use mini_buildd::store::{self, Store, items};
 use crate::base::Base;
 use crate::buildd::Buildd;
 use crate::packager::run;
+use crate::slow;
 use crate::small_source::SmallSource;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -146,6 +147,9 @@ fn build_that_finds_its_base_damaged_goes_on_in_a_new_one() {
 
 #[test]
 fn old_base_is_renewed_while_builds_go_on() {
+    if slow::is_left_to_the_user() {
+        return;
+    }
     let mut renewed = Renewed::new("renewal-old");
     renewed.make_old();
     let old = renewed.base();

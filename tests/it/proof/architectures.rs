@@ -16,6 +16,7 @@ use crate::base::Base;
 use crate::buildd::Buildd;
 use crate::packager::{private_apt, run};
 use crate::program::program;
+use crate::slow;
 use crate::small_source::SmallSource;
 
 /// Compiles what tells how many bits its machine has.
@@ -169,6 +170,9 @@ fn running_instance_gets_another_architecture_once() {
 
 #[test]
 fn package_is_built_for_both_side_by_side_and_survives_a_kill_between_their_ends() {
+    if slow::is_left_to_the_user() {
+        return;
+    }
     let Some(mut instance) = instance() else {
         return;
     };

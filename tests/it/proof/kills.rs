@@ -7,6 +7,7 @@ use rustix::process::{Signal, kill_process, test_kill_process};
 
 use crate::base::Base;
 use crate::buildd::Buildd;
+use crate::slow;
 use crate::small_source::SmallSource;
 
 /// Longer than a daemon needs to end and to start.
@@ -39,6 +40,9 @@ fn assert_installed_once(buildd: &mut Buildd, source: &str) {
 
 #[test]
 fn daemon_killed_at_any_moment_leaves_no_upload_in_limbo() {
+    if slow::is_left_to_the_user() {
+        return;
+    }
     let mut buildd = Buildd::started("kills");
     let work = Base::get().directory("kills-work");
     let first = SmallSource {

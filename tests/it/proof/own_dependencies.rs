@@ -7,6 +7,7 @@ use mini_buildd::model::EventType;
 
 use crate::base::Base;
 use crate::buildd::{Buildd, files_below};
+use crate::slow;
 use crate::small_source::SmallSource;
 
 const REMEMBERED: &str = "\nResolved and installed before.\n";
@@ -66,6 +67,9 @@ fn version<'a>(log: &'a str, name: &str) -> Option<&'a str> {
 
 #[test]
 fn what_is_remembered_is_what_apt_would_install_now() {
+    if slow::is_left_to_the_user() {
+        return;
+    }
     let buildd = Buildd::started("own-dependencies");
     // Of other tests nothing is remembered: names are this test's own.
     let mut sources = Sources {
