@@ -299,3 +299,26 @@ fn version_that_the_suite_forbids_is_refused_with_one_that_it_takes() {
     hand.clean();
     assert_eq!(hand.state(), before);
 }
+
+#[test]
+fn sources_are_listed_by_name_and_no_dsc_is_taken_twice_in_one_call() {
+    let hand = Hand::new();
+    let upload = |name: &str| hand.write(&Upload::new(name, VERSION, DIST).unsigned());
+    let all = ["good", "hello", "other"].map(upload);
+    let words: Vec<&str> = ["include", DIST]
+        .into_iter()
+        .chain(all.iter().map(String::as_str))
+        .collect();
+    assert!(hand.archive(&words).status.success());
+    let listed = hand.archive(&["ls", "other", "good", "no-such"]);
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert_eq!(listed.lines().count(), 2, "{listed}");
+    assert!(!listed.contains("hello"), "{listed}");
+
+    let dsc = hand.files.path().join(format!("hello_{VERSION}.dsc"));
+    let dsc = dsc.to_str().unwrap();
+    let refused = hand.archive(&["include", DIST, dsc, dsc]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success(), "{said}");
+    assert!(said.contains(".dsc: is given twice"), "{said}");
+}
