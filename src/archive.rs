@@ -335,6 +335,15 @@ impl ArchiveDir {
         publish::publish(self, keys, now, &mut |_| {})
     }
 
+    /// Dists that clients do not yet see as they are.
+    pub fn unpublished(&self) -> Result<Vec<Diststr>, Error> {
+        let dirty = self
+            .store
+            .read(|tx| dist::dirty(tx, &self.repository))?
+            .into_iter();
+        Ok(dirty.map(|dist| dist.settings.diststr).collect())
+    }
+
     /// Makes dirty what other keys than these signed.
     ///
     /// Writes to the database: not to be called inside a transaction.

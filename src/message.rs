@@ -77,14 +77,17 @@ pub fn checksums(path: &Path) -> Result<Checksums, Error> {
         })
 }
 
-/// Text of a control file, bounded.
+/// Text of a control file, bounded; waits for no FIFO.
 pub fn read_text(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     let failed = |source| Error::Read {
         path: path.into(),
         source,
     };
-    let size = fs::metadata(path).map_err(failed)?.len();
-    if size > limit {
+    let about = fs::metadata(path).map_err(failed)?;
+    if !about.is_file() {
+        return Err(failed(io::Error::other("not a regular file")));
+    }
+    if about.len() > limit {
         return Err(failed(io::Error::other(format!(
             "longer than {limit} bytes"
         ))));

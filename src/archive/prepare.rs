@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::deb::{
     Architecture, BinaryPackage, Checksums, Component, Dsc, FileName, ListedFile, PackageName,
-    Summing, Version,
+    Summing, Version, relation,
 };
 use crate::pgp;
 
@@ -351,6 +351,11 @@ pub(super) fn binary(
             binary.name, binary.architecture
         ),
     )?;
+    for field in relation::OF_BINARY {
+        if let Some(value) = binary.paragraph.get(field) {
+            relation::check(value).map_err(|why| fault(name, &format!("field {field}: {why}")))?;
+        }
+    }
     let section = binary.paragraph.get("Section").unwrap_or("misc");
     let by_section = stanza::component(section).map_err(|source| malformed(name, source))?;
     let component = component.cloned().unwrap_or(by_section);

@@ -7,7 +7,14 @@ use super::digests::{self, Digests};
 
 /// Fields that the archive sets; a package's own are dropped.
 const OF_FILE: &[&str] = &[
-    "Filename", "Size", "MD5sum", "SHA1", "SHA256", "SHA512", "Status",
+    "Filename",
+    "Size",
+    "MD5sum",
+    "SHA1",
+    "SHA256",
+    "SHA512",
+    "Status",
+    "Description-md5",
 ];
 
 /// Stanza of a .deb that is in the pool as `path`; Description stays last, as apt-ftparchive and reprepro have it.
@@ -151,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_binary_gets_its_place_size_and_digests_before_its_description() {
-        let control = "Version: 1.0\nPackage: hello\nArchitecture: amd64\nSize: 1\nStatus: forged\n\
+        let control = "Version: 1.0\nPackage: hello\nArchitecture: amd64\nSize: 1\nStatus: forged\nDescription-md5: 77\n\
                        Description: greets\n the world\nHomepage: there\n";
         let package = BinaryPackage {
             paragraph: control.parse().unwrap(),

@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::archive::Installation;
+use crate::archive::{self, Installation};
 use crate::deb::{BinaryPackage, Changes, PackageName, Version};
 use crate::model::version_scheme::Mandatory;
 use crate::model::{Diststr, EventType};
@@ -63,6 +63,17 @@ impl Repositories {
                 let mut done = Vec::with_capacity(prepared.len());
                 for prepared in &prepared {
                     let (source, version) = (prepared.source(), prepared.version());
+                    // As of an upload.
+                    let present = archive.list(tx, source)?.into_iter();
+                    let mut higher = present
+                        .filter(|listed| listed.diststr == *diststr && listed.version > *version);
+                    if let Some(higher) = higher.next() {
+                        return Err(Error::Archive(archive::Error::Lower {
+                            package: format!("{source} {version}"),
+                            diststr: Box::new(diststr.clone()),
+                            present: higher.version,
+                        }));
+                    }
                     let changed = archive.install(tx, prepared, diststr, rollbacks)?;
                     if changed {
                         tell(tx, EventType::Installed, diststr, source, version)?;

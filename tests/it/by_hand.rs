@@ -187,6 +187,11 @@ fn faulty_packages_are_refused_with_the_reason() {
             ),
             "expected exactly one paragraph, found 2".to_owned(),
         ),
+        // apt would read no index any more that has it.
+        (
+            named(&hello, deb_with_control(&control("Depends: a (1)\n"))),
+            "field Depends: \"a (1)\" is not NAME or NAME (OPERATOR VERSION)".to_owned(),
+        ),
         (
             named(&hello, deb_with_control(&control("Version: 2.0\n"))),
             "line 5: the field is there twice".to_owned(),
@@ -298,6 +303,31 @@ fn version_that_the_suite_forbids_is_refused_with_one_that_it_takes() {
     );
     hand.clean();
     assert_eq!(hand.state(), before);
+}
+
+#[test]
+fn a_lower_version_and_what_is_no_file_are_refused() {
+    let hand = Hand::new();
+    let newer = VERSION.replace("1.0", "1.1");
+    assert_ne!(newer, VERSION);
+    let upload = |version: &str| Upload::new("hello", version, DIST).unsigned();
+    assert!(hand.include(&upload(&newer)).status.success());
+    let refused = hand.refusal(&upload(VERSION));
+    let said = format!("{DIST} has {newer} already, which is higher than hello {VERSION}");
+    assert!(refused.contains(&said), "{refused}");
+
+    let fifo = hand.files.path().join("fifo.changes");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &fifo,
+        rustix::fs::FileType::Fifo,
+        0o600.into(),
+        0,
+    )
+    .unwrap();
+    let refused = hand.archive(&["include", DIST, fifo.to_str().unwrap()]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("not a regular file"), "{said}");
 }
 
 #[test]

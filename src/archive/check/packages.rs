@@ -84,7 +84,7 @@ impl Check<'_> {
         let mut problems = Vec::new();
         if !row.is_shown {
             let problem = Problem::new(title, "no distribution shows or showed it", Repair::None);
-            let remedy = "harmless: it takes place in the pool; include it again, then remove it";
+            let remedy = "harmless: a clean-up forgets it some time after it came, as what an import left out";
             problems.push(problem.with_remedy(remedy));
         }
         let read = match read(self.archive, row) {

@@ -1,5 +1,5 @@
 //! Whether all is as it should be, and what is done where it isn't.
-use std::io::{Write, stdout};
+use std::io::{Write, stderr, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -68,6 +68,15 @@ impl Instance {
             .chain(targets.iter().flat_map(Target::named))
             .collect();
         print(&problems, options.json)?;
+        for target in &targets {
+            for diststr in target.archive.unpublished()? {
+                let what = format!("{diststr} is not yet published as it is");
+                writeln!(
+                    stderr(),
+                    "{what}; without a daemon: mini-buildd archive publish"
+                )?;
+            }
+        }
         Ok(if problems.is_empty() {
             ExitCode::SUCCESS
         } else {
