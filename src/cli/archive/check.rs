@@ -70,11 +70,13 @@ impl Instance {
         print(&problems, options.json)?;
         for target in &targets {
             for diststr in target.archive.unpublished()? {
-                let what = format!("{diststr} is not yet published as it is");
-                writeln!(
-                    stderr(),
-                    "{what}; without a daemon: mini-buildd archive publish"
-                )?;
+                if target.diststr.as_ref().is_none_or(|only| *only == diststr) {
+                    let what = format!("{diststr} is not yet published as it is");
+                    writeln!(
+                        stderr(),
+                        "{what}; without a daemon: mini-buildd archive publish"
+                    )?;
+                }
             }
         }
         Ok(if problems.is_empty() {
