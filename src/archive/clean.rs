@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -23,6 +24,8 @@ const GENERATIONS: i64 = 3;
 const GRACE: Duration = Duration::from_secs(60 * 60);
 /// A preparation does not take longer.
 pub(super) const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
+/// Beginning of the names of what a repair moved aside.
+pub(super) const OBSTACLE_PREFIX: &str = ".obstacle-";
 /// So many rows are forgotten at once.
 const PART: u32 = 1000;
 
@@ -233,24 +236,18 @@ pub(super) fn clean(archive: &ArchiveDir, now: Timestamp) -> Result<(), Error> {
     let (dists, wanted) = archive
         .store
         .read(|tx| Ok::<_, Error>((settled(archive, tx)?, listed(archive, tx)?)))?;
-    let now = SystemTime::from(now);
     for dist in dists {
         for directory in by_hash_directories(&dist)? {
-            for (path, age) in entries(&directory, now)? {
+            for (path, age) in entries(&directory, now.into())? {
                 if age >= GRACE && !wanted.contains(&path) {
                     disk::remove_file(&path).doing("remove", &path)?;
                 }
             }
         }
     }
-    for (path, age) in entries(&archive.directory, now)? {
-        let is_scratch = path
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-            .is_some_and(|name| {
-                name.starts_with(pool::SCRATCH_PREFIX) || name.starts_with(state::SCRATCH_PREFIX)
-            });
-        if is_scratch && age >= ABANDONED {
+    for entry in read_directory(&archive.directory)? {
+        let path = entry.path();
+        if is_scratch(&path) && is_old(&path, now) {
             disk::remove_tree(&path).doing("remove", &path)?;
         }
     }
@@ -259,6 +256,25 @@ pub(super) fn clean(archive: &ArchiveDir, now: Timestamp) -> Result<(), Error> {
     disk::remove_tree(&scratch).doing("remove", &scratch)?;
     drop(lock);
     times::clean(archive)
+}
+
+/// Tells whether somebody works in it, or was cut short.
+pub(super) fn is_scratch(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    [pool::SCRATCH_PREFIX, state::SCRATCH_PREFIX, OBSTACLE_PREFIX]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
+}
+
+/// When what nothing knows may be deleted; `None`: it is gone.
+pub(super) fn deletable_from(path: &Path) -> Option<Timestamp> {
+    // Of the inode: a file that was linked here keeps the time of its content.
+    let changed = Timestamp::from_second(fs::symlink_metadata(path).ok()?.ctime()).ok()?;
+    Some(changed.saturating_add(ABANDONED).unwrap_or(Timestamp::MAX))
+}
+
+pub(super) fn is_old(path: &Path, now: Timestamp) -> bool {
+    deletable_from(path).is_some_and(|from| from <= now)
 }
 
 /// Rows go first: a file without a row is removed in this run or the next.
@@ -354,7 +370,15 @@ fn entries(directory: &Path, now: SystemTime) -> Result<Vec<(PathBuf, Duration)>
 
 pub(super) fn read_directory(directory: &Path) -> Result<Vec<fs::DirEntry>, Error> {
     match fs::read_dir(directory).and_then(Iterator::collect) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        // Of what stands there instead, a check tells.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Ok(Vec::new())
+        }
         result => result.doing("list", directory),
     }
 }

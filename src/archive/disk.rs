@@ -195,11 +195,12 @@ pub(super) fn remove_empty_parents(path: &Path, root: &Path) {
     }
 }
 
-/// Removes a tree; that it is gone already is fine.
+/// Removes a tree, or what else has its name; that it is gone already is fine.
 pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
     fault::point("remove tree", path)?;
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => remove_file(path),
         result => result,
     }
 }

@@ -44,6 +44,9 @@ pub(super) enum Step {
 
 pub(super) const SCRATCH: &str = ".publish";
 
+/// What is put in place last, in this order.
+pub(super) const SIGNED: [&str; 3] = ["Release", "Release.gpg", "InRelease"];
+
 /// A file of a dist as its Release is to list it.
 struct Planned {
     index: IndexFile,
@@ -334,11 +337,8 @@ impl Pass<'_> {
             self.unsynced.add(parent);
             reached(Step::Plain);
         }
-        for (name, step) in [
-            ("Release", Step::Release),
-            ("Release.gpg", Step::Signature),
-            ("InRelease", Step::InRelease),
-        ] {
+        let steps = [Step::Release, Step::Signature, Step::InRelease];
+        for (name, step) in SIGNED.into_iter().zip(steps) {
             let path = directory.join(name);
             disk::rename(&self.signed(&plan.dist, name), &path).doing("put in place", &path)?;
             reached(step);
@@ -353,7 +353,7 @@ impl Pass<'_> {
 
     fn withdraw(&mut self, dist: &Dist) -> Result<(), Error> {
         let directory = self.directory(dist);
-        for name in ["InRelease", "Release.gpg", "Release"] {
+        for name in SIGNED.into_iter().rev() {
             let path = directory.join(name);
             disk::remove_file(&path).doing("remove", &path)?;
         }

@@ -115,3 +115,8 @@ pub(super) fn signed(directory: &Path, keys: &Keyring) -> Result<String, (&'stat
 pub(super) fn is_directory(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir())
 }
+
+/// Tells whether there is a regular file, no link taken for one.
+pub(super) fn is_regular(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file())
+}

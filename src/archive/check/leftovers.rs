@@ -1,15 +1,11 @@
 //! What is on disk and nothing knows.
 use std::collections::HashSet;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-
-use jiff::Timestamp;
+use std::path::PathBuf;
 
 use crate::store::Transaction;
 
-use super::super::clean::{ABANDONED, read_directory};
-use super::super::{ArchiveDir, Error, disk, dist, pool, publish, snapshot, state};
+use super::super::clean::{deletable_from, is_old, is_scratch, read_directory};
+use super::super::{ArchiveDir, Error, disk, dist, pool, publish, snapshot};
 use super::{Check, Problem, Repair, files};
 
 impl Check<'_> {
@@ -97,18 +93,11 @@ impl Check<'_> {
     fn scratch(&self) -> Result<Vec<PathBuf>, Error> {
         let paths = read_directory(&self.archive.directory)?
             .into_iter()
-            .filter(|entry| {
-                let name = entry.file_name();
-                let name = name.to_string_lossy();
-                let prefixes = [
-                    pool::SCRATCH_PREFIX,
-                    state::SCRATCH_PREFIX,
-                    publish::SCRATCH,
-                ];
-                prefixes.iter().any(|prefix| name.starts_with(prefix))
-            })
             .map(|entry| entry.path());
-        Ok(paths.filter(|path| is_old(path, self.now)).collect())
+        let is_left = |path: &PathBuf| {
+            (is_scratch(path) || path.ends_with(publish::SCRATCH)) && is_old(path, self.now)
+        };
+        Ok(paths.filter(is_left).collect())
     }
 }
 
@@ -126,15 +115,4 @@ pub(super) fn unknown(
         }
     }
     Ok(unknown)
-}
-
-/// When it may be deleted; `None`: it is gone.
-fn deletable_from(path: &Path) -> Option<Timestamp> {
-    // Of the inode: a file that was linked here keeps the time of its content.
-    let changed = Timestamp::from_second(fs::symlink_metadata(path).ok()?.ctime()).ok()?;
-    Some(changed.saturating_add(ABANDONED).unwrap_or(Timestamp::MAX))
-}
-
-pub(super) fn is_old(path: &Path, now: Timestamp) -> bool {
-    deletable_from(path).is_some_and(|from| from <= now)
 }

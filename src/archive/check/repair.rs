@@ -1,8 +1,10 @@
 //! Mends: rows and pool first, then what is published from them, what is left over last.
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use jiff::Timestamp;
 use rusqlite::Row;
@@ -12,6 +14,7 @@ use crate::deb::release::IndexFile;
 use crate::pgp::SigningKeys;
 use crate::store::{During, Transaction};
 
+use super::super::clean::{OBSTACLE_PREFIX, is_old};
 use super::super::disk::{self, Doing, Unsynced};
 use super::super::pieces::Form;
 use super::super::publish;
@@ -35,6 +38,7 @@ pub(super) fn repair(
             archive.publish(keys, now)?;
             is_published = true;
         }
+        make_way(archive, problem)?;
         let repair = Mending {
             archive,
             found,
@@ -60,6 +64,54 @@ fn rank(repair: &Repair) -> u8 {
         Repair::Publish { .. } | Repair::Snapshot { .. } => 5,
         Repair::Delete { .. } => 6,
     }
+}
+
+/// Moves aside what is no file, or no directory, where one will be written.
+fn make_way(archive: &ArchiveDir, problem: &Problem) -> Result<(), Error> {
+    let path = archive.directory.join(&problem.subject);
+    match &problem.repair {
+        Repair::Content { .. } | Repair::Index { .. } | Repair::Generation { .. } => {
+            move_aside(archive, &path, files::is_regular)
+        }
+        Repair::Publish { .. } => {
+            move_aside(archive, &path, files::is_regular)?;
+            // A check tells only of the first signed file that is wrong.
+            let directory = path.parent().unwrap_or(&path);
+            for name in publish::SIGNED {
+                move_aside(archive, &directory.join(name), files::is_regular)?;
+            }
+            Ok(())
+        }
+        // The directory is made anew as a whole.
+        Repair::Snapshot { name, .. } if path.ends_with(name) => {
+            move_aside(archive, &path, files::is_directory)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Gives what is in the way, at a path or above it, a name under which a clean-up deletes it after a day.
+fn move_aside(archive: &ArchiveDir, path: &Path, is_right: fn(&Path) -> bool) -> Result<(), Error> {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let root = &archive.directory;
+    let below = path.strip_prefix(root).unwrap_or(path);
+    let above = below.ancestors().skip(1).map(|above| root.join(above));
+    let mut above: Vec<PathBuf> = above.collect();
+    above.reverse();
+    let is_there = |path: &Path| fs::symlink_metadata(path).is_ok();
+    let obstacle = above
+        .iter()
+        .find(|above| is_there(above) && !above.is_dir())
+        .map(PathBuf::as_path)
+        .or_else(|| (is_there(path) && !is_right(path)).then_some(path));
+    let Some(obstacle) = obstacle else {
+        return Ok(());
+    };
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let aside = root.join(format!("{OBSTACLE_PREFIX}{}-{number}", process::id()));
+    disk::rename(obstacle, &aside).doing("move aside", obstacle)?;
+    tracing::warn!(obstacle = %obstacle.display(), aside = %aside.display(), "moved aside");
+    Ok(())
 }
 
 struct Mending<'a> {
@@ -250,7 +302,7 @@ impl Mending<'_> {
     /// Deletes what is still unknown and old.
     fn delete(&self, path: &Path) -> Result<bool, Error> {
         let archive = self.archive;
-        if !leftovers::is_old(path, self.now) {
+        if !is_old(path, self.now) {
             return Ok(false);
         }
         let _lock = disk::lock(&archive.directory)?;

@@ -7,6 +7,8 @@ use crate::archive::fixture::{self, Fixture, diststr, key, keys};
 use crate::pgp::SigningKey;
 use crate::store;
 
+mod obstacles;
+
 const PACKAGES: &str = "dists/sid-test-unstable/main/binary-amd64/Packages";
 const DEB: &str = "pool/main/h/hello/hello_2_amd64.deb";
 
