@@ -20,7 +20,7 @@ use crate::archive::ArchiveDir;
 use crate::home::Home;
 use crate::model::Diststr;
 use crate::repositories::Repositories;
-use crate::setup::archives;
+use crate::setup::{self, archives};
 use crate::store::Store;
 
 /// Lists and changes what is in the repositories of an instance.
@@ -66,6 +66,10 @@ struct Publish {
 #[derive(Args, Debug)]
 struct Clean {}
 
+#[derive(Debug, thiserror::Error)]
+#[error("the change is made, but not published; try again with: mini-buildd archive publish")]
+struct Unpublished(#[source] setup::Error);
+
 /// An instance whose repositories are worked on.
 struct Instance {
     home: Home,
@@ -106,7 +110,7 @@ impl Instance {
 
     /// Publishes; a change that is made stays made, and the daemon publishes it where this can't.
     fn publish(&self) -> Result<(), Failure> {
-        Ok(archives::publish(&self.home, &self.store)?)
+        Ok(archives::publish(&self.home, &self.store).map_err(Unpublished)?)
     }
 
     fn archive_of(&self, diststr: &Diststr) -> Result<ArchiveDir, Failure> {
@@ -120,7 +124,7 @@ impl Instance {
                 archive.sign_all_anew()?;
             }
         }
-        self.publish()
+        Ok(archives::publish(&self.home, &self.store)?)
     }
 
     fn clean(&self) -> Result<(), Failure> {

@@ -29,6 +29,7 @@ impl Repositories {
             } else {
                 let mut here = from.clone();
                 let mut version = version.cloned();
+                let mut already = None;
                 while let Some(next) = suite(&catalog, &here)?.migrates_to.clone() {
                     let to = Diststr {
                         suite: next,
@@ -37,18 +38,22 @@ impl Repositories {
                     let rollbacks = suite(&catalog, &to)?.rollback;
                     let transferred =
                         archive.copy(tx, source, [&here, &to], version.as_ref(), rollbacks)?;
-                    if !transferred.changed {
-                        return Err(Error::AlreadyMigrated {
+                    version = Some(transferred.version.clone());
+                    here = to.clone();
+                    if transferred.changed {
+                        went.push((to, transferred));
+                    } else {
+                        already = Some(Error::AlreadyMigrated {
                             package: format!("{source} {}", transferred.version),
                             diststr: to,
                         });
                     }
-                    version = Some(transferred.version.clone());
-                    went.push((to.clone(), transferred));
-                    here = to;
                     if !full {
                         break;
                     }
+                }
+                if let Some(already) = already.filter(|_| went.is_empty()) {
+                    return Err(already);
                 }
             }
             if went.is_empty() {

@@ -154,8 +154,19 @@ fn packages_go_their_ways_from_the_shell_and_the_daemon_tells_of_it() {
         (SECOND, DIST)
     );
 
-    said(&home, &["migrate", "hello", DIST, "--full"]);
+    // After a single step, the whole way is what is left of it.
+    said(&home, &["migrate", "hello", DIST]);
+    instance.wait_for(EventType::Migrated, "hello");
+    assert_eq!(
+        said(&home, &["migrate", "hello", DIST, "--full"]),
+        format!("hello {SECOND} is now in trixie-test-stable\n")
+    );
     instance.wait_for_more(EventType::Migrated, "hello", 1);
+    let again = refused(&home, &["migrate", "hello", DIST, "--full"]);
+    assert!(
+        again.contains("is in trixie-test-stable already"),
+        "{again}"
+    );
     let everywhere = [
         format!("{DIST} {SECOND}"),
         format!("{DIST}-rollback0 {FIRST}"),

@@ -29,7 +29,6 @@ struct Row {
     priority: String,
     stanza: String,
     file_list: String,
-    is_shown: bool,
     /// Sorted.
     files: Vec<String>,
 }
@@ -82,11 +81,6 @@ impl Check<'_> {
             return Ok(Vec::new());
         }
         let mut problems = Vec::new();
-        if !row.is_shown {
-            let problem = Problem::new(title, "no distribution shows or showed it", Repair::None);
-            let remedy = "harmless: a clean-up forgets it some time after it came, as what an import left out";
-            problems.push(problem.with_remedy(remedy));
-        }
         let read = match read(self.archive, row) {
             Ok(read) => read,
             Err(error @ Error::Store(_)) => return Err(error),
@@ -166,14 +160,13 @@ fn row(tx: &Transaction<'_>, id: i64) -> Result<Option<Row>, Error> {
                 priority: row.get(7)?,
                 stanza: row.get(8)?,
                 file_list: row.get(9)?,
-                is_shown: row.get(10)?,
                 files,
             })
         };
         tx.sql()
             .prepare_cached(
                 "SELECT kind, name, version, architecture, source, component, section, priority,
-                        stanza, file_list, EXISTS (SELECT 1 FROM slot WHERE package = package.id)
+                        stanza, file_list
                  FROM package WHERE id = ?",
             )?
             .query_row([id], columns)
