@@ -2,6 +2,7 @@
 //!
 //! Reading order: this file takes the command line apart; [`daemon`] is what runs without a subcommand; [`home`],
 //! [`log`], `backend` and `configured` are options that commands share.
+mod admin;
 mod api;
 mod archive;
 mod backend;
@@ -12,19 +13,25 @@ pub mod daemon;
 mod demo;
 pub mod doctor;
 mod documents;
+mod dput;
+mod events;
+mod follow;
 pub mod home;
 mod key;
 mod layout;
 pub mod log;
+mod login;
 mod man;
 mod memory;
 mod output;
+mod password;
 mod preflight;
 mod progress;
 mod remove;
 mod repository;
 mod supervise;
 mod up;
+mod user;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -59,9 +66,12 @@ enum Command {
     Doctor(doctor::Options),
     Repository(repository::Options),
     Layout(layout::Options),
+    User(user::Options),
     Remove(remove::Options),
     Key(key::Options),
     Api(api::Options),
+    Dput(dput::Options),
+    Events(events::Options),
     Archive(archive::Options),
     Completion(completion::Options),
     Man(man::Options),
@@ -85,6 +95,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let ended = match line.command {
         None => daemon::run(&line.daemon).map(|()| ExitCode::SUCCESS),
         Some(Command::Doctor(options)) => doctor::run(&options),
+        Some(Command::Dput(options)) => dput::run(&options),
+        Some(Command::Events(options)) => events::run(&options),
         Some(Command::Api(options)) => api::run(&options),
         Some(Command::Archive(options)) => archive::run(&options),
         Some(Command::Completion(options)) => completion::run(&options, &command()),
@@ -97,6 +109,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Repository(options)) => repository::run(&options),
         Some(Command::Supervise(options)) => Ok(supervise::run(&options)),
         Some(Command::Up(options)) => up::run(&options),
+        Some(Command::User(options)) => user::run(&options),
     };
     ended.unwrap_or_else(|failure| {
         // Nobody is left to be told that standard error can't be written.

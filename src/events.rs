@@ -11,6 +11,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fs, io};
 
+use bytes::Bytes;
+use jiff::Timestamp;
 use tokio::sync::broadcast;
 
 use crate::home::{self, Home};
@@ -18,14 +20,35 @@ use crate::model::{Event, EventType};
 use crate::store::event_log::Logged;
 use crate::store::{self, Store, event_log};
 
-/// How many events an attached client may lag behind.
+/// How many events an attached client may lag behind before it must read the log.
 const BACKLOG: usize = 512;
 
 pub struct Events {
     home: Home,
     store: Arc<Store>,
-    attached: broadcast::Sender<Event>,
+    attached: broadcast::Sender<Arc<Told>>,
     flushing: Mutex<()>,
+}
+
+/// An event, and what those who wait for it are sent; once for all of them.
+#[derive(Debug)]
+pub struct Told {
+    /// Of its row.
+    pub id: i64,
+    pub event: Event,
+    /// JSON.
+    pub text: Bytes,
+}
+
+impl Told {
+    pub fn of(logged: Logged) -> Result<Arc<Told>, Error> {
+        let text = serde_json::to_vec(&logged.event).map_err(Error::Encode)?;
+        Ok(Arc::new(Told {
+            id: logged.id,
+            event: logged.event,
+            text: text.into(),
+        }))
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +58,8 @@ pub enum Error {
     Store(#[from] store::Error),
     #[error("can't write event {path}")]
     Write { path: PathBuf, source: io::Error },
+    #[error("can't write an event as JSON")]
+    Encode(#[source] serde_json::Error),
 }
 
 /// Tells whether an event may be told; who hears INSTALLED runs apt at once, so it waits for the publication.
@@ -79,7 +104,7 @@ impl Events {
             self.store
                 .write(|tx| event_log::mark_written(tx, logged.id))?;
             // An error only says that nobody is attached.
-            let _ = self.attached.send(logged.event);
+            let _ = self.attached.send(Told::of(logged)?);
         }
         Ok(())
     }
@@ -98,8 +123,28 @@ impl Events {
         Ok(path)
     }
 
-    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+    /// All that is told from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Told>> {
         self.attached.subscribe()
+    }
+
+    /// Up to `limit` events that were told and happened after a time, oldest first; of more, the newest. Synchronous.
+    pub fn since(&self, after: Timestamp, limit: u32) -> Result<Vec<Arc<Told>>, Error> {
+        let recent = self.store.read(|tx| event_log::told(tx, limit))?;
+        let mut since: Vec<Logged> = recent
+            .into_iter()
+            .filter(|logged| logged.event.timestamp > after)
+            .collect();
+        since.reverse();
+        since.into_iter().map(Told::of).collect()
+    }
+
+    /// Events that were told and whose rows come after one, oldest first. Synchronous.
+    pub fn after_row(&self, id: i64, limit: u32) -> Result<Vec<Arc<Told>>, Error> {
+        let mut after = self.store.read(|tx| event_log::told(tx, limit))?;
+        after.retain(|logged| logged.id > id);
+        after.reverse();
+        after.into_iter().map(Told::of).collect()
     }
 
     /// The newest events whose files are written, newest first.

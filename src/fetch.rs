@@ -6,9 +6,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Request, Response, StatusCode, Uri, body::Incoming};
+use hyper::{Method, Request, Response, StatusCode, Uri, body::Incoming};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Connections;
 use hyper_util::rt::TokioExecutor;
@@ -18,6 +18,7 @@ use connector::Connector;
 pub use proxies::Proxies;
 
 const REDIRECTS: usize = 5;
+const AGENT: &str = concat!("mini-buildd/", env!("CARGO_PKG_VERSION"));
 
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -42,7 +43,7 @@ pub enum Error {
     TimedOut { url: String, seconds: u64 },
 }
 
-type Https = Connections<HttpsConnector<Connector>, Empty<Bytes>>;
+type Https = Connections<HttpsConnector<Connector>, Full<Bytes>>;
 
 #[derive(Clone, Default)]
 pub struct Client {
@@ -56,6 +57,31 @@ pub struct Client {
 pub struct Validators {
     pub etag: Option<String>,
     pub last_modified: Option<String>,
+}
+
+/// A request with all that the caller says.
+#[derive(Clone, Debug, Default)]
+pub struct Question<'a> {
+    pub url: &'a str,
+    pub headers: &'a [(&'static str, String)],
+    /// A form (`application/x-www-form-urlencoded`), sent by POST; `None`: by GET.
+    pub form: Option<String>,
+}
+
+/// What a server says, whatever its status.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u16,
+    headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// All values of a header.
+    pub fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
+        let values = self.headers.get_all(name).into_iter();
+        values.filter_map(|value| value.to_str().ok())
+    }
 }
 
 impl Client {
@@ -110,14 +136,26 @@ impl Client {
             let validators = Validators::of(response.headers());
             Ok(Some((read(url, response, limit).await?, validators)))
         };
-        tokio::time::timeout(time, answer)
-            .await
-            .unwrap_or_else(|_| {
-                Err(Error::TimedOut {
-                    url: url.into(),
-                    seconds: time.as_secs(),
-                })
+        within(time, url, answer).await
+    }
+
+    /// Asks once; no redirect is followed.
+    pub async fn ask(
+        &self,
+        question: &Question<'_>,
+        limit: usize,
+        time: Duration,
+    ) -> Result<Answer, Error> {
+        let url = question.url;
+        let answer = async {
+            let response = self.send(url, question.request()?).await?;
+            Ok(Answer {
+                status: response.status().as_u16(),
+                headers: response.headers().clone(),
+                body: read(url, response, limit).await?,
             })
+        };
+        within(time, url, answer).await
     }
 
     async fn follow(&self, url: &str, seen: &Validators) -> Result<Response<Incoming>, Error> {
@@ -128,21 +166,8 @@ impl Client {
         };
         let mut uri = parse(url).ok_or_else(malformed)?;
         for _ in 0..=REDIRECTS {
-            let mut request = request(&uri, seen).map_err(|_| malformed())?;
-            if let Some(authorization) = connector::authorization(&self.proxies, &uri) {
-                let headers = request.headers_mut();
-                headers.insert(header::PROXY_AUTHORIZATION, authorization);
-            }
-            let connections = self
-                .connections
-                .get_or_init(|| connections(Arc::clone(&self.proxies)));
-            let response = connections.request(request).await.map_err(|fault| {
-                if fault.is_connect() {
-                    let (url, fault) = (url.into(), causes(&fault));
-                    return Error::Unconnected { url, fault };
-                }
-                failed(causes(&fault))
-            })?;
+            let request = request(&uri, seen).map_err(|_| malformed())?;
+            let response = self.send(url, request).await?;
             if !is_redirect(response.status()) {
                 return Ok(response);
             }
@@ -154,6 +179,72 @@ impl Client {
         }
         Err(failed(format!("more than {REDIRECTS} redirects")))
     }
+}
+
+impl Client {
+    async fn send(
+        &self,
+        url: &str,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, Error> {
+        if let Some(authorization) = connector::authorization(&self.proxies, request.uri()) {
+            let headers = request.headers_mut();
+            headers.insert(header::PROXY_AUTHORIZATION, authorization);
+        }
+        let connections = self
+            .connections
+            .get_or_init(|| connections(Arc::clone(&self.proxies)));
+        connections.request(request).await.map_err(|fault| {
+            let (url, is_connect) = (url.into(), fault.is_connect());
+            let fault = causes(&fault);
+            if is_connect {
+                return Error::Unconnected { url, fault };
+            }
+            Error::Failed { url, fault }
+        })
+    }
+}
+
+impl Question<'_> {
+    fn request(&self) -> Result<Request<Full<Bytes>>, Error> {
+        let malformed = || Error::Url {
+            url: self.url.into(),
+        };
+        let uri = parse(self.url).ok_or_else(malformed)?;
+        let method = match self.form {
+            Some(_) => Method::POST,
+            None => Method::GET,
+        };
+        let mut request = Request::builder()
+            .method(method)
+            .uri(uri)
+            .header(header::USER_AGENT, AGENT);
+        if self.form.is_some() {
+            let form = "application/x-www-form-urlencoded";
+            request = request.header(header::CONTENT_TYPE, form);
+        }
+        for (name, value) in self.headers {
+            request = request.header(*name, value);
+        }
+        let body = Full::from(self.form.clone().unwrap_or_default());
+        request.body(body).map_err(|_| malformed())
+    }
+}
+
+async fn within<T>(
+    time: Duration,
+    url: &str,
+    answer: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let late = |_| {
+        Err(Error::TimedOut {
+            url: url.into(),
+            seconds: time.as_secs(),
+        })
+    };
+    tokio::time::timeout(time, answer)
+        .await
+        .unwrap_or_else(late)
 }
 
 impl Validators {
@@ -190,9 +281,8 @@ fn connections(proxies: Arc<Proxies>) -> Https {
     Connections::builder(TokioExecutor::new()).build(connector)
 }
 
-fn request(uri: &Uri, seen: &Validators) -> Result<Request<Empty<Bytes>>, hyper::http::Error> {
-    let agent = concat!("mini-buildd/", env!("CARGO_PKG_VERSION"));
-    let mut request = Request::get(uri).header(header::USER_AGENT, agent);
+fn request(uri: &Uri, seen: &Validators) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
+    let mut request = Request::get(uri).header(header::USER_AGENT, AGENT);
     let conditions: [(HeaderName, &Option<String>); 2] = [
         (header::IF_NONE_MATCH, &seen.etag),
         (header::IF_MODIFIED_SINCE, &seen.last_modified),
@@ -202,7 +292,7 @@ fn request(uri: &Uri, seen: &Validators) -> Result<Request<Empty<Bytes>>, hyper:
             request = request.header(name, HeaderValue::from_str(value)?);
         }
     }
-    request.body(Empty::new())
+    request.body(Full::default())
 }
 
 async fn read(url: &str, response: Response<Incoming>, limit: usize) -> Result<Vec<u8>, Error> {

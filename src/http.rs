@@ -3,10 +3,15 @@
 //! Reading order: [`Server`] accepts connections and [`AccessLog`] writes down what they ask for; [`router`] says who
 //! answers: `calls` the API, [`files`] the trees on disk (`path` what is asked for, `tree` finds it below its root,
 //! `times` are dists as they were, `conditions` decides what is sent of it, `media_type` says what it is, `listing` shows
-//! directories), `events` the list of events. `problem` and `page` are how errors look.
+//! directories), `events` the list of events and `attach` those that happen, `accounts` logs in (`auth` says who asks, by `cookies` or a token). `problem` and `page` are how errors look.
 mod access_log;
+mod accounts;
+mod attach;
+mod auth;
+mod body;
 mod calls;
 mod conditions;
+mod cookies;
 mod events;
 pub mod files;
 mod listing;
@@ -25,21 +30,24 @@ use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::get;
+use tokio::sync::watch;
 
 use crate::instance::Instance;
 
 pub use access_log::AccessLog;
 pub use server::{Error, Server};
 
-/// All routes of an instance.
-pub fn router(instance: &Arc<Instance>) -> Router {
+/// All routes of an instance; who waits for events is answered when `shutdown` is true.
+pub fn router(instance: &Arc<Instance>, shutdown: watch::Receiver<bool>) -> Router {
     finish(
         Router::new()
             .route("/", get(home))
             .route("/mini_buildd/", get(home))
             .merge(files::router(&instance.home, Some(instance.past.clone())))
+            .merge(accounts::router(Arc::clone(&instance.accounts)))
             .merge(calls::router(instance.clone()))
-            .merge(events::router(instance.clone())),
+            .merge(events::router(instance.clone()))
+            .merge(attach::router(instance, shutdown)),
     )
 }
 

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{error, info};
 
+use crate::accounts::Accounts;
 use crate::builder::{self, Builder};
 use crate::cause::with_causes;
 use crate::deb::Architecture;
@@ -18,6 +19,7 @@ use crate::incoming::door::{self, Door};
 use crate::incoming::{self, Incoming};
 use crate::keys::{self, Keys};
 use crate::model::{Address, Daemon};
+use crate::packager::Publication;
 use crate::remotes::Load;
 use crate::repositories::Repositories;
 use crate::repositories::past::Past;
@@ -37,6 +39,9 @@ pub struct Instance {
     pub events: Arc<Events>,
     pub builder: Builder,
     pub past: Arc<Past>,
+    pub accounts: Arc<Accounts>,
+    pub repositories: Repositories,
+    pub publication: Arc<Publication>,
     shutdown: watch::Sender<bool>,
     tasks: Mutex<JoinSet<()>>,
     _lock: Lock,
@@ -176,7 +181,7 @@ fn run(
         builder: requested,
         settling: Mutex::new(()),
     };
-    let packager = packager::Parts {
+    let packager = Arc::new(packager::Parts {
         home: home.clone(),
         store: Arc::clone(&store),
         keys: Arc::clone(&keys),
@@ -184,7 +189,8 @@ fn run(
         daemon: daemon.clone(),
         events: Arc::clone(&events),
         load: Arc::clone(&load),
-    };
+    });
+    let publication = Arc::new(Publication::new(Arc::clone(&packager)));
     let builder = builder::Parts {
         home: home.clone(),
         store: Arc::clone(&store),
@@ -204,7 +210,8 @@ fn run(
     ));
     let (publishing, published) = oneshot::channel();
     tasks.spawn(packager::run(
-        Arc::new(packager),
+        packager,
+        Arc::clone(&publication),
         publishing,
         arrivals,
         arrived,
@@ -215,7 +222,10 @@ fn run(
     tasks.spawn(cron::run(repositories.clone(), stopping));
     let instance = Instance {
         incoming: Arc::new(Incoming::new(home.clone(), Arc::clone(&store), closed)),
-        past: Arc::new(Past::new(repositories, Arc::clone(&keys))),
+        past: Arc::new(Past::new(repositories.clone(), Arc::clone(&keys))),
+        accounts: Arc::new(Accounts::new(Arc::clone(&store))),
+        repositories,
+        publication,
         home,
         store,
         keys,

@@ -2,7 +2,7 @@
 //!
 //! Six layers, in reading order; a module uses lower layers only (`tests/layers.rs` holds this):
 //! 0 formats ([`deb`], [`endpoint`], [`cause`]), 1 model ([`model`]), 2 outside ([`home`], [`command`], [`store`], [`pgp`],
-//! [`upload`], [`fetch`], [`keys`], [`archive`], [`message`]), 3 engine ([`chroots`], [`remotes`], [`events`], [`build`], [`incoming`],
+//! [`upload`], [`fetch`], [`accounts`], [`keys`], [`archive`], [`message`]), 3 engine ([`chroots`], [`remotes`], [`events`], [`build`], [`incoming`],
 //! [`repositories`], [`packager`], [`builder`], [`setup`], [`cron`], [`instance`]), 4 calls ([`api`]), 5 front ends ([`http`], [`ftp`], [`cli`]).
 pub mod cause;
 pub mod deb;
@@ -10,6 +10,7 @@ pub mod endpoint;
 
 pub mod model;
 
+pub mod accounts;
 pub mod archive;
 pub mod command;
 mod fault;

@@ -37,7 +37,7 @@ use crate::remotes::Load;
 use crate::store::{self, Store, jobs};
 use crate::upload;
 
-use publication::Publication;
+pub use publication::Publication;
 
 /// First and longest pause before something is tried again.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -105,13 +105,14 @@ impl Parts {
 /// Follows arrivals until `shutdown`; begins with what an earlier run left, and says when its dists are `published`.
 pub async fn run(
     parts: Arc<Parts>,
+    publication: Arc<Publication>,
     published: oneshot::Sender<()>,
     mut arrivals: mpsc::UnboundedReceiver<Arrival>,
     again: mpsc::UnboundedSender<Arrival>,
     mut shutdown: watch::Receiver<bool>,
 ) {
     let mut packager = Packager {
-        publication: Arc::new(Publication::new(Arc::clone(&parts))),
+        publication,
         parts,
         again,
         sending: JoinSet::new(),

@@ -2,8 +2,9 @@
 //!
 //! Reading order: `signing_key` signs by `signature`, `signing_keys` are several that sign together, `import` takes a key
 //! that gpg exported; `keyring` verifies with `cleartext`, which takes a signed text apart so strictly
-//! that nothing can stand beside what was signed, and `verdict`, which judges the signatures.
+//! that nothing can stand beside what was signed, and `verdict`, which judges the signatures; `described` tells of keys.
 mod cleartext;
+mod described;
 #[cfg(test)]
 pub(crate) mod gnupg;
 mod import;
@@ -16,6 +17,7 @@ mod verdict;
 use std::path::PathBuf;
 
 pub use cleartext::unauthenticated_text;
+pub use described::Described;
 pub use import::Refused;
 pub use keyring::{Keyring, Verified};
 pub use signing_key::{SigningKey, Unable};

@@ -84,6 +84,27 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Tells whether who asked can mend it: by another question, or by waiting.
+    pub fn is_mistake(&self) -> bool {
+        match self {
+            Error::Store(_) | Error::Key(_) | Error::Read { .. } => false,
+            Error::Archive(error) => error.is_mistake(),
+            Error::State { source, .. } => source.is_mistake(),
+            Error::Distribution(_)
+            | Error::NoDist { .. }
+            | Error::Rule(_)
+            | Error::NoMigration(_)
+            | Error::AlreadyMigrated { .. }
+            | Error::Rollback(_)
+            | Error::Unmade { .. }
+            | Error::File { .. }
+            | Error::Malformed { .. }
+            | Error::Version { .. } => true,
+        }
+    }
+}
+
 impl Repositories {
     pub fn new(home: Home, store: Arc<Store>) -> Repositories {
         Repositories { home, store }

@@ -11,7 +11,7 @@ const RANKS: [&[&str]; 15] = [
     // 2 outside
     &["home", "command", "fault"],
     &["store", "pgp", "upload", "fetch", "mail"],
-    &["keys", "archive", "message"],
+    &["accounts", "keys", "archive", "message"],
     // 3 engine
     &["chroots", "remotes", "events"],
     &["build"],

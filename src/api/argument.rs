@@ -2,8 +2,9 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use crate::deb::{Codename, FileName, Suite};
+use crate::deb::{Codename, FileName, PackageName, Suite, Version};
 use crate::model::repository::Identity;
+use crate::model::snapshot::SnapshotName;
 
 use super::CallError;
 
@@ -21,7 +22,7 @@ pub struct Argument<T> {
 pub struct Spec {
     /// Key in the query; the long option has dashes for underscores.
     pub name: &'static str,
-    /// `None`: positional.
+    /// `None` of positional ones too.
     pub short: Option<char>,
     pub kind: Kind,
     pub default: Default,
@@ -36,6 +37,8 @@ pub enum Kind {
     Boolean,
     Integer,
     Text,
+    /// A text of several lines.
+    Lines,
     /// Joined by commas.
     List,
 }
@@ -44,6 +47,8 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Default {
     Required,
+    /// Positional, and nothing.
+    Optional,
     Value(&'static str),
     /// The server computes it; with its name for documentation.
     Computed(&'static str),
@@ -67,6 +72,21 @@ impl<T: ArgumentValue> Argument<T> {
         doc: &'static str,
     ) -> Argument<T> {
         Argument::new(name, Some(short), Default::Value(default), doc)
+    }
+
+    /// An option that must be given.
+    pub const fn required(name: &'static str, short: char, doc: &'static str) -> Argument<T> {
+        Argument::new(name, Some(short), Default::Required, doc)
+    }
+
+    /// A positional argument that may be missing.
+    pub const fn optional(name: &'static str, doc: &'static str) -> Argument<T> {
+        Argument::new(name, None, Default::Optional, doc)
+    }
+
+    /// An option that has no short form.
+    pub const fn long(name: &'static str, default: &'static str, doc: &'static str) -> Argument<T> {
+        Argument::new(name, None, Default::Value(default), doc)
     }
 
     const fn new(
@@ -147,7 +167,7 @@ impl Arguments {
         let text = match (self.given.get(spec.name), spec.default) {
             (Some(text), _) => text,
             (None, Default::Value(text)) => text,
-            (None, Default::Computed(_)) => "",
+            (None, Default::Computed(_) | Default::Optional) => "",
             (None, Default::Required) => return Err(CallError::Missing(spec.name)),
         };
         (argument.parse)(text).map_err(|fault| CallError::Malformed {
@@ -179,6 +199,16 @@ impl ArgumentValue for String {
     }
 }
 
+/// A text of several lines.
+pub struct Lines(pub String);
+
+impl ArgumentValue for Lines {
+    const KIND: Kind = Kind::Lines;
+    fn parse(text: &str) -> Result<Lines, String> {
+        Ok(Lines(text.to_owned()))
+    }
+}
+
 impl ArgumentValue for Codename {
     const KIND: Kind = Kind::Text;
     fn parse(text: &str) -> Result<Codename, String> {
@@ -197,6 +227,27 @@ impl ArgumentValue for FileName {
     const KIND: Kind = Kind::Text;
     fn parse(text: &str) -> Result<FileName, String> {
         FileName::from_str(text).map_err(|error| error.to_string())
+    }
+}
+
+impl ArgumentValue for PackageName {
+    const KIND: Kind = Kind::Text;
+    fn parse(text: &str) -> Result<PackageName, String> {
+        PackageName::from_str(text).map_err(|error| error.to_string())
+    }
+}
+
+impl ArgumentValue for Version {
+    const KIND: Kind = Kind::Text;
+    fn parse(text: &str) -> Result<Version, String> {
+        Version::from_str(text).map_err(|error| error.to_string())
+    }
+}
+
+impl ArgumentValue for SnapshotName {
+    const KIND: Kind = Kind::Text;
+    fn parse(text: &str) -> Result<SnapshotName, String> {
+        SnapshotName::from_str(text)
     }
 }
 

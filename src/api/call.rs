@@ -1,11 +1,15 @@
 //! A call, who may make it, and what can go wrong.
+use std::collections::BTreeSet;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::cause::with_causes;
 use crate::instance::Instance;
+use crate::model::user::UserName;
+use crate::repositories::{self, Repositories};
 use crate::store::{self, Transaction};
 
 use super::{Arguments, Spec};
@@ -21,6 +25,8 @@ pub struct Call {
     pub running: bool,
     /// Must be confirmed with its name.
     pub confirm: bool,
+    /// Changes something: a browser asks for it by POST only.
+    pub changes: bool,
     pub arguments: &'static [Spec],
     pub run: Run,
 }
@@ -43,14 +49,18 @@ pub enum Auth {
 pub enum Caller {
     Anonymous,
     User {
-        name: String,
+        name: UserName,
         staff: bool,
         superuser: bool,
+        /// The calls that the token is good for; `None`: all.
+        calls: Option<BTreeSet<String>>,
     },
 }
 
 /// What a call works on.
 pub struct Context {
+    /// Name of the call.
+    pub call: &'static str,
     pub instance: Arc<Instance>,
     pub caller: Caller,
     /// Name of the call that the caller confirms.
@@ -71,6 +81,10 @@ pub enum CallError {
     },
     #[error("API call '{call}' needs authorization: {needs}")]
     Unauthorized { call: &'static str, needs: Auth },
+    #[error("This token is not good for API call '{0}'")]
+    OutOfScope(&'static str),
+    #[error("API call '{0}' is not available yet")]
+    NotAvailable(&'static str),
     #[error("API call '{0}' needs a running daemon")]
     NotRunning(&'static str),
     #[error("API call '{0}' needs to be confirmed: {0}")]
@@ -86,6 +100,19 @@ pub enum CallError {
         action: &'static str,
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl CallError {
+    /// Nothing that the user could mend.
+    pub fn failed(
+        action: &'static str,
+        source: impl std::error::Error + Send + Sync + 'static,
+    ) -> CallError {
+        CallError::Failed {
+            action,
+            source: Box::new(source),
+        }
+    }
 }
 
 impl Call {
@@ -118,6 +145,9 @@ impl Call {
                 needs: self.auth,
             });
         }
+        if !caller.is_good_for(self.name) {
+            return Err(CallError::OutOfScope(self.name));
+        }
         if self.running && !is_running() {
             return Err(CallError::NotRunning(self.name));
         }
@@ -139,6 +169,25 @@ impl Auth {
     }
 }
 
+impl Caller {
+    fn is_good_for(&self, call: &str) -> bool {
+        match self {
+            Caller::User {
+                calls: Some(calls), ..
+            } => calls.contains(call),
+            Caller::User { calls: None, .. } | Caller::Anonymous => true,
+        }
+    }
+
+    /// Who is logged in; nobody gets further than [`Auth::Login`] who isn't.
+    pub fn user(&self) -> Option<&UserName> {
+        match self {
+            Caller::User { name, .. } => Some(name),
+            Caller::Anonymous => None,
+        }
+    }
+}
+
 impl fmt::Display for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -154,7 +203,7 @@ impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Caller::Anonymous => f.write_str("AnonymousUser"),
-            Caller::User { name, .. } => f.write_str(name),
+            Caller::User { name, .. } => name.fmt(f),
         }
     }
 }
@@ -162,6 +211,49 @@ impl fmt::Display for Caller {
 impl Context {
     fn is_running(&self) -> bool {
         self.instance.builder.load() >= 0.0
+    }
+
+    /// Who asks; calls for those who are logged in need no other answer.
+    pub fn user(&self) -> Result<UserName, CallError> {
+        let nobody = || CallError::Refused("Nobody is logged in".into());
+        self.caller.user().cloned().ok_or_else(nobody)
+    }
+
+    /// Works on repositories, beside the async threads.
+    pub async fn repositories<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Repositories) -> Result<T, repositories::Error> + Send + 'static,
+    ) -> Result<T, CallError> {
+        let repositories = self.instance.repositories.clone();
+        let done = tokio::task::spawn_blocking(move || work(&repositories)).await;
+        let done = done.map_err(|stopped| CallError::failed("work on repositories", stopped))?;
+        done.map_err(|error| {
+            if error.is_mistake() {
+                CallError::Refused(with_causes(&error))
+            } else {
+                CallError::failed("work on repositories", error)
+            }
+        })
+    }
+
+    /// Works on repositories, publishes, and tells of it before the call ends.
+    pub async fn change<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Repositories) -> Result<T, repositories::Error> + Send + 'static,
+    ) -> Result<T, CallError> {
+        let done = self.repositories(work).await?;
+        let publication = Arc::clone(&self.instance.publication);
+        blocking("publish", move || publication.publish()).await?;
+        Ok(done)
+    }
+
+    /// Writes to the database, beside the async threads.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, store::Error> + Send + 'static,
+    ) -> Result<T, CallError> {
+        let store = self.instance.store.clone();
+        blocking("write to the database", move || store.write(work)).await
     }
 
     /// Reads from the database, beside the async threads.
@@ -200,15 +292,17 @@ mod tests {
         auth: Auth::Staff,
         running: true,
         confirm: true,
+        changes: true,
         arguments: &[],
         run: |_, _| Box::pin(async { Ok(Value::Null) }),
     };
 
     fn user(staff: bool, superuser: bool) -> Caller {
         Caller::User {
-            name: "u".into(),
+            name: "u".parse().unwrap(),
             staff,
             superuser,
+            calls: None,
         }
     }
 

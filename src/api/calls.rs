@@ -1,8 +1,17 @@
-//! All calls, one a file.
+//! All calls: one a file, or one a matter.
 mod dput_conf;
+mod ls;
+mod migrate;
 mod pub_key;
+mod remove;
+mod set_user_key;
+mod show;
+mod snapshot;
 mod sources_list;
 mod status;
+mod subscribe;
+mod unavailable;
+mod uploaders;
 
 use super::Call;
 
@@ -12,6 +21,26 @@ pub const CALLS: &[Call] = &[
     pub_key::CALL,
     dput_conf::CALL,
     sources_list::CALL,
+    ls::CALL,
+    show::CALL,
+    migrate::CALL,
+    remove::CALL,
+    unavailable::PORT,
+    unavailable::PORT_EXT,
+    unavailable::RETRY,
+    unavailable::CANCEL,
+    set_user_key::CALL,
+    subscribe::SUBSCRIBE,
+    subscribe::UNSUBSCRIBE,
+    unavailable::WAKE,
+    unavailable::HANDSHAKE,
+    uploaders::CALL,
+    snapshot::LS,
+    snapshot::CREATE,
+    snapshot::DELETE,
+    unavailable::DEBMIRROR,
+    unavailable::KEYRING_PACKAGES,
+    unavailable::TEST_PACKAGES,
 ];
 
 pub fn find(name: &str) -> Option<&'static Call> {

@@ -58,16 +58,17 @@ fn needs(call: &Call) -> impl Iterator<Item = String> {
 }
 
 fn on_command_line(spec: &Spec) -> String {
-    match spec.short {
-        Some(short) => format!("`-{short}`, `--{}`", spec.long()),
-        None => format!("`{}`", spec.name.to_uppercase()),
+    match (spec.short, spec.default) {
+        (Some(short), _) => format!("`-{short}`, `--{}`", spec.long()),
+        (None, Default::Required | Default::Optional) => format!("`{}`", spec.name.to_uppercase()),
+        (None, Default::Value(_) | Default::Computed(_)) => format!("`--{}`", spec.long()),
     }
 }
 
 fn default(spec: &Spec) -> String {
     match spec.default {
         Default::Required => "required".into(),
-        Default::Value("") => String::new(),
+        Default::Optional | Default::Value("") => String::new(),
         Default::Value(text) => format!("`{text}`"),
         Default::Computed(name) => name.replace('_', " "),
     }

@@ -78,14 +78,14 @@ fn schema(spec: &Spec) -> Value {
     let mut schema = match spec.kind {
         Kind::Boolean => json!({"enum": ["True", "False"]}),
         Kind::Integer => json!({"type": "integer"}),
-        Kind::Text => json!({"type": "string"}),
+        Kind::Text | Kind::Lines => json!({"type": "string"}),
         Kind::List => json!({"type": "array", "items": {"type": "string"}}),
     };
     if let Default::Value(text) = spec.default {
         schema["default"] = match spec.kind {
             Kind::Integer => text.parse::<i64>().map_or(Value::Null, Value::from),
             Kind::List => text.split(',').filter(|part| !part.is_empty()).collect(),
-            Kind::Boolean | Kind::Text => text.into(),
+            Kind::Boolean | Kind::Text | Kind::Lines => text.into(),
         };
     }
     schema

@@ -102,3 +102,35 @@ pub enum Error {
     #[error("the database has a malformed {what}: {value:?}")]
     Row { what: &'static str, value: String },
 }
+
+impl Error {
+    /// Tells whether who asked can mend it: by another question, other files, or by waiting.
+    pub fn is_mistake(&self) -> bool {
+        match self {
+            Error::Store(_)
+            | Error::File { .. }
+            | Error::Unprepared { .. }
+            | Error::Sign { .. }
+            | Error::Row { .. } => false,
+            Error::Malformed { .. }
+            | Error::Signature { .. }
+            | Error::Fault { .. }
+            | Error::Checksum { .. }
+            | Error::Missing { .. }
+            | Error::OtherContent { .. }
+            | Error::Takeover { .. }
+            | Error::OtherFiles { .. }
+            | Error::OtherBinaries { .. }
+            | Error::Lower { .. }
+            | Error::Present { .. }
+            | Error::SnapshotExists { .. }
+            | Error::NoSnapshot { .. }
+            | Error::NoState { .. }
+            | Error::TooMany { .. }
+            | Error::NotThere { .. }
+            | Error::Ambiguous { .. }
+            | Error::UnknownDist { .. }
+            | Error::NotInDist { .. } => true,
+        }
+    }
+}

@@ -9,8 +9,10 @@ use serde_json::Value;
 use crate::api::argument::{Default, Kind};
 use crate::api::{self, CALLS, Call, Spec};
 use crate::endpoint::{ClientEndpoint, Scheme};
-use crate::fetch;
+use crate::fetch::{self, Answer, Question};
 
+use super::confirm::is_confirmed;
+use super::login::{self, Credentials};
 use super::{Failure, output};
 
 /// Largest answer that is taken.
@@ -27,6 +29,7 @@ pub(super) struct Options {
     json: bool,
     /// Confirms calls that need it.
     auto_confirm: bool,
+    credentials: Credentials,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -35,11 +38,6 @@ enum Error {
     Refused { url: String, detail: String },
     #[error("{endpoint}: calls are made by http or https")]
     Scheme { endpoint: ClientEndpoint },
-    #[error("{endpoint}: logging in as {user} is not available yet")]
-    User {
-        endpoint: ClientEndpoint,
-        user: String,
-    },
     #[error("{0}; is the daemon running? Start it with: mini-buildd --home DIR")]
     NotRunning(fetch::Error),
     #[error("can't start")]
@@ -47,29 +45,48 @@ enum Error {
 }
 
 pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
-    let url = options.url()?;
+    let call = options.call;
+    let mut url = options.url()?;
+    if call.confirm && (options.auto_confirm || is_confirmed(&format!("Really {}?", call.name))) {
+        url = format!("{url}&confirm={}", call.name);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Error::Start)?;
-    let client = fetch::Client::new();
-    let answer = match runtime.block_on(client.get(&url, LIMIT, TIME)) {
-        Ok(answer) => answer,
-        Err(fetch::Error::Status { url, status, body }) => {
-            let detail = detail(&body).unwrap_or_else(|| format!("answered {status}"));
-            return Err(Error::Refused { url, detail }.into());
-        }
-        Err(error @ fetch::Error::Unconnected { .. }) => {
-            return Err(Error::NotRunning(error).into());
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let mut text = String::from_utf8_lossy(&answer).into_owned();
+    let answer = runtime.block_on(ask(options, &url))?;
+    if answer.status != 200 {
+        let detail = detail(&answer.body).unwrap_or_else(|| format!("answered {}", answer.status));
+        return Err(Error::Refused { url, detail }.into());
+    }
+    let mut text = String::from_utf8_lossy(&answer.body).into_owned();
     if !text.ends_with('\n') {
         text.push('\n');
     }
     output::write(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn ask(options: &Options, url: &str) -> Result<Answer, Failure> {
+    let client = fetch::Client::new();
+    let asked = async {
+        let headers = options
+            .credentials
+            .headers(&client, &options.endpoint)
+            .await?;
+        let question = Question {
+            url,
+            headers: &headers,
+            form: None,
+        };
+        Ok::<_, login::Error>(client.ask(&question, LIMIT, TIME).await?)
+    };
+    asked.await.map_err(|error| match error {
+        login::Error::Fetch(error @ fetch::Error::Unconnected { .. }) => {
+            Error::NotRunning(error).into()
+        }
+        other => other.into(),
+    })
 }
 
 /// What an `application/problem+json` object says.
@@ -85,18 +102,11 @@ impl Options {
             let endpoint = endpoint.clone();
             return Err(Error::Scheme { endpoint });
         }
-        if let Some(user) = endpoint.user.clone() {
-            let endpoint = endpoint.clone();
-            return Err(Error::User { endpoint, user });
-        }
         let form = if self.json { "json" } else { "plain" };
         let mut query = format!("output={form}");
         for (key, value) in &self.query {
             let value = utf8_percent_encode(value, NON_ALPHANUMERIC);
             query = format!("{query}&{key}={value}");
-        }
-        if self.auto_confirm && self.call.confirm {
-            query = format!("{query}&confirm={}", self.call.name);
         }
         Ok(format!(
             "{}/mini_buildd/api/{}/?{query}",
@@ -128,6 +138,7 @@ impl Args for Options {
                     .action(ArgAction::SetTrue)
                     .help("Confirm what needs to be confirmed"),
             )
+            .args(Credentials::arguments())
             .subcommands(CALLS.iter().map(subcommand))
     }
     fn augment_args_for_update(command: Command) -> Command {
@@ -153,6 +164,7 @@ impl FromArgMatches for Options {
                 .collect(),
             json: matches.get_flag("json"),
             auto_confirm: matches.get_flag("auto-confirm"),
+            credentials: Credentials::of(matches),
         })
     }
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -165,7 +177,7 @@ fn subcommand(call: &Call) -> Command {
     let endpoint = Arg::new("ENDPOINT")
         .required(true)
         .value_parser(|text: &str| text.parse::<ClientEndpoint>())
-        .help("HTTP endpoint of the instance, like http://localhost:8066");
+        .help("HTTP endpoint of the instance, like http://localhost:8066, or http://USER@HOST:8066 to log in");
     Command::new(call.name)
         .about(call.summary())
         .long_about(call.doc)
@@ -176,9 +188,13 @@ fn subcommand(call: &Call) -> Command {
 fn argument(spec: &Spec) -> Arg {
     let argument = Arg::new(spec.name).help(spec.doc);
     let argument = match (spec.short, spec.default) {
-        (Some(short), _) => argument.short(short).long(spec.long()),
+        (Some(short), default) => argument
+            .short(short)
+            .long(spec.long())
+            .required(default == Default::Required),
         (None, Default::Required) => argument.required(true),
-        (None, _) => argument,
+        (None, Default::Optional) => argument,
+        (None, _) => argument.long(spec.long()),
     };
     let argument = match spec.kind {
         Kind::Boolean => return argument.action(ArgAction::SetTrue),
@@ -187,6 +203,10 @@ fn argument(spec: &Spec) -> Arg {
             .allow_negative_numbers(true)
             .value_name("NUMBER"),
         Kind::Text => argument.value_name(spec.name.to_uppercase()),
+        // Keys and signed messages begin with dashes.
+        Kind::Lines => argument
+            .value_name(spec.name.to_uppercase())
+            .allow_hyphen_values(true),
         Kind::List => argument.value_name(format!("{},…", spec.name.to_uppercase())),
     };
     match spec.default {
@@ -198,7 +218,7 @@ fn argument(spec: &Spec) -> Arg {
             let name = name.replace('_', " ");
             argument.help(format!("{} [default: {name}]", spec.doc))
         }
-        Default::Required | Default::Value(_) => argument,
+        Default::Required | Default::Optional | Default::Value(_) => argument,
     }
 }
 
@@ -206,7 +226,7 @@ fn value(spec: &Spec, given: &ArgMatches) -> Option<String> {
     match spec.kind {
         Kind::Boolean => given.get_flag(spec.name).then(|| "True".to_owned()),
         Kind::Integer => given.get_one::<i64>(spec.name).map(i64::to_string),
-        Kind::Text | Kind::List => given.get_one::<String>(spec.name).cloned(),
+        Kind::Text | Kind::Lines | Kind::List => given.get_one::<String>(spec.name).cloned(),
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use clap::Args;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -27,6 +28,8 @@ const SHUTDOWN_TIME: Duration = Duration::from_secs(5);
 
 /// Each that ever ran beside the others leaves memory behind (arenas of malloc(3)); event hooks may hold some for a minute.
 const BLOCKING_THREADS: usize = 32;
+/// Enough for all connections, builds and files; some programs walk through all that are possible.
+const OPEN_FILES: u64 = 8192;
 /// Of a blocking thread without work.
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
 
@@ -50,6 +53,11 @@ pub struct Options {
     /// [default: the system's].
     #[arg(short = 'N', long, visible_alias = "fqdn", value_name = "FQDN")]
     pub hostname: Option<String>,
+    /// Set the password of the user admin, who is made where there is none, and end; - reads it from standard input.
+    ///
+    /// What stands on a command line, everybody on this machine may see: - is better.
+    #[arg(short = 'P', long, value_name = "PASSWORD", allow_hyphen_values = true)]
+    pub set_admin_password: Option<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -123,7 +131,16 @@ impl Options {
 
 /// Runs the daemon until SIGTERM, SIGINT or SIGHUP.
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
+    if let Some(password) = &options.set_admin_password {
+        let store = Store::open(&options.home.own()?.database())?;
+        let password = match password.as_str() {
+            "-" => super::password::read(Path::new("-"))?,
+            password => password.to_owned(),
+        };
+        return super::admin::set_password(&store, &password);
+    }
     super::memory::settle();
+    raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(BLOCKING_THREADS)
@@ -136,6 +153,15 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     runtime.shutdown_timeout(SHUTDOWN_TIME);
     ended?;
     Ok(())
+}
+
+/// Takes as many open files as the system lets it: each who waits for events has one.
+fn raise_open_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = Some(limit.maximum.unwrap_or(OPEN_FILES).min(OPEN_FILES));
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        warn!(%error, "can't raise the limit of open files");
+    }
 }
 
 async fn until_signal(options: &Options) -> Result<Arc<Instance>, Error> {
@@ -194,7 +220,7 @@ pub async fn serve(
         source,
     })?;
     ready(&instance);
-    let routes = http::router(&instance);
+    let routes = http::router(&instance, shutdown.clone());
     tokio::join!(
         http_server.serve(routes, log, shutdown.clone()),
         ftp_server.serve(instance.incoming.clone(), shutdown),

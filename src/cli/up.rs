@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::daemon::Running;
 use super::progress::Progress;
-use super::{Failure, backend, daemon, preflight};
+use super::{Failure, admin, backend, daemon, output, preflight};
 use crate::chroots::Chroots;
 use crate::deb::Architecture;
 use crate::endpoint::ServerEndpoint;
@@ -136,6 +136,13 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
         },
     };
     make(&home, &wanted, &mut progress)?;
+    if let Some(password) = admin::first(&Store::open(&home.database())?)? {
+        let name = admin::NAME;
+        let said = format!(
+            "Administrator {name}, password {password} (shown only now; to set another: mini-buildd user password {name})\n"
+        );
+        output::write(&said)?;
+    }
     if !options.limits.is_empty() {
         setup::limit_builds(&Store::open(&home.database())?, &options.limits)?;
     }

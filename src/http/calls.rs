@@ -3,18 +3,23 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, Path, Query, State};
-use axum::http::{Method, StatusCode, header};
+use axum::extract::{ConnectInfo, Path, Query, Request, State};
+use axum::http::{HeaderName, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use maud::html;
 use serde_json::Value;
 use tracing::info;
 
-use crate::api::{self, Call, CallError, Caller, Context, json};
+use crate::api::{self, Call, CallError, Context, json};
 use crate::instance::Instance;
 
-use super::{page, problem};
+use super::auth::{By, Refused, asker, is_browser, is_own_form};
+use super::{body, page, problem};
+
+const ALLOW: [(HeaderName, &str); 1] = [(header::ALLOW, "GET, POST")];
+
+type Pairs = Vec<(String, String)>;
 
 pub(super) fn router(instance: Arc<Instance>) -> Router {
     Router::new()
@@ -45,30 +50,57 @@ async fn answer(
     State(instance): State<Arc<Instance>>,
     ConnectInfo(client): ConnectInfo<SocketAddr>,
     Path(name): Path<String>,
-    Query(query): Query<Vec<(String, String)>>,
-    method: Method,
+    Query(mut query): Query<Pairs>,
+    request: Request,
 ) -> Response {
+    let output = Output::of(&query);
     let Some(call) = api::find(&name) else {
         let unknown = CallError::NotFound(format!("No such call: {name}"));
-        return problem::response(&unknown, Output::of(&query));
+        return problem::response(&unknown, output);
     };
-    match method {
-        Method::GET => {}
-        Method::OPTIONS => return (StatusCode::OK, [(header::ALLOW, "GET")]).into_response(),
-        // What changes something needs a token that a form of ours was given.
-        Method::POST => return page::error(StatusCode::FORBIDDEN),
-        _ => {
-            let allow = [(header::ALLOW, "GET")];
-            return (StatusCode::METHOD_NOT_ALLOWED, allow).into_response();
+    let (method, headers) = (request.method().clone(), request.headers().clone());
+    let asker = match method {
+        Method::GET | Method::POST => asker(&instance.accounts, &headers).await,
+        Method::OPTIONS => return (StatusCode::OK, ALLOW).into_response(),
+        _ => return (StatusCode::METHOD_NOT_ALLOWED, ALLOW).into_response(),
+    };
+    let asker = match asker {
+        Ok(asker) => asker,
+        Err(Refused::Failed(failed)) => {
+            let failed = CallError::failed("find out who asks", failed);
+            return problem::response(&failed, output);
         }
+        Err(refused @ Refused::Token) => {
+            return problem::answer(StatusCode::UNAUTHORIZED, &refused.to_string(), output);
+        }
+    };
+    let forbid = |why: &str| problem::answer(StatusCode::FORBIDDEN, why, output);
+    let mut confirmed = last(&query, "confirm").map(str::to_owned);
+    if method == Method::POST {
+        match body::read(request).await {
+            Ok(given) => query.extend(given),
+            Err(refused) => return problem::answer(refused.status(), &refused.to_string(), output),
+        }
+        let token = headers
+            .get("x-csrftoken")
+            .and_then(|token| token.to_str().ok());
+        let token = token.or_else(|| last(&query, "csrfmiddlewaretoken"));
+        if asker.by == By::Session && !is_own_form(&headers, token) {
+            return forbid(
+                "A session needs the header X-CSRFToken, or the field csrfmiddlewaretoken, with the value of the cookie csrftoken",
+            );
+        }
+        confirmed = Some(call.name.to_owned());
+    } else if call.changes && asker.by == By::Session && is_browser(&headers) {
+        return forbid("A browser makes calls that change something by POST only");
     }
     let context = Context {
+        call: call.name,
         instance,
-        caller: Caller::Anonymous,
-        confirmed: last(&query, "confirm").map(str::to_owned),
+        caller: asker.caller,
+        confirmed,
     };
     info!(call = call.name, user = %context.caller, client = %client.ip().to_canonical(), "API call");
-    let output = Output::of(&query);
     match call.run(&context, &query).await {
         Ok(value) => result(call, &value, output),
         Err(refused) => problem::response(&refused, output),

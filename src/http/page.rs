@@ -1,11 +1,26 @@
 //! HTML answers: escaped by the template engine, nothing active in them.
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// Content-Security-Policy of every answer: no script, no frame, no form, nothing from elsewhere.
 pub(super) const POLICY: &str =
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// As [`POLICY`], for pages with a form of ours.
+const FORM_POLICY: &str =
+    "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+/// A page whose forms go to this site.
+pub(super) fn with_form(status: StatusCode, title: &str, content: &Markup) -> Response {
+    let mut response = page(status, title, content);
+    let policy = HeaderValue::from_static(FORM_POLICY);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    // It has a token of its reader's.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
 
 pub(super) fn page(status: StatusCode, title: &str, content: &Markup) -> Response {
     let page: PreEscaped<String> = html! {

@@ -21,9 +21,14 @@ pub(super) fn response(refused: &CallError, output: Output) -> Response {
         }
         public => public.to_string(),
     };
+    answer(status, &detail, output)
+}
+
+/// An error in the form that was asked for.
+pub(super) fn answer(status: StatusCode, detail: &str, output: Output) -> Response {
     match output {
         Output::Json | Output::Plain => {
-            let problem = json::compact(&event::problem(status.as_u16(), &detail));
+            let problem = json::compact(&event::problem(status.as_u16(), detail));
             let kind = [(header::CONTENT_TYPE, "application/problem+json")];
             (status, kind, problem).into_response()
         }
@@ -42,6 +47,8 @@ fn status(refused: &CallError) -> StatusCode {
         | CallError::Unconfirmed(_)
         | CallError::Refused(_) => StatusCode::BAD_REQUEST,
         CallError::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
+        CallError::OutOfScope(_) => StatusCode::FORBIDDEN,
+        CallError::NotAvailable(_) => StatusCode::NOT_IMPLEMENTED,
         CallError::NotRunning(_) => StatusCode::SERVICE_UNAVAILABLE,
         CallError::NotFound(_) => StatusCode::NOT_FOUND,
         CallError::Failed { .. } => StatusCode::INTERNAL_SERVER_ERROR,

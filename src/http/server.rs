@@ -17,6 +17,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use jiff::Timestamp;
 use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -26,9 +27,10 @@ use tracing::{debug, warn};
 use crate::endpoint::{Kind, ServerEndpoint};
 
 use super::access_log::{AccessLog, Asked};
+use super::attach::Place;
 
-/// Connections at once; others wait to be accepted.
-const CONNECTIONS: usize = 500;
+/// Connections at once; others wait to be accepted. Most only wait for events.
+const CONNECTIONS: usize = 4000;
 /// For the header of a request, and until the next request of a connection.
 const HEADER_TIME: Duration = Duration::from_secs(30);
 /// Request line and headers together.
@@ -84,7 +86,7 @@ impl Server {
 
     /// Answers until `shutdown` is true, then gives running requests a moment.
     pub async fn serve(self, routes: Router, log: AccessLog, shutdown: watch::Receiver<bool>) {
-        let permits = Arc::new(Semaphore::new(CONNECTIONS));
+        let permits = Arc::new(Semaphore::new(connections()));
         let mut accepting = JoinSet::new();
         for (_, listener) in self.listeners {
             accepting.spawn(accept_all(
@@ -97,6 +99,13 @@ impl Server {
         }
         accepting.join_all().await;
     }
+}
+
+/// As many as leave half of the open files to all else.
+fn connections() -> usize {
+    let files = getrlimit(Resource::Nofile).current;
+    let half = files.and_then(|files| usize::try_from(files / 2).ok());
+    half.unwrap_or(CONNECTIONS).min(CONNECTIONS)
 }
 
 async fn bind(endpoint: &ServerEndpoint) -> Result<TcpListener, Error> {
@@ -189,6 +198,7 @@ async fn converse(
         debug!(%client, %error, "connection ended");
         return;
     }
+    let place = Place::default();
     let answer = service_fn(move |mut request: hyper::Request<Incoming>| {
         let logged = Logged {
             asked: Asked::new(client.ip().to_canonical(), Timestamp::now(), &request),
@@ -197,6 +207,7 @@ async fn converse(
             sent: 0,
         };
         request.extensions_mut().insert(ConnectInfo(client));
+        request.extensions_mut().insert(Place::clone(&place));
         let answering =
             hyper::service::Service::call(&TowerToHyperService::new(routes.clone()), request);
         async move { answering.await.map(|response| count(response, logged)) }

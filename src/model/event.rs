@@ -1,4 +1,5 @@
 use std::fmt;
+use std::str::FromStr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,32 @@ pub enum EventType {
     Failed,
     Migrated,
     Removed,
+}
+
+impl EventType {
+    pub const ALL: [EventType; 8] = [
+        EventType::Rejected,
+        EventType::Building,
+        EventType::Built,
+        EventType::Packaging,
+        EventType::Installed,
+        EventType::Failed,
+        EventType::Migrated,
+        EventType::Removed,
+    ];
+}
+
+impl FromStr for EventType {
+    type Err = String;
+    fn from_str(text: &str) -> Result<EventType, String> {
+        let found = EventType::ALL
+            .into_iter()
+            .find(|kind| kind.to_string() == text);
+        found.ok_or_else(|| {
+            let known = EventType::ALL.map(|kind| kind.to_string());
+            format!("{text:?} is none of {}", known.join(", "))
+        })
+    }
 }
 
 impl fmt::Display for EventType {
@@ -166,7 +193,10 @@ fn title(status: u16) -> &'static str {
         405 => "Specified method is invalid for this resource",
         409 => "Request conflict",
         413 => "Entity is too large",
+        415 => "Entity body in unsupported format",
+        429 => "The user has sent too many requests in a given amount of time (\"rate limiting\")",
         500 => "Server got itself in trouble",
+        501 => "Server does not support this operation",
         503 => "The server cannot process the request due to a high load",
         _ => "",
     }

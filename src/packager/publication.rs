@@ -14,7 +14,7 @@ use super::{Error, Parts};
 /// Between two warnings of the same.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-pub(super) struct Publication {
+pub struct Publication {
     parts: Arc<Parts>,
     known: Mutex<Known>,
 }
@@ -27,7 +27,7 @@ struct Known {
 }
 
 impl Publication {
-    pub(super) fn new(parts: Arc<Parts>) -> Publication {
+    pub fn new(parts: Arc<Parts>) -> Publication {
         Publication {
             parts,
             known: Mutex::default(),
@@ -35,7 +35,7 @@ impl Publication {
     }
 
     /// Publishes every dirty dist, and all that other keys signed, then tells of what is published.
-    pub(super) fn publish(&self) -> Result<(), Error> {
+    pub fn publish(&self) -> Result<(), Error> {
         let now = Timestamp::now();
         let known = self.parts.keys.settled(now);
         let keys = known.signing();

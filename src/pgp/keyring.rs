@@ -131,6 +131,11 @@ impl Keyring {
         Ok(())
     }
 
+    pub(super) fn all(&self) -> anyhow::Result<Vec<Cert>> {
+        let entries = self.entries.values();
+        entries.map(|entry| Cert::try_from(&entry.raw)).collect()
+    }
+
     /// Certificates that hold any of these keys.
     pub(super) fn certificates(&self, ids: &[KeyHandle]) -> anyhow::Result<Vec<Cert>> {
         let asked = |key: &KeyHandle| ids.iter().any(|id| id.aliases(key));

@@ -1,8 +1,9 @@
 //! Packages go to the next suite, leave, or become what they were.
 use jiff::Timestamp;
 
-use crate::archive::{Moment, Transferred};
+use crate::archive::{Listed, Moment, Snapshot, Transferred};
 use crate::deb::{PackageName, Version};
+use crate::model::snapshot::SnapshotName;
 use crate::model::{Diststr, EventType};
 use crate::store::catalog::Catalog;
 
@@ -105,6 +106,36 @@ impl Repositories {
             tell(tx, EventType::Removed, from, source, &transferred.version)?;
             Ok(transferred)
         })
+    }
+
+    /// Where a source is, in all repositories and dists, rollbacks included.
+    pub fn list(&self, source: &PackageName) -> Result<Vec<Listed>, Error> {
+        let mut listed = Vec::new();
+        for archive in self.archives()? {
+            listed.extend(self.store.read(|tx| archive.list(tx, source))?);
+        }
+        Ok(listed)
+    }
+
+    pub fn snapshots(&self, diststr: &Diststr) -> Result<Vec<Snapshot>, Error> {
+        let archive = self.archive(&diststr.repository);
+        Ok(self.store.read(|tx| archive.snapshots(tx, diststr))?)
+    }
+
+    /// Keeps what a dist is now; published later.
+    pub fn create_snapshot(&self, diststr: &Diststr, name: &SnapshotName) -> Result<(), Error> {
+        let archive = self.archive(&diststr.repository);
+        let now = Timestamp::now();
+        Ok(self
+            .store
+            .write(|tx| archive.create_snapshot(tx, diststr, name, now))?)
+    }
+
+    pub fn delete_snapshot(&self, diststr: &Diststr, name: &SnapshotName) -> Result<(), Error> {
+        let archive = self.archive(&diststr.repository);
+        Ok(self
+            .store
+            .write(|tx| archive.delete_snapshot(tx, diststr, name))?)
     }
 
     /// Makes a dist hold what it held at a time, told as what came and what left; `false`: it does already.

@@ -55,6 +55,12 @@ pub fn mark_written(tx: &Transaction<'_>, id: i64) -> Result<(), Error> {
     Ok(())
 }
 
+/// The newest of those whose file is written, newest first.
+pub fn told(tx: &Transaction<'_>, limit: u32) -> Result<Vec<Logged>, Error> {
+    let query = "SELECT id, directory, body FROM event WHERE written = 1 ORDER BY id DESC LIMIT ?";
+    logged(tx, query, [limit])
+}
+
 /// The newest, newest first.
 pub fn recent(tx: &Transaction<'_>, limit: u32) -> Result<Vec<Logged>, Error> {
     let query = "SELECT id, directory, body FROM event ORDER BY id DESC LIMIT ?";

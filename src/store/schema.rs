@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/1-jobs.sql"),
     include_str!("schema/2-archive.sql"),
     include_str!("schema/3-history.sql"),
+    include_str!("schema/4-accounts.sql"),
 ];
 
 /// Refuses files of other programs and of newer versions, without writing.

@@ -241,9 +241,9 @@ fn methods_and_slashes_are_stocks() {
     }
     let form = "POST /mini_buildd/api/status/ HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx";
     let answer = crate::site::Connection::to(peer.daemon.address()).ask(form);
-    assert_eq!(answer.status, 403);
+    assert_eq!(answer.status, 415);
     let head = peer.daemon.ask("HEAD", "/mini_buildd/api/status/");
-    assert_eq!(head.header("allow"), Some("GET"));
+    assert_eq!(head.header("allow"), Some("GET, POST"));
 }
 
 #[test]

@@ -60,11 +60,15 @@ fn endpoint() -> String {
 }
 
 pub(crate) fn command(home: &Path) -> Command {
+    command_at(home, &endpoint())
+}
+
+fn command_at(home: &Path, endpoint: &str) -> Command {
     let mut command = Command::new(program());
     command
         .arg("--home")
         .arg(home)
-        .args(["--http-endpoint", &endpoint(), "--hostname", FQDN])
+        .args(["--http-endpoint", endpoint, "--hostname", FQDN])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
@@ -82,7 +86,11 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts it and waits until it serves.
     pub(crate) fn start(home: &Path) -> Daemon {
-        let mut child = command(home).spawn().unwrap();
+        Daemon::started(&mut command(home))
+    }
+
+    fn started(command: &mut Command) -> Daemon {
+        let mut child = command.spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
         let mut daemon = Daemon {
             child,
@@ -99,6 +107,14 @@ impl Daemon {
         daemon.http_url = word(" http=");
         daemon.incoming_url = word(" ftp=");
         daemon
+    }
+
+    /// Starts it on the port of one that ends.
+    pub(crate) fn start_again(before: Daemon, home: &Path) -> Daemon {
+        let port = before.address().port();
+        before.end("TERM");
+        let endpoint = format!("tcp:port={port}:interface=127.0.0.1:host={FQDN}");
+        Daemon::started(&mut command_at(home, &endpoint))
     }
 
     /// Waits for a line of its log, if it is not there yet.

@@ -28,7 +28,7 @@ const FIRST: &str = "1.0~test13+1";
 const SECOND: &str = "2.0~test13+1";
 
 /// `mini-buildd archive …`.
-fn archive(home: &Path, words: &[&str]) -> Output {
+pub(crate) fn archive(home: &Path, words: &[&str]) -> Output {
     Command::new(program())
         .arg("archive")
         .args(words)
@@ -53,7 +53,7 @@ fn refused(home: &Path, words: &[&str]) -> String {
 }
 
 /// Makes hello in this version: its .dsc and its .deb.
-fn hello(place: &Path, version: &str) -> [PathBuf; 2] {
+pub(crate) fn hello(place: &Path, version: &str) -> [PathBuf; 2] {
     let samples = Samples::new(place.to_owned());
     [
         samples.source("hello", version, "misc"),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mini_buildd::deb::sources_list;
 use mini_buildd::endpoint::ServerEndpoint;
+use mini_buildd::events::Told;
 use mini_buildd::ftp::{self, Limits};
 use mini_buildd::home::Home;
 use mini_buildd::http::{self, AccessLog};
@@ -37,7 +38,7 @@ pub(crate) struct TestInstance {
 pub(crate) struct Running {
     pub(crate) instance: Arc<Instance>,
     runtime: Runtime,
-    events: broadcast::Receiver<Event>,
+    events: broadcast::Receiver<Arc<Told>>,
     end: watch::Sender<bool>,
     serving: Vec<JoinHandle<()>>,
     /// Holds its port.
@@ -253,7 +254,7 @@ impl Running {
         let instance = runtime.block_on(started).unwrap();
         let (end, shutdown) = watch::channel(false);
         let log = AccessLog::start(home.access_log()).unwrap();
-        let routes = http::router(&instance);
+        let routes = http::router(&instance, shutdown.clone());
         let mut serving = vec![runtime.spawn(http.serve(routes, log, shutdown.clone()))];
         let deaf = if answers {
             serving.push(runtime.spawn(ftp.serve(instance.incoming.clone(), shutdown)));

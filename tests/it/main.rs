@@ -1,12 +1,15 @@
 //! The one integration test program: one file a user-visible matter.
 mod abuse;
+mod accounts;
 mod api;
 mod architectures;
 mod archive_check;
+mod attach;
 mod base;
 mod build;
 mod buildd;
 mod by_hand;
+mod calls;
 mod daemon;
 mod doctor;
 mod ftp;

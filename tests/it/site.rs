@@ -155,6 +155,10 @@ impl Connection {
             };
             answer.headers.push((name.to_lowercase(), value.to_owned()));
         }
+        if answer.header("transfer-encoding") == Some("chunked") {
+            answer.body = self.chunks();
+            return answer;
+        }
         let length = answer
             .header("content-length")
             .unwrap_or("0")
@@ -165,6 +169,23 @@ impl Connection {
             self.reader.read_exact(&mut answer.body).unwrap();
         }
         answer
+    }
+}
+
+impl Connection {
+    /// A body in chunks (RFC 9112, section 7.1).
+    fn chunks(&mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        loop {
+            let length = usize::from_str_radix(&self.line(), 16).unwrap();
+            let start = body.len();
+            body.resize(start + length, 0);
+            self.reader.read_exact(&mut body[start..]).unwrap();
+            assert_eq!(self.line(), "");
+            if length == 0 {
+                return body;
+            }
+        }
     }
 }
 

@@ -14,6 +14,7 @@ pub(super) const CALL: Call = Call {
     auth: Auth::None,
     running: false,
     confirm: false,
+    changes: false,
     arguments: &[DPUT_NG_PROFILE.spec],
     run: |context, arguments| Box::pin(run(context, arguments)),
 };

@@ -10,6 +10,7 @@ pub(super) const CALL: Call = Call {
     auth: Auth::None,
     running: false,
     confirm: false,
+    changes: false,
     arguments: &[],
     run: |context, arguments| Box::pin(run(context, arguments)),
 };

@@ -26,6 +26,7 @@ pub(super) const CALL: Call = Call {
     auth: Auth::None,
     running: false,
     confirm: false,
+    changes: false,
     arguments: &[
         CODENAMES.spec,
         REPOSITORIES.spec,

@@ -12,6 +12,7 @@ pub(super) const CALL: Call = Call {
     auth: Auth::None,
     running: false,
     confirm: false,
+    changes: false,
     arguments: &[WITH_REPOSITORIES.spec],
     run: |context, arguments| Box::pin(run(context, arguments)),
 };

@@ -1,0 +1,65 @@
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::api::argument::{Argument, Lines};
+use crate::api::{Arguments, Auth, Call, CallError, Context};
+use crate::model::{Check, Item as _, Status, Uploader};
+use crate::pgp::Keyring;
+use crate::store::items;
+
+pub(super) const CALL: Call = Call {
+    name: "set_user_key",
+    doc: "Set the key that you sign uploads with\n\n\
+          It can upload nothing until an administrator has activated it and said where it may upload to.",
+    auth: Auth::Login,
+    running: false,
+    confirm: true,
+    changes: true,
+    arguments: &[KEY.spec],
+    run: |context, arguments| Box::pin(run(context, arguments)),
+};
+
+const KEY: Argument<Lines> = Argument::positional(
+    "key",
+    "ASCII-armored public key, as gpg --armor --export ADDRESS writes it",
+);
+
+async fn run(context: &Context, arguments: &Arguments) -> Result<Value, CallError> {
+    let user = context.user()?.to_string();
+    let Lines(given) = arguments.get(&KEY)?;
+    if !given.trim().contains('\n') {
+        return Err(CallError::Refused(
+            "Key ids are not looked up yet; give the key itself: gpg --armor --export ADDRESS"
+                .into(),
+        ));
+    }
+    let mut keyring = Keyring::default();
+    let armored = keyring
+        .add(given.as_bytes())
+        .and_then(|()| keyring.to_armored());
+    let key = armored.map_err(|error| CallError::Refused(error.to_string()))?;
+    if let count @ 2.. = keyring.fingerprints().len() {
+        return Err(CallError::Refused(format!(
+            "There are {count} keys; give one"
+        )));
+    }
+    context
+        .write(move |tx| {
+            let present = items::get::<Uploader>(tx, &user)?;
+            let uploader = Uploader {
+                may_upload_to: present
+                    .map(|(present, _)| present.may_upload_to)
+                    .unwrap_or_default(),
+                user,
+                key,
+            };
+            uploader.validate()?;
+            items::put(
+                tx,
+                &uploader,
+                Status::Prepared(Check::Checked(Timestamp::now())),
+            )
+        })
+        .await?;
+    Ok(json!({}))
+}

@@ -1,0 +1,200 @@
+//! Logging in and out, to the letter as stock's clients do it: GET for a token, POST of the form, a redirect to `next`.
+use std::error::Error;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Form, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use jiff::Timestamp;
+use maud::html;
+use tracing::{error, info, warn};
+
+use crate::accounts::{self, Accounts, SESSION};
+use crate::api::Caller;
+
+use super::auth::{asker, blocking, is_here, is_own_form};
+use super::{cookies, page, redirect};
+
+/// Of a form.
+const LIMIT: usize = 64 * 1024;
+/// A year, as stock's.
+const CSRF_SECONDS: i64 = 365 * 24 * 60 * 60;
+const HOME: &str = "/mini_buildd/";
+/// Exists for stock's clients: they are logged in if they are led here.
+const NULL: &str = "/accounts/null/";
+
+type Pairs = Vec<(String, String)>;
+
+pub(super) fn router(accounts: Arc<Accounts>) -> Router {
+    Router::new()
+        .route("/accounts/login/", get(form).post(log_in))
+        .route("/accounts/logout/", get(log_out))
+        .route(NULL, get(null))
+        .layer(DefaultBodyLimit::max(LIMIT))
+        .with_state(accounts)
+}
+
+async fn form(headers: HeaderMap, Query(query): Query<Pairs>) -> Response {
+    let next = find(&query, "next").unwrap_or_default();
+    login_page(&headers, StatusCode::OK, next, None)
+}
+
+async fn log_in(
+    State(accounts): State<Arc<Accounts>>,
+    ConnectInfo(client): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    Form(form): Form<Pairs>,
+) -> Response {
+    let next = find(&form, "next").unwrap_or_default();
+    let refused = |status, why: &str| login_page(&headers, status, next, Some(why));
+    if !is_own_form(&headers, find(&form, "csrfmiddlewaretoken")) {
+        let why = "This form was not sent by a page of this site; please try again.";
+        return refused(StatusCode::FORBIDDEN, why);
+    }
+    let (Some(name), Some(password)) = (find(&form, "username"), find(&form, "password")) else {
+        return refused(StatusCode::OK, "Please give a name and a password.");
+    };
+    let address = client.ip().to_canonical();
+    let (user, password) = (name.to_owned(), password.to_owned());
+    let logged_in =
+        blocking(move || accounts.log_in(&user, &password, address, Timestamp::now())).await;
+    let session = match logged_in {
+        Ok(Some(session)) => session,
+        Ok(None) => {
+            warn!(user = name, %address, "login failed");
+            return refused(StatusCode::OK, "Please give a correct name and password.");
+        }
+        Err(wait @ accounts::Error::Attempts { .. }) => {
+            warn!(user = name, %address, "login refused: too many failures");
+            return refused(StatusCode::TOO_MANY_REQUESTS, &wait.to_string());
+        }
+        Err(failed) => return failure(&failed),
+    };
+    info!(user = name, %address, "logged in");
+    let to = if is_safe(&headers, next) { next } else { HOME };
+    let mut response = redirect(StatusCode::FOUND, to);
+    // A token that somebody planted before is not good for what comes.
+    let cookies = [
+        Some(cookies::set(
+            cookies::SESSION,
+            &session.secret,
+            SESSION.as_secs(),
+            true,
+        )),
+        accounts::secret()
+            .ok()
+            .map(|token| cookies::set(cookies::CSRF, &token, CSRF_SECONDS, false)),
+    ];
+    for cookie in cookies.into_iter().flatten() {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+async fn log_out(State(accounts): State<Arc<Accounts>>, headers: HeaderMap) -> Response {
+    if let Some(session) = cookies::get(&headers, cookies::SESSION) {
+        let session = session.to_owned();
+        if let Err(failed) = blocking(move || accounts.log_out(&session)).await {
+            return failure(&failed);
+        }
+    }
+    let content = html! { p { "You are logged out. " a href="/accounts/login/" { "Log in" } } };
+    let mut response = page::page(StatusCode::OK, "Logged out", &content);
+    let gone = cookies::clear(cookies::SESSION);
+    response.headers_mut().append(header::SET_COOKIE, gone);
+    response
+}
+
+async fn null(State(accounts): State<Arc<Accounts>>, headers: HeaderMap) -> Response {
+    match asker(&accounts, &headers).await {
+        Ok(asker) if asker.caller != Caller::Anonymous => {
+            let kind = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
+            (kind, "<!DOCTYPE html>").into_response()
+        }
+        Ok(_) => redirect(StatusCode::FOUND, &format!("/accounts/login/?next={NULL}")),
+        Err(refused) => failure(&refused),
+    }
+}
+
+/// The form, with a token that must come back; who has one keeps it.
+fn login_page(
+    headers: &HeaderMap,
+    status: StatusCode,
+    next: &str,
+    fault: Option<&str>,
+) -> Response {
+    let token = match cookies::get(headers, cookies::CSRF) {
+        Some(token) if is_token(token) => token.to_owned(),
+        _ => match accounts::secret() {
+            Ok(token) => token,
+            Err(failed) => return failure(&failed),
+        },
+    };
+    let content = html! {
+        @if let Some(fault) = fault { p role="alert" { (fault) } }
+        form method="post" action="/accounts/login/" {
+            input type="hidden" name="csrfmiddlewaretoken" value=(token);
+            input type="hidden" name="next" value=(next);
+            p { label for="username" { "Name" } br;
+                input id="username" name="username" autocomplete="username" required autofocus; }
+            p { label for="password" { "Password" } br;
+                input id="password" type="password" name="password" autocomplete="current-password" required; }
+            p { button type="submit" { "Log in" } }
+        }
+    };
+    let mut response = page::with_form(status, "Log in", &content);
+    let cookie = cookies::set(cookies::CSRF, &token, CSRF_SECONDS, false);
+    response.headers_mut().append(header::SET_COOKIE, cookie);
+    response
+}
+
+/// Of our own making: nothing else goes into a header.
+fn is_token(text: &str) -> bool {
+    (32..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// Tells whether a login may lead there: to this host, by whatever name it was asked.
+fn is_safe(headers: &HeaderMap, next: &str) -> bool {
+    let is_path = next.starts_with('/') && !next.starts_with("//") && !next.contains('\\');
+    let is_plain = next.bytes().all(|byte| byte.is_ascii_graphic());
+    is_plain && (is_path || is_here(headers, next))
+}
+
+fn failure(failed: &(impl Error + 'static)) -> Response {
+    error!(error = failed as &dyn Error, "can't answer");
+    page::error(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+fn find<'a>(pairs: &'a [(String, String)], key: &str) -> Option<&'a str> {
+    let found = pairs.iter().rfind(|(name, _)| name == key);
+    found.map(|(_, value)| value.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_leads_nowhere_else() {
+        let headers: HeaderMap = [(header::HOST, "h:8066".parse().unwrap())]
+            .into_iter()
+            .collect();
+        for next in ["/mini_buildd/events/", "http://h:8066/accounts/null/", "/"] {
+            assert!(is_safe(&headers, next), "{next}");
+        }
+        for next in [
+            "",
+            "//evil/",
+            "/\\evil/",
+            "http://evil/",
+            "javascript:alert(1)",
+            "/a\r\nb",
+            "/a b",
+        ] {
+            assert!(!is_safe(&headers, next), "{next}");
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Calls on packages, in stock's form; and who may make which.
+use mini_buildd::api::{Auth, CALLS};
+use serde_json::{Value, json};
+
+use crate::accounts::{Peopled, USERS, refused, said};
+use crate::history::{archive, hello};
+
+const FIRST: &str = "1.0~test13+1";
+const SECOND: &str = "2.0~test13+1";
+const UNSTABLE: &str = "trixie-test-unstable";
+const TESTING: &str = "trixie-test-testing";
+
+fn include(peopled: &Peopled, version: &str) {
+    let place = tempfile::tempdir().unwrap();
+    let files = hello(place.path(), version);
+    let [dsc, deb] = files.each_ref().map(|file| file.to_str().unwrap());
+    let output = archive(peopled.home.path(), &["include", UNSTABLE, dsc, deb]);
+    assert!(output.status.success(), "{output:?}");
+}
+
+fn asked(peopled: &Peopled, words: &[&str]) -> Value {
+    let text = said(&peopled.daemon.api(&[&["--json"], words].concat()));
+    serde_json::from_str(&text).unwrap()
+}
+
+fn at(version: &str) -> Value {
+    json!({"version": version, "component": "main", "architecture": "source"})
+}
+
+#[test]
+fn packages_are_listed_migrated_and_removed_as_by_stock() {
+    let peopled = Peopled::start();
+    include(&peopled, FIRST);
+    include(&peopled, SECOND);
+    let ls = |more: &[&str]| asked(&peopled, &[&["ls", "ENDPOINT", "hello"], more].concat());
+    let mut unstable = json!({"rollbacks": {format!("{UNSTABLE}-rollback0"): at(FIRST)}});
+    unstable
+        .as_object_mut()
+        .unwrap()
+        .extend(at(SECOND).as_object().unwrap().clone());
+    assert_eq!(ls(&[]), json!({"test": {UNSTABLE: unstable}}));
+    assert_eq!(ls(&["--min-version", "3"]), json!({}));
+    assert_eq!(ls(&["--repositories", "other"]), json!({}));
+    assert_eq!(asked(&peopled, &["ls", "ENDPOINT", "nosuch"]), json!({}));
+    let old = ls(&["--version", FIRST]);
+    assert_eq!(
+        old["test"][UNSTABLE],
+        json!({"rollbacks": {format!("{UNSTABLE}-rollback0"): at(FIRST)}})
+    );
+
+    let done = peopled.api_as(
+        "staff",
+        &["--auto-confirm", "migrate", "ENDPOINT", "hello", UNSTABLE],
+    );
+    assert_eq!(said(&done), "{}\n");
+    let show = asked(&peopled, &["show", "ENDPOINT", "hello"]);
+    let dsc = |version: &str| format!("test/pool/main/h/hello/hello_{version}.dsc");
+    let expected = json!({
+        "rollbacks": {format!("{UNSTABLE}-rollback0"): {
+            "version": FIRST, "component": "main", "architecture": "source", "dsc_path": dsc(FIRST),
+        }},
+        "version": SECOND, "component": "main", "architecture": "source", "dsc_path": dsc(SECOND),
+        "changes_paths": [], "uploadable": true, "migrates_to": TESTING, "is_migrated": true,
+    });
+    assert_eq!(show["test"][UNSTABLE], expected);
+    assert_eq!(show["test"][TESTING]["is_migrated"], json!(false));
+    let (status, _) = peopled.curl(&[], &format!("/repositories/{}", dsc(SECOND)));
+    assert_eq!(status, 200);
+    let (_, index) = peopled.curl(
+        &[],
+        &format!("/repositories/test/dists/{TESTING}/main/source/Sources"),
+    );
+    assert!(
+        index.contains("Package: hello\n"),
+        "published before the call ends: {index}"
+    );
+
+    let again = peopled.api_as(
+        "staff",
+        &["--auto-confirm", "migrate", "ENDPOINT", "hello", UNSTABLE],
+    );
+    assert!(refused(&again).contains(&format!("hello {SECOND} is in {TESTING} already")));
+    let words = ["remove", "ENDPOINT", "hello", TESTING, "--without-rollback"];
+    let unsure = refused(&peopled.api_as("admin", &words));
+    assert!(
+        unsure.contains("API call 'remove' needs to be confirmed: remove"),
+        "{unsure}"
+    );
+    said(&peopled.api_as("admin", &[&["--auto-confirm"], &words[..]].concat()));
+    assert_eq!(ls(&["-V", SECOND])["test"].as_object().unwrap().len(), 1);
+    let nowhere = peopled.api_as(
+        "admin",
+        &[
+            "--auto-confirm",
+            "remove",
+            "ENDPOINT",
+            "hello",
+            "sid-test-unstable",
+        ],
+    );
+    assert!(
+        refused(&nowhere)
+            .contains("there is no distribution sid-test-unstable; there are: trixie-test-stable")
+    );
+}
+
+#[test]
+fn snapshots_are_made_listed_and_given_up() {
+    let peopled = Peopled::start();
+    include(&peopled, FIRST);
+    let create = [
+        "--auto-confirm",
+        "snapshot_create",
+        "ENDPOINT",
+        UNSTABLE,
+        "snap1",
+    ];
+    assert_eq!(said(&peopled.api_as("admin", &create)), "{}\n");
+    assert!(refused(&peopled.api_as("admin", &create)).contains("has a snapshot snap1 already"));
+    assert_eq!(
+        asked(&peopled, &["snapshot_ls", "ENDPOINT", UNSTABLE]),
+        json!(["snap1"])
+    );
+    let (status, _) = peopled.curl(
+        &[],
+        &format!("/repositories/test/dists/{UNSTABLE}/snapshots/snap1/InRelease"),
+    );
+    assert_eq!(status, 200);
+    said(&peopled.api_as(
+        "admin",
+        &[
+            "--auto-confirm",
+            "snapshot_delete",
+            "ENDPOINT",
+            UNSTABLE,
+            "snap1",
+        ],
+    ));
+    assert_eq!(
+        asked(&peopled, &["snapshot_ls", "ENDPOINT", UNSTABLE]),
+        json!([])
+    );
+}
+
+#[test]
+fn users_subscribe_and_give_their_keys() {
+    let peopled = Peopled::start();
+    let asked = |words: &[&str]| -> Value {
+        serde_json::from_str(&said(
+            &peopled.api_as("user", &[&["--json"], words].concat()),
+        ))
+        .unwrap()
+    };
+    let one = json!({"created": true, "source": "hello", "distribution": UNSTABLE});
+    assert_eq!(asked(&["subscribe", "ENDPOINT", "hello", UNSTABLE]), one);
+    assert_eq!(
+        asked(&["subscribe", "ENDPOINT", "hello", UNSTABLE])["created"],
+        json!(false)
+    );
+    assert_eq!(
+        asked(&["subscribe", "ENDPOINT"]),
+        json!({"created": true, "source": "", "distribution": ""})
+    );
+    let removed = asked(&["unsubscribe", "ENDPOINT", "hello"]);
+    assert_eq!(
+        removed,
+        json!([{"source": "hello", "distribution": UNSTABLE}])
+    );
+    assert_eq!(
+        asked(&["unsubscribe", "ENDPOINT"])
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    let why = refused(&peopled.api_as("user", &["subscribe", "ENDPOINT", "hello", "sid-x-y"]));
+    assert!(why.contains("there is no distribution sid-x-y"), "{why}");
+
+    let key = mini_buildd::pgp::SigningKey::generate("Jo Doe", "jo@example.org").unwrap();
+    let set =
+        |key: &str| peopled.api_as("user", &["--auto-confirm", "set_user_key", "ENDPOINT", key]);
+    assert_eq!(said(&set(&key.public_armored())), "{}\n");
+    let uploaders = said(&peopled.api_as("admin", &["uploaders", "ENDPOINT"]));
+    assert!(
+        !uploaders.contains(&key.fingerprint()),
+        "not yet active: {uploaders}"
+    );
+    assert!(refused(&set("no\nkey")).contains("not an OpenPGP key"));
+}
+
+#[test]
+fn each_call_is_for_its_role() {
+    let peopled = Peopled::start();
+    let is_allowed = |auth: Auth, name: &str| match auth {
+        Auth::None => true,
+        Auth::Login => name != "nobody",
+        Auth::Staff => ["staff", "admin"].contains(&name),
+        Auth::Admin => ["super", "admin"].contains(&name),
+    };
+    let names = USERS.map(|(name, _)| name);
+    for name in [&["nobody"], &names[..]].concat() {
+        peopled.curl(&[], "/accounts/logout/");
+        if name != "nobody" {
+            assert_eq!(peopled.log_in(name, &format!("{name}{name}")).0, 200);
+        }
+        for call in CALLS {
+            // All that may be required, and none of it there: what is allowed goes wrong later.
+            let arguments = "source=hello&distribution=x&from_distribution=x&to_distributions=x&dsc=x&distributions=x\
+                             &bkey=x&key=x&remote=x&signed_message=x&name=x&repository=x&id=x";
+            let path = format!("/mini_buildd/api/{}/?{arguments}", call.name);
+            let (status, body) = peopled.curl(&[], &path);
+            assert_eq!(
+                status != 401,
+                is_allowed(call.auth, name),
+                "{} as {name}: {body}",
+                call.name
+            );
+            if status == 401 {
+                let needs = format!(
+                    "API call '{}' needs authorization: {}",
+                    call.name, call.auth
+                );
+                assert!(body.contains(&needs), "{body}");
+            } else if call.confirm {
+                let unsure = format!("API call '{0}' needs to be confirmed: {0}", call.name);
+                assert!(body.contains(&unsure), "{body}");
+            }
+        }
+    }
+}
+
+#[test]
+fn calls_that_are_to_come_say_so() {
+    let peopled = Peopled::start();
+    assert_eq!(peopled.log_in("admin", "adminadmin").0, 200);
+    for query in [
+        "port/?source=hello&from_distribution=a&to_distributions=b",
+        "port_ext/?dsc=http://mirror.example.org/x.dsc&distributions=b",
+        "retry/?bkey=a",
+        "cancel/?bkey=a",
+        "wake/?remote=a",
+        "handshake/?signed_message=a",
+        "debmirror/?",
+        "keyring_packages/?",
+        "test_packages/?",
+    ] {
+        let (name, _) = query.split_once('/').unwrap();
+        let (status, body) = peopled.curl(&[], &format!("/mini_buildd/api/{query}&confirm={name}"));
+        assert_eq!(status, 501, "{body}");
+        let problem: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(
+            problem["detail"],
+            format!("API call '{name}' is not available yet")
+        );
+    }
+}
