@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
@@ -26,7 +26,7 @@ use crate::deb::Architecture;
 use crate::events::{Events, record};
 use crate::home::{FileError, Home};
 use crate::keys::Keys;
-use crate::model::{Address, BuildKey, Buildrequest, Buildresult, Event, EventType};
+use crate::model::{Address, BuildKey, Buildrequest, Buildresult, Chroot, Event, EventType};
 use crate::remotes::Load;
 use crate::store::jobs::{Build, BuilderState};
 use crate::store::{self, Store, event_log, jobs};
@@ -39,7 +39,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
 #[derive(Clone)]
 pub struct Builder {
-    load: Arc<Load>,
+    parts: Arc<Parts>,
+    slots: Arc<Semaphore>,
 }
 
 /// What the builder works with.
@@ -113,12 +114,29 @@ impl Error {
 }
 
 impl Builder {
-    pub fn new(load: Arc<Load>) -> Builder {
-        Builder { load }
+    pub fn new(parts: Arc<Parts>) -> Builder {
+        Builder {
+            slots: Arc::new(Semaphore::new(parts.load.slots())),
+            parts,
+        }
     }
+
     /// Queued and running builds per slot, rounded to two digits; -1 when stopped.
     pub fn load(&self) -> f64 {
-        self.load.value()
+        self.parts.load.value()
+    }
+
+    pub fn start(&self) {
+        self.parts.load.start();
+    }
+
+    pub fn stop(&self) {
+        self.parts.load.stop();
+    }
+
+    /// Makes the base of a chroot anew, which then takes the place of the old one as soon as no build runs.
+    pub async fn remake(&self, chroot: Chroot) -> Result<(), Error> {
+        upkeep::remake(&self.parts, &self.slots, chroot).await
     }
 }
 
@@ -139,13 +157,13 @@ impl Drop for Counted {
 
 /// Follows buildrequests until `shutdown`; begins with what an earlier run left.
 pub async fn run(
-    parts: Arc<Parts>,
+    builder: Builder,
     mut requests: mpsc::UnboundedReceiver<BuildKey>,
     mut shutdown: watch::Receiver<bool>,
 ) {
     let mut walks = Walks {
-        slots: Arc::new(Semaphore::new(parts.load.slots())),
-        parts,
+        slots: builder.slots,
+        parts: builder.parts,
         walking: HashSet::new(),
         again: HashSet::new(),
         tasks: JoinSet::new(),
@@ -230,10 +248,7 @@ async fn walk(parts: Arc<Parts>, slots: Arc<Semaphore>, key: BuildKey) -> BuildK
 
 /// From Queued or Building to Built.
 async fn build(parts: &Arc<Parts>, slots: &Semaphore, key: &BuildKey) -> Result<(), Error> {
-    let _slot = slots
-        .acquire()
-        .await
-        .map_err(|closed| Error::Ended(closed.to_string()))?;
+    let _slot = slot(parts, slots).await?;
     loop {
         let row = read(parts, key).await?;
         if matches!(row.state, BuilderState::Built | BuilderState::Uploaded) {
@@ -254,6 +269,20 @@ async fn build(parts: &Arc<Parts>, slots: &Semaphore, key: &BuildKey) -> Result<
         blocking(parts, move |parts| finish(parts, &row, verdict)).await?;
         upkeep::clean(parts);
         return Ok(());
+    }
+}
+
+/// Waits for a slot, and until the builder is running.
+async fn slot<'a>(parts: &Parts, slots: &'a Semaphore) -> Result<SemaphorePermit<'a>, Error> {
+    let mut running = parts.load.running();
+    loop {
+        // Its sender is in the parts.
+        let _ = running.wait_for(|&is_running| is_running).await;
+        let slot = slots.acquire().await;
+        let slot = slot.map_err(|closed| Error::Ended(closed.to_string()))?;
+        if parts.load.is_running() {
+            return Ok(slot);
+        }
     }
 }
 

@@ -5,10 +5,11 @@
 //! the kind of storage that works here, `bootstrap` makes a base as its
 //! release's [`quirks`] want it, [`upkeep`] keeps it in order,
 //! [`renewal`] makes it anew, `trial` installs a package in a
-//! throw-away session.
+//! throw-away session, [`comparison`] compares two source packages in one.
 pub mod apt;
 pub mod bootstrap;
 pub mod choice;
+pub mod comparison;
 pub mod debs;
 mod near;
 pub mod process;

@@ -35,6 +35,10 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Takes what was uploaded. All calls but `closed` may block.
 pub trait Door: Send + Sync + 'static {
+    /// Tells whether anything is taken at all.
+    fn is_open(&self) -> bool {
+        true
+    }
     /// Makes a private directory for the files of one connection.
     fn staging(&self) -> io::Result<PathBuf>;
     /// Remembers that a .changes is complete, before the client is told so.
@@ -48,6 +52,9 @@ pub trait Door: Send + Sync + 'static {
 }
 
 impl Door for Incoming {
+    fn is_open(&self) -> bool {
+        Incoming::is_open(self)
+    }
     fn staging(&self) -> io::Result<PathBuf> {
         Incoming::staging(self)
     }
@@ -168,13 +175,16 @@ impl Server {
                 accepted = self.listener.accept() => accepted,
             };
             match accepted {
+                Ok((stream, _)) if !door.is_open() => {
+                    control::refuse(&stream, "stopped by an administrator");
+                }
                 Ok((stream, peer)) if sessions.len() < self.settings.limits.connections => {
                     let (door, settings) = (door.clone(), self.settings.clone());
                     sessions.spawn(talk(stream, peer, door, settings, shutdown.clone()));
                 }
                 Ok((stream, peer)) => {
                     warn!(%peer, "too many FTP connections");
-                    control::refuse(&stream);
+                    control::refuse(&stream, "too many connections");
                 }
                 Err(fault) => {
                     warn!(%fault, "can't accept an FTP connection");

@@ -217,20 +217,13 @@ impl Home {
     }
     /// Directories of all builds that there are.
     pub fn build_directories(&self) -> io::Result<Vec<PathBuf>> {
-        let mut directories = vec![self.builds()];
-        for _level in ["SOURCE", "VERSION", "TIMECODE", "ARCHITECTURE"] {
-            let mut below = Vec::new();
-            for directory in directories {
-                for entry in fs::read_dir(directory)? {
-                    let entry = entry?;
-                    if entry.file_type()?.is_dir() {
-                        below.push(entry.path());
-                    }
-                }
-            }
-            directories = below;
-        }
-        Ok(directories)
+        // SOURCE/VERSION/TIMECODE/ARCHITECTURE
+        below(self.builds(), 4)
+    }
+    /// Directories of the events of all uploads that there are.
+    pub fn event_directories(&self) -> io::Result<Vec<PathBuf>> {
+        // SOURCE/VERSION/TIMECODE
+        below(self.events(), 3)
     }
     pub fn build_directory(&self, key: &BuildKey) -> PathBuf {
         self.builds().join(key.to_string())
@@ -269,6 +262,24 @@ impl Home {
     pub fn access_log(&self) -> PathBuf {
         self.log().join("access.log")
     }
+}
+
+/// Directories that are so many levels below one.
+fn below(directory: PathBuf, levels: u32) -> io::Result<Vec<PathBuf>> {
+    let mut directories = vec![directory];
+    for _ in 0..levels {
+        let mut below = Vec::new();
+        for directory in directories {
+            for entry in fs::read_dir(directory)? {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    below.push(entry.path());
+                }
+            }
+        }
+        directories = below;
+    }
+    Ok(directories)
 }
 
 /// Makes a directory with exactly this mode; one that is there keeps its own, unless it must be private.

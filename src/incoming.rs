@@ -29,6 +29,7 @@ use tokio::sync::mpsc;
 use crate::deb::FileName;
 use crate::home::{FileError, Home};
 use crate::model::{BuildKey, PackageKey, Timecode};
+use crate::remotes::Load;
 use crate::store::jobs::{self, Received};
 use crate::store::{self, Store};
 
@@ -37,6 +38,7 @@ pub struct Incoming {
     home: Home,
     store: Arc<Store>,
     closed: mpsc::UnboundedSender<PathBuf>,
+    load: Arc<Load>,
     /// Arrivals are told apart by their microsecond.
     last_arrival: Mutex<Timestamp>,
 }
@@ -64,13 +66,24 @@ pub enum Error {
 
 impl Incoming {
     /// `closed` gets the staging directories whose connections have ended.
-    pub fn new(home: Home, store: Arc<Store>, closed: mpsc::UnboundedSender<PathBuf>) -> Incoming {
+    pub fn new(
+        home: Home,
+        store: Arc<Store>,
+        closed: mpsc::UnboundedSender<PathBuf>,
+        load: Arc<Load>,
+    ) -> Incoming {
         Incoming {
+            load,
             home,
             store,
             closed,
             last_arrival: Mutex::new(Timestamp::UNIX_EPOCH),
         }
+    }
+
+    /// Tells whether uploads are taken: not while the engine is stopped.
+    pub fn is_open(&self) -> bool {
+        self.load.is_running()
     }
 
     /// Makes a private staging directory for one connection.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{error, info};
@@ -12,6 +12,7 @@ use tracing::{error, info};
 use crate::accounts::Accounts;
 use crate::builder::{self, Builder};
 use crate::cause::with_causes;
+use crate::cron::Cron;
 use crate::deb::Architecture;
 use crate::events::Events;
 use crate::home::{self, Home, Lock};
@@ -24,7 +25,7 @@ use crate::remotes::Load;
 use crate::repositories::Repositories;
 use crate::repositories::past::Past;
 use crate::store::{self, Store, items};
-use crate::{cron, packager, setup};
+use crate::{packager, setup};
 
 /// How long a start waits until all is published.
 const FIRST_PUBLICATION: Duration = Duration::from_secs(5);
@@ -42,6 +43,11 @@ pub struct Instance {
     pub accounts: Arc<Accounts>,
     pub repositories: Repositories,
     pub publication: Arc<Publication>,
+    pub cron: Arc<Cron>,
+    /// Source packages are unpacked one after another.
+    pub comparing: Semaphore,
+    /// Chroots are made anew for one who asks at a time.
+    pub maintaining: Semaphore,
     shutdown: watch::Sender<bool>,
     tasks: Mutex<JoinSet<()>>,
     _lock: Lock,
@@ -217,11 +223,22 @@ fn run(
         arrived,
         stopping.clone(),
     ));
-    tasks.spawn(builder::run(Arc::new(builder), requests, stopping.clone()));
+    let builder = Builder::new(Arc::new(builder));
+    tasks.spawn(builder::run(builder.clone(), requests, stopping.clone()));
     let repositories = Repositories::new(home.clone(), Arc::clone(&store));
-    tasks.spawn(cron::run(repositories.clone(), stopping));
+    let cron = Arc::new(Cron::new(
+        home.clone(),
+        Arc::clone(&store),
+        repositories.clone(),
+    ));
+    tasks.spawn(Arc::clone(&cron).run(stopping));
     let instance = Instance {
-        incoming: Arc::new(Incoming::new(home.clone(), Arc::clone(&store), closed)),
+        incoming: Arc::new(Incoming::new(
+            home.clone(),
+            Arc::clone(&store),
+            closed,
+            load,
+        )),
         past: Arc::new(Past::new(repositories.clone(), Arc::clone(&keys))),
         accounts: Arc::new(Accounts::new(Arc::clone(&store))),
         repositories,
@@ -232,7 +249,10 @@ fn run(
         address,
         daemon,
         events,
-        builder: Builder::new(load),
+        builder,
+        cron,
+        comparing: Semaphore::new(1),
+        maintaining: Semaphore::new(1),
         shutdown,
         tasks: Mutex::new(tasks),
         _lock: lock,

@@ -124,6 +124,7 @@ pub async fn run(
     // Without a receiver nobody waits any more.
     let _ = published.send(());
     packager.recover().await;
+    let mut running = packager.parts.load.running();
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -131,10 +132,13 @@ pub async fn run(
             packager.publish().await;
         }
         let publish_at = packager.publish_at;
+        // While it is stopped, what arrived waits.
+        let is_running = *running.borrow_and_update();
         tokio::select! {
             biased;
             _ = shutdown.changed() => return,
-            arrival = arrivals.recv() => match arrival {
+            _ = running.changed() => {}
+            arrival = arrivals.recv(), if is_running => match arrival {
                 Some(Arrival::Upload(key)) => packager.examine(key).await,
                 Some(Arrival::Buildresult(key)) => packager.finish(key).await,
                 Some(Arrival::Lost(key)) => packager.ask_again(key).await,

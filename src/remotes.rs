@@ -1,14 +1,16 @@
 //! Builders: ourselves and other instances, chosen by load.
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::watch;
 
 use crate::deb::{Architecture, Codename};
 
-/// Queued and running builds of our own builder, and its slots.
+/// Queued and running builds of our own builder, its slots, and whether work is wanted at all.
 #[derive(Debug)]
 pub struct Load {
     builds: AtomicUsize,
     slots: usize,
-    stopped: AtomicBool,
+    running: watch::Sender<bool>,
 }
 
 impl Load {
@@ -16,7 +18,7 @@ impl Load {
         Load {
             builds: AtomicUsize::new(0),
             slots: slots.max(1),
-            stopped: AtomicBool::new(false),
+            running: watch::Sender::new(true),
         }
     }
     pub fn slots(&self) -> usize {
@@ -28,12 +30,24 @@ impl Load {
     pub fn remove(&self) {
         self.builds.fetch_sub(1, Ordering::Relaxed);
     }
+    /// Takes uploads, packages and builds again.
+    pub fn start(&self) {
+        self.running.send_replace(true);
+    }
+    /// Begins nothing any more; what runs goes on.
     pub fn stop(&self) {
-        self.stopped.store(true, Ordering::Relaxed);
+        self.running.send_replace(false);
+    }
+    pub fn is_running(&self) -> bool {
+        *self.running.borrow()
+    }
+    /// Tells of starts and stops.
+    pub fn running(&self) -> watch::Receiver<bool> {
+        self.running.subscribe()
     }
     /// Builds per slot, rounded to two digits; -1 when stopped.
     pub fn value(&self) -> f64 {
-        if self.stopped.load(Ordering::Relaxed) {
+        if !self.is_running() {
             return -1.0;
         }
         let builds = u32::try_from(self.builds.load(Ordering::Relaxed)).unwrap_or(u32::MAX);

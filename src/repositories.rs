@@ -2,11 +2,12 @@
 //!
 //! Each call is one transaction, its event included; publishing follows. [`transfer`] migrates, removes and rolls back,
 //! [`mod@include`] takes packages from files, [`import`] all of another repository, [`past`] shows what was, [`upkeep`] is what time brings: snapshots by rule,
-//! renewals, forgetting; `search` finds lost files elsewhere.
+//! renewals, forgetting; `search` finds lost files elsewhere, `source` those of one package.
 pub mod import;
 pub mod include;
 pub mod past;
 mod search;
+mod source;
 pub mod transfer;
 pub mod upkeep;
 
@@ -47,6 +48,8 @@ pub enum Error {
     NoDist { diststr: Diststr, known: String },
     #[error(transparent)]
     Rule(#[from] version_scheme::Error),
+    #[error("Can't find {name} in pool of repository '{repository}'")]
+    NoFile { name: String, repository: Identity },
     #[error("{0} migrates nowhere")]
     NoMigration(Diststr),
     #[error("{package} is in {diststr} already")]
@@ -93,6 +96,7 @@ impl Error {
             Error::State { source, .. } => source.is_mistake(),
             Error::Distribution(_)
             | Error::NoDist { .. }
+            | Error::NoFile { .. }
             | Error::Rule(_)
             | Error::NoMigration(_)
             | Error::AlreadyMigrated { .. }

@@ -119,6 +119,15 @@ impl<T: ArgumentValue> Argument<Option<T>> {
     ) -> Argument<Option<T>> {
         Argument::new(name, Some(short), Default::Computed(default), doc)
     }
+
+    /// As [`Argument::computed`], without a short form.
+    pub const fn computed_long(
+        name: &'static str,
+        default: &'static str,
+        doc: &'static str,
+    ) -> Argument<Option<T>> {
+        Argument::new(name, None, Default::Computed(default), doc)
+    }
 }
 
 fn check<T: ArgumentValue>(text: &str) -> Result<(), String> {

@@ -94,6 +94,9 @@ pub enum CallError {
     Refused(String),
     #[error("{0}")]
     NotFound(String),
+    /// Not now.
+    #[error("{0}")]
+    Unavailable(String),
     /// Nothing that the user could mend; not told in public.
     #[error("can't {action}")]
     Failed {

@@ -1,5 +1,7 @@
 //! All calls: one a file, or one a matter.
+mod debdiff;
 mod dput_conf;
+mod engine;
 mod ls;
 mod migrate;
 mod pub_key;
@@ -23,6 +25,7 @@ pub const CALLS: &[Call] = &[
     sources_list::CALL,
     ls::CALL,
     show::CALL,
+    debdiff::CALL,
     migrate::CALL,
     remove::CALL,
     unavailable::PORT,
@@ -32,8 +35,12 @@ pub const CALLS: &[Call] = &[
     set_user_key::CALL,
     subscribe::SUBSCRIBE,
     subscribe::UNSUBSCRIBE,
+    engine::REMAKE_CHROOTS,
+    engine::START,
+    engine::STOP,
     unavailable::WAKE,
     unavailable::HANDSHAKE,
+    engine::CRONJOB,
     uploaders::CALL,
     snapshot::LS,
     snapshot::CREATE,

@@ -76,9 +76,35 @@ async fn once(parts: &Arc<Parts>, slots: &Semaphore) -> Result<(), Error> {
     Ok(())
 }
 
+/// Makes a chroot's base anew, and puts it in place: now, where no build runs, else when that is so.
+pub(super) async fn remake(
+    parts: &Arc<Parts>,
+    slots: &Arc<Semaphore>,
+    chroot: Chroot,
+) -> Result<(), Error> {
+    let of = chroot.clone();
+    blocking(parts, move |parts| make(parts, &of, Reason::Asked)).await?;
+    let all = u32::try_from(parts.load.slots()).unwrap_or(1);
+    if let Ok(_slots) = slots.try_acquire_many(all) {
+        return blocking(parts, move |parts| finish(parts, &chroot)).await;
+    }
+    let (parts, slots) = (Arc::clone(parts), Arc::clone(slots));
+    tokio::spawn(async move {
+        let Ok(_slots) = slots.acquire_many(all).await else {
+            return;
+        };
+        let name = chroot.name();
+        if let Err(error) = blocking(&parts, move |parts| finish(parts, &chroot)).await {
+            let error = with_causes(&error);
+            warn!(chroot = name, error, "the new base can't take its place");
+        }
+    });
+    Ok(())
+}
+
 fn until_renewed(reason: Reason) -> &'static str {
     match reason {
-        Reason::Old => "it stays in use as it is",
+        Reason::Old | Reason::Asked => "it stays in use as it is",
         Reason::Damaged | Reason::Missing => "builds wait until it can be made",
     }
 }
@@ -128,7 +154,7 @@ pub(super) fn mend(
     let is_newer = || chroots.renewed(chroot).is_some_and(|made| made > began);
     let reason = || match chroots.needs_renewal(chroot, &policy(parts)?, SystemTime::now())? {
         Some(reason @ (Reason::Damaged | Reason::Missing)) => Ok(Some(reason)),
-        Some(Reason::Old) | None => Ok::<_, Error>(None),
+        Some(Reason::Old | Reason::Asked) | None => Ok::<_, Error>(None),
     };
     if reason()?.is_none() {
         return Ok(is_newer());

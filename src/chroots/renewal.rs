@@ -25,6 +25,8 @@ const READY: &str = "ready";
 /// Why a base is renewed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
+    /// Somebody wants it.
+    Asked,
     /// It is not what it was when it was made.
     Damaged,
     /// It is gone.

@@ -207,7 +207,11 @@ fn argument(spec: &Spec) -> Arg {
         Kind::Lines => argument
             .value_name(spec.name.to_uppercase())
             .allow_hyphen_values(true),
-        Kind::List => argument.value_name(format!("{},…", spec.name.to_uppercase())),
+        // Stock takes blanks between them, queries commas.
+        Kind::List => argument
+            .value_name(spec.name.to_uppercase())
+            .num_args(1..)
+            .value_delimiter(','),
     };
     match spec.default {
         // As help only: the server knows its defaults.
@@ -226,7 +230,14 @@ fn value(spec: &Spec, given: &ArgMatches) -> Option<String> {
     match spec.kind {
         Kind::Boolean => given.get_flag(spec.name).then(|| "True".to_owned()),
         Kind::Integer => given.get_one::<i64>(spec.name).map(i64::to_string),
-        Kind::Text | Kind::Lines | Kind::List => given.get_one::<String>(spec.name).cloned(),
+        Kind::Text | Kind::Lines => given.get_one::<String>(spec.name).cloned(),
+        Kind::List => {
+            let words: Vec<&str> = given
+                .get_many::<String>(spec.name)?
+                .map(String::as_str)
+                .collect();
+            Some(words.join(","))
+        }
     }
 }
 

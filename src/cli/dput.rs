@@ -10,6 +10,7 @@ use jiff::{Timestamp, ToSpan as _};
 use super::follow::Follower;
 use super::{Failure, output};
 use crate::deb::Changes;
+use crate::endpoint::ClientEndpoint;
 use crate::model::{Event, EventType};
 use crate::{message, pgp, upload};
 
@@ -33,6 +34,9 @@ pub(super) struct Options {
     /// Wait for INSTALLED (success), FAILED or REJECTED (failure).
     #[arg(short = 'C', long)]
     check_result: bool,
+    /// HTTP endpoint of the instance, for --check-result [default: the port before that of FTP].
+    #[arg(long, value_name = "ENDPOINT")]
+    http_endpoint: Option<ClientEndpoint>,
     target: String,
     /// The .changes file.
     changes: PathBuf,
@@ -79,7 +83,11 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     if !options.check_result {
         return Ok(ExitCode::SUCCESS);
     }
-    let mut follower = Follower::new(&target.http()?, Some(begun))?;
+    let http = match &options.http_endpoint {
+        Some(endpoint) => endpoint.clone(),
+        None => target.http()?,
+    };
+    let mut follower = Follower::new(&http, Some(begun))?;
     loop {
         let event = runtime.block_on(follower.next())?;
         let is_it =

@@ -95,7 +95,7 @@ impl Control {
 }
 
 /// Turns a client away without waiting for it.
-pub(super) fn refuse(stream: &TcpStream) {
+pub(super) fn refuse(stream: &TcpStream, why: &str) {
     // What can't be written at once to a new connection is not worth more.
-    let _ = stream.try_write(b"421 too many connections, try again later\r\n");
+    let _ = stream.try_write(format!("421 {why}, try again later\r\n").as_bytes());
 }

@@ -49,7 +49,7 @@ fn status(refused: &CallError) -> StatusCode {
         CallError::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
         CallError::OutOfScope(_) => StatusCode::FORBIDDEN,
         CallError::NotAvailable(_) => StatusCode::NOT_IMPLEMENTED,
-        CallError::NotRunning(_) => StatusCode::SERVICE_UNAVAILABLE,
+        CallError::NotRunning(_) | CallError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         CallError::NotFound(_) => StatusCode::NOT_FOUND,
         CallError::Failed { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     }

@@ -1,4 +1,5 @@
 //! Events, written in the transaction of the state change they tell of; their files and hooks follow.
+use jiff::Timestamp;
 use rusqlite::Params;
 
 use crate::model::Event;
@@ -52,6 +53,19 @@ pub fn mark_written(tx: &Transaction<'_>, id: i64) -> Result<(), Error> {
         .prepare_cached("UPDATE event SET written = 1 WHERE id = ?")
         .and_then(|mut update| update.execute([id]))
         .during("mark an event as written")?;
+    Ok(())
+}
+
+/// Forgets events that happened before a time and were told.
+pub fn forget(tx: &Transaction<'_>, before: Timestamp) -> Result<(), Error> {
+    // As they are written: of one form, in UTC.
+    let before = before.strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00").to_string();
+    tx.sql()
+        .execute(
+            "DELETE FROM event WHERE written = 1 AND json_extract(body, '$.timestamp') < ?",
+            [before],
+        )
+        .during("forget old events")?;
     Ok(())
 }
 

@@ -1,8 +1,12 @@
 //! Events, to those who wait for them.
+use std::process::Command;
+
 use serde_json::Value;
 
 use crate::daemon::{self, Daemon};
 use crate::history::{archive, hello};
+use crate::package::Upload;
+use crate::program::program;
 use crate::site::Connection;
 
 /// Stock serves ten.
@@ -85,4 +89,76 @@ fn all_who_wait_hear_of_each_event_once() {
 
     daemon.signal("TERM");
     assert_eq!(clients[0].line(), "HTTP/1.1 503 Server Shutdown");
+}
+
+#[test]
+fn our_own_client_tells_of_events_and_ends_as_it_is_told() {
+    let home = daemon::new_home();
+    let daemon = Daemon::start(home.path());
+    include(home.path(), "1.0~test13+1");
+    let url = format!("http://{}", daemon.address());
+    let events = |more: &[&str]| {
+        let words = [
+            &["events", &url, "--after", "1 hour ago", "-S", "hello"],
+            more,
+        ]
+        .concat();
+        Command::new(program()).args(words).output().unwrap()
+    };
+    let told = events(&["-T", "INSTALLED", "MIGRATED", "--exit-on", "INSTALLED"]);
+    assert_eq!(told.status.code(), Some(0), "{told:?}");
+    let event: Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert_eq!(event["version"], "1.0~test13+1");
+    let told = events(&["-F", "INSTALLED", "-M", "1.0~test13"]);
+    assert_eq!(told.status.code(), Some(1), "{told:?}");
+    let wrong = events(&["-T", "NOTHING"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    let why = String::from_utf8(wrong.stderr).unwrap();
+    assert!(
+        why.contains("is none of REJECTED, BUILDING, BUILT"),
+        "{why}"
+    );
+}
+
+#[test]
+fn our_own_dput_uploads_once_and_ends_though_the_upload_is_rejected() {
+    let home = daemon::new_home();
+    let daemon = Daemon::start(home.path());
+    let place = tempfile::tempdir().unwrap();
+    let upload = Upload::new("hello", "1.0~test13+1", "trixie-test-unstable");
+    for (name, content) in upload.unsigned() {
+        std::fs::write(place.path().join(name), content).unwrap();
+    }
+    let changes = place.path().join("hello_1.0~test13+1_source.changes");
+    let port = daemon.incoming_url.rsplit_once(':').unwrap().1;
+    let config = place.path().join("dput.cf");
+    let section = format!("[mini-buildd-peer]\nmethod = ftp\nfqdn = 127.0.0.1:{port}\n");
+    std::fs::write(&config, section).unwrap();
+    let http = format!("http://{}", daemon.address());
+    let dput = |more: &[&str]| {
+        Command::new(program())
+            .args(["dput", "--http-endpoint", &http, "--config"])
+            .arg(&config)
+            .args(more)
+            .args(["mini-buildd-peer".as_ref(), changes.as_os_str()])
+            .output()
+            .unwrap()
+    };
+    // Stock's client would wait without end.
+    let rejected = dput(&["--check-result"]);
+    assert_eq!(rejected.status.code(), Some(1), "{rejected:?}");
+    let told = String::from_utf8(rejected.stdout).unwrap();
+    assert!(
+        told.contains("hello 1.0~test13+1 is uploaded to ftp://127.0.0.1:"),
+        "{told}"
+    );
+    assert!(
+        told.contains("hello 1.0~test13+1 trixie-test-unstable: REJECTED: "),
+        "{told}"
+    );
+    let again = dput(&[]);
+    assert_eq!(again.status.code(), Some(1));
+    let why = String::from_utf8(again.stderr).unwrap();
+    assert!(why.contains("to upload it again, add --force"), "{why}");
+    assert!(dput(&["--force"]).status.success());
 }

@@ -117,6 +117,9 @@ fn as_session_root(program: &str, arguments: &[&str], path: &Path) {
 
 #[test]
 fn build_that_finds_its_base_damaged_goes_on_in_a_new_one() {
+    if slow::is_left_to_the_user() {
+        return;
+    }
     let mut renewed = Renewed::new("renewal-damaged");
     renewed.start();
     let first = renewed.base();

@@ -6,6 +6,7 @@ use sandbox::{IdMap, Launcher};
 
 use crate::base::{keep, new_directory};
 use crate::program::program;
+use crate::slow;
 
 /// Runs the demo with its home below `parent`; what it said.
 fn demo(parent: &Path, backend: &str) -> String {
@@ -35,6 +36,9 @@ fn temporary() -> PathBuf {
 
 #[test]
 fn demo_goes_the_whole_way_on_tar_archives() {
+    if slow::is_left_to_the_user() {
+        return;
+    }
     let said = demo(&temporary(), "file");
     assert!(said.contains("file (zstd)"), "{said}");
 }
