@@ -67,6 +67,7 @@ pub use clean::{Expired, Retention};
 pub use dist::{is_dirty, occupied, repositories};
 pub use error::Error;
 pub use import::{ImportedDist, State, Stock};
+pub use listing::{Amount, Paged, amounts};
 pub use moment::Moment;
 pub use prepare::Prepared;
 pub use snapshot::Snapshot;
@@ -363,6 +364,27 @@ impl ArchiveDir {
         diststr: Option<&Diststr>,
     ) -> Result<Vec<Listed>, Error> {
         listing::list_all(tx, &self.repository, diststr)
+    }
+
+    /// Tells whether it is one of the repository's dists.
+    pub fn has(&self, tx: &Transaction<'_>, diststr: &Diststr) -> Result<bool, Error> {
+        match dist::get(tx, &self.repository, diststr) {
+            Ok(_) => Ok(true),
+            Err(Error::UnknownDist { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Up to `limit` sources of a dist behind a name, by name.
+    pub fn page(
+        &self,
+        tx: &Transaction<'_>,
+        diststr: &Diststr,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<Paged>, Error> {
+        let dist = dist::get(tx, &self.repository, diststr)?;
+        listing::page(tx, &dist, after, limit)
     }
 
     /// A file of a source package in the pool, whatever its component.

@@ -7,9 +7,9 @@ pub mod assignment;
 pub mod result;
 mod upkeep;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -55,6 +55,16 @@ pub struct Parts {
     pub machine: Architecture,
     /// Program that supervises builds: `PROGRAM supervise DIRECTORY`.
     pub supervisor: PathBuf,
+    /// What phases of builds took since the start.
+    pub phases: Mutex<BTreeMap<String, Spent>>,
+}
+
+/// What phases of one name took, all together.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spent {
+    pub times: u64,
+    pub wall: Duration,
+    pub cpu: Duration,
 }
 
 impl Parts {
@@ -132,6 +142,21 @@ impl Builder {
 
     pub fn stop(&self) {
         self.parts.load.stop();
+    }
+
+    pub fn slots(&self) -> usize {
+        self.parts.load.slots()
+    }
+
+    /// Queued and running builds.
+    pub fn builds(&self) -> usize {
+        self.parts.load.builds()
+    }
+
+    /// What phases of builds took since the start, by their names.
+    pub fn phases(&self) -> BTreeMap<String, Spent> {
+        let phases = self.parts.phases.lock();
+        phases.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Makes the base of a chroot anew, which then takes the place of the old one as soon as no build runs.
@@ -397,7 +422,10 @@ fn finish(parts: &Parts, row: &Build, verdict: Result<Verdict, String>) -> Resul
     let request = &row.request;
     let key = request.key();
     let result = match verdict {
-        Ok(verdict) => collect(parts, request, &verdict)?,
+        Ok(verdict) => {
+            note_phases(parts, &verdict);
+            collect(parts, request, &verdict)?
+        }
         Err(error) => give_up(parts, request, &error)?,
     };
     let mut build = row.clone();
@@ -419,6 +447,16 @@ fn finish(parts: &Parts, row: &Build, verdict: Result<Verdict, String>) -> Resul
     info!(%key, status = result.status(), error = result.internal_error, "built");
     flush(parts);
     Ok(())
+}
+
+fn note_phases(parts: &Parts, verdict: &Verdict) {
+    let mut phases = parts.phases.lock().unwrap_or_else(PoisonError::into_inner);
+    for phase in &verdict.phases {
+        let spent = phases.entry(phase.name.clone()).or_default();
+        spent.times += 1;
+        spent.wall += Duration::from_millis(phase.wall_ms);
+        spent.cpu += Duration::from_millis(phase.cpu_ms);
+    }
 }
 
 fn collect(parts: &Parts, request: &Buildrequest, verdict: &Verdict) -> Result<Buildresult, Error> {

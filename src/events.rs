@@ -7,8 +7,9 @@
 pub mod hooks;
 pub mod record;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{fs, io};
 
 use bytes::Bytes;
@@ -28,6 +29,7 @@ pub struct Events {
     store: Arc<Store>,
     attached: broadcast::Sender<Arc<Told>>,
     flushing: Mutex<()>,
+    told: Mutex<BTreeMap<EventType, u64>>,
 }
 
 /// An event, and what those who wait for it are sent; once for all of them.
@@ -81,6 +83,7 @@ impl Events {
             store,
             attached: broadcast::Sender::new(BACKLOG),
             flushing: Mutex::new(()),
+            told: Mutex::default(),
         }
     }
 
@@ -103,6 +106,7 @@ impl Events {
             hooks::run(&self.home.event_hooks(), &file);
             self.store
                 .write(|tx| event_log::mark_written(tx, logged.id))?;
+            *self.counts().entry(logged.event.kind).or_default() += 1;
             // An error only says that nobody is attached.
             let _ = self.attached.send(Told::of(logged)?);
         }
@@ -121,6 +125,20 @@ impl Events {
                 source,
             })?;
         Ok(path)
+    }
+
+    fn counts(&self) -> MutexGuard<'_, BTreeMap<EventType, u64>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many of each type were told since the start.
+    pub fn told(&self) -> BTreeMap<EventType, u64> {
+        self.counts().clone()
+    }
+
+    /// How many wait for events.
+    pub fn attached(&self) -> usize {
+        self.attached.receiver_count()
     }
 
     /// All that is told from now on.

@@ -1,9 +1,9 @@
 //! The HTTP server: API, repository, builds and events.
 //!
-//! Reading order: [`Server`] accepts connections and [`AccessLog`] writes down what they ask for; [`router`] says who
+//! Reading order: [`Server`] accepts connections ([`tls`]) and [`AccessLog`] writes down what they ask for; [`router`] says who
 //! answers: `calls` the API, [`files`] the trees on disk (`path` what is asked for, `tree` finds it below its root,
 //! `times` are dists as they were, `conditions` decides what is sent of it, `media_type` says what it is, `listing` shows
-//! directories), `events` the list of events and `attach` those that happen, `accounts` logs in (`auth` says who asks, by `cookies` or a token). `problem` and `page` are how errors look.
+//! directories), `events` the list of events and `attach` those that happen, `accounts` logs in (`auth` says who asks, by `cookies` or a token), `metrics` are numbers for Prometheus. `problem` and `page` are how errors look.
 mod access_log;
 mod accounts;
 mod attach;
@@ -16,11 +16,13 @@ mod events;
 pub mod files;
 mod listing;
 mod media_type;
+mod metrics;
 mod page;
 mod path;
 mod problem;
 mod server;
 mod times;
+pub mod tls;
 mod tree;
 
 use std::sync::Arc;
@@ -47,7 +49,8 @@ pub fn router(instance: &Arc<Instance>, shutdown: watch::Receiver<bool>) -> Rout
             .merge(accounts::router(Arc::clone(&instance.accounts)))
             .merge(calls::router(instance.clone()))
             .merge(events::router(instance.clone()))
-            .merge(attach::router(instance, shutdown)),
+            .merge(attach::router(instance, shutdown))
+            .merge(metrics::router(instance.clone())),
     )
 }
 

@@ -206,6 +206,7 @@ fn run(
         load: Arc::clone(&load),
         machine,
         supervisor,
+        phases: Mutex::default(),
     };
     let mut tasks = JoinSet::new();
     tasks.spawn(door::run(

@@ -24,6 +24,9 @@ impl Load {
     pub fn slots(&self) -> usize {
         self.slots
     }
+    pub fn builds(&self) -> usize {
+        self.builds.load(Ordering::Relaxed)
+    }
     pub fn add(&self) {
         self.builds.fetch_add(1, Ordering::Relaxed);
     }
@@ -50,7 +53,7 @@ impl Load {
         if !self.is_running() {
             return -1.0;
         }
-        let builds = u32::try_from(self.builds.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
+        let builds = u32::try_from(self.builds()).unwrap_or(u32::MAX);
         let slots = u32::try_from(self.slots).unwrap_or(u32::MAX);
         (f64::from(builds) / f64::from(slots) * 100.0).round() / 100.0
     }

@@ -133,6 +133,13 @@ impl Repositories {
 
     /// Finds a dist by its name, a meta-distribution's included.
     pub fn resolve(&self, distribution: &str) -> Result<Diststr, Error> {
+        // Those that are published need no look at all that is configured.
+        if let Ok(diststr) = distribution.parse::<Diststr>() {
+            let archive = self.archive(&diststr.repository);
+            if self.store.read(|tx| archive.has(tx, &diststr))? {
+                return Ok(diststr);
+            }
+        }
         let catalog = self.store.read(Catalog::load)?;
         let diststr = catalog.resolve(distribution)?;
         suite(&catalog, &diststr)?;

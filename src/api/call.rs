@@ -259,6 +259,15 @@ impl Context {
         blocking("write to the database", move || store.write(work)).await
     }
 
+    /// Reads a few rows that are in memory, on this thread: another one would take longer than they do.
+    pub fn read_here<T>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, store::Error>,
+    ) -> Result<T, CallError> {
+        let read = self.instance.store.read(work);
+        read.map_err(|error| CallError::failed("read the database", error))
+    }
+
     /// Reads from the database, beside the async threads.
     pub async fn read<T: Send + 'static>(
         &self,

@@ -4,6 +4,7 @@ mod dput_conf;
 mod engine;
 mod ls;
 mod migrate;
+mod packages;
 mod pub_key;
 mod remove;
 mod set_user_key;
@@ -17,7 +18,7 @@ mod uploaders;
 
 use super::Call;
 
-/// In stock's order.
+/// In stock's order; those that it lacks last.
 pub const CALLS: &[Call] = &[
     status::CALL,
     pub_key::CALL,
@@ -48,6 +49,7 @@ pub const CALLS: &[Call] = &[
     unavailable::DEBMIRROR,
     unavailable::KEYRING_PACKAGES,
     unavailable::TEST_PACKAGES,
+    packages::CALL,
 ];
 
 pub fn find(name: &str) -> Option<&'static Call> {

@@ -24,7 +24,11 @@ fn write(value: &Value, formatter: impl Formatter) -> String {
     value
         .serialize(&mut Serializer::with_formatter(&mut text, formatter))
         .expect("values have string keys, and memory takes every write");
-    ascii(&String::from_utf8(text).expect("strings are UTF-8"))
+    let text = String::from_utf8(text).expect("strings are UTF-8");
+    if text.bytes().all(|byte| byte <= b'~') {
+        return text;
+    }
+    ascii(&text)
 }
 
 struct OneLine;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Form, Query, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Extension, Form, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -16,6 +16,7 @@ use crate::accounts::{self, Accounts, SESSION};
 use crate::api::Caller;
 
 use super::auth::{asker, blocking, is_here, is_own_form};
+use super::server::Encrypted;
 use super::{cookies, page, redirect};
 
 /// Of a form.
@@ -37,19 +38,24 @@ pub(super) fn router(accounts: Arc<Accounts>) -> Router {
         .with_state(accounts)
 }
 
-async fn form(headers: HeaderMap, Query(query): Query<Pairs>) -> Response {
+async fn form(
+    Extension(encrypted): Extension<Encrypted>,
+    headers: HeaderMap,
+    Query(query): Query<Pairs>,
+) -> Response {
     let next = find(&query, "next").unwrap_or_default();
-    login_page(&headers, StatusCode::OK, next, None)
+    login_page(&headers, encrypted, (StatusCode::OK, None), next)
 }
 
 async fn log_in(
     State(accounts): State<Arc<Accounts>>,
     ConnectInfo(client): ConnectInfo<SocketAddr>,
+    Extension(encrypted): Extension<Encrypted>,
     headers: HeaderMap,
     Form(form): Form<Pairs>,
 ) -> Response {
     let next = find(&form, "next").unwrap_or_default();
-    let refused = |status, why: &str| login_page(&headers, status, next, Some(why));
+    let refused = |status, why: &str| login_page(&headers, encrypted, (status, Some(why)), next);
     if !is_own_form(&headers, find(&form, "csrfmiddlewaretoken")) {
         let why = "This form was not sent by a page of this site; please try again.";
         return refused(StatusCode::FORBIDDEN, why);
@@ -78,15 +84,14 @@ async fn log_in(
     let mut response = redirect(StatusCode::FOUND, to);
     // A token that somebody planted before is not good for what comes.
     let cookies = [
-        Some(cookies::set(
-            cookies::SESSION,
+        Some(cookies::set_session(
             &session.secret,
             SESSION.as_secs(),
-            true,
+            encrypted,
         )),
         accounts::secret()
             .ok()
-            .map(|token| cookies::set(cookies::CSRF, &token, CSRF_SECONDS, false)),
+            .map(|token| cookies::set_csrf(&token, CSRF_SECONDS, encrypted)),
     ];
     for cookie in cookies.into_iter().flatten() {
         response.headers_mut().append(header::SET_COOKIE, cookie);
@@ -94,7 +99,11 @@ async fn log_in(
     response
 }
 
-async fn log_out(State(accounts): State<Arc<Accounts>>, headers: HeaderMap) -> Response {
+async fn log_out(
+    State(accounts): State<Arc<Accounts>>,
+    Extension(encrypted): Extension<Encrypted>,
+    headers: HeaderMap,
+) -> Response {
     if let Some(session) = cookies::get(&headers, cookies::SESSION) {
         let session = session.to_owned();
         if let Err(failed) = blocking(move || accounts.log_out(&session)).await {
@@ -103,7 +112,7 @@ async fn log_out(State(accounts): State<Arc<Accounts>>, headers: HeaderMap) -> R
     }
     let content = html! { p { "You are logged out. " a href="/accounts/login/" { "Log in" } } };
     let mut response = page::page(StatusCode::OK, "Logged out", &content);
-    let gone = cookies::clear(cookies::SESSION);
+    let gone = cookies::set_session("", 0, encrypted);
     response.headers_mut().append(header::SET_COOKIE, gone);
     response
 }
@@ -122,9 +131,9 @@ async fn null(State(accounts): State<Arc<Accounts>>, headers: HeaderMap) -> Resp
 /// The form, with a token that must come back; who has one keeps it.
 fn login_page(
     headers: &HeaderMap,
-    status: StatusCode,
+    encrypted: Encrypted,
+    (status, fault): (StatusCode, Option<&str>),
     next: &str,
-    fault: Option<&str>,
 ) -> Response {
     let token = match cookies::get(headers, cookies::CSRF) {
         Some(token) if is_token(token) => token.to_owned(),
@@ -146,7 +155,7 @@ fn login_page(
         }
     };
     let mut response = page::with_form(status, "Log in", &content);
-    let cookie = cookies::set(cookies::CSRF, &token, CSRF_SECONDS, false);
+    let cookie = cookies::set_csrf(&token, CSRF_SECONDS, encrypted);
     response.headers_mut().append(header::SET_COOKIE, cookie);
     response
 }

@@ -1,6 +1,8 @@
 //! Cookies as RFC 6265 has them: those of a request, and the header that sets one.
 use axum::http::{HeaderMap, HeaderValue, header};
 
+use super::server::Encrypted;
+
 /// What a client shows to be logged in; the name is stock's.
 pub(super) const SESSION: &str = "sessionid";
 /// Must come back with each form; the name is stock's.
@@ -17,15 +19,20 @@ pub(super) fn get<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value.trim_matches('"'))
 }
 
-/// Sets a cookie for all paths, which other sites' forms don't send; `value` is of letters and digits.
-pub(super) fn set(name: &str, value: &str, seconds: i64, is_secret: bool) -> HeaderValue {
-    let hidden = if is_secret { "; HttpOnly" } else { "" };
-    let text = format!("{name}={value}; Max-Age={seconds}; Path=/; SameSite=Lax{hidden}");
-    HeaderValue::try_from(text).expect("letters and digits can be in a header")
+/// Sets the cookie of a session, or, empty, takes it away; scripts don't see it.
+pub(super) fn set_session(value: &str, seconds: i64, encrypted: Encrypted) -> HeaderValue {
+    set(SESSION, value, seconds, encrypted, "; HttpOnly")
 }
 
-pub(super) fn clear(name: &str) -> HeaderValue {
-    set(name, "", 0, true)
+pub(super) fn set_csrf(value: &str, seconds: i64, encrypted: Encrypted) -> HeaderValue {
+    set(CSRF, value, seconds, encrypted, "")
+}
+
+/// For all paths; other sites' forms don't send it, nor does a browser without TLS what it got by TLS.
+fn set(name: &str, value: &str, seconds: i64, encrypted: Encrypted, more: &str) -> HeaderValue {
+    let secure = if encrypted.0 { "; Secure" } else { "" };
+    let text = format!("{name}={value}; Max-Age={seconds}; Path=/; SameSite=Lax{secure}{more}");
+    HeaderValue::try_from(text).expect("value is of letters and digits")
 }
 
 #[cfg(test)]
@@ -51,12 +58,12 @@ mod tests {
     #[test]
     fn a_session_is_hidden_from_scripts_and_other_sites() {
         assert_eq!(
-            set(SESSION, "s", 5, true),
+            set_session("s", 5, Encrypted(false)),
             "sessionid=s; Max-Age=5; Path=/; SameSite=Lax; HttpOnly"
         );
         assert_eq!(
-            set(CSRF, "t", 5, false),
-            "csrftoken=t; Max-Age=5; Path=/; SameSite=Lax"
+            set_csrf("t", 5, Encrypted(true)),
+            "csrftoken=t; Max-Age=5; Path=/; SameSite=Lax; Secure"
         );
     }
 }

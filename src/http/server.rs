@@ -18,16 +18,19 @@ use hyper_util::service::TowerToHyperService;
 use jiff::Timestamp;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
 use crate::endpoint::{Kind, ServerEndpoint};
 
 use super::access_log::{AccessLog, Asked};
 use super::attach::Place;
+use super::tls::{self, Certificate};
 
 /// Connections at once; others wait to be accepted. Most only wait for events.
 const CONNECTIONS: usize = 4000;
@@ -51,17 +54,26 @@ pub enum Error {
         source: io::Error,
     },
     #[error(
-        "can't listen on {endpoint}: endpoints of this type are not available yet; use tcp or tcp6"
+        "can't listen on {endpoint}: endpoints of this type are not available yet; use tcp, tcp6 or ssl"
     )]
     NotAvailable { endpoint: ServerEndpoint },
+    #[error("can't listen on {endpoint}")]
+    Certificate {
+        endpoint: ServerEndpoint,
+        source: tls::Error,
+    },
     #[error("no HTTP endpoint is given")]
     NoEndpoint,
 }
 
+/// Tells whether a request came by TLS.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Encrypted(pub(super) bool);
+
 /// Bound, not yet accepting.
 #[derive(Debug)]
 pub struct Server {
-    listeners: Vec<(ServerEndpoint, TcpListener)>,
+    listeners: Vec<(TcpListener, Option<Arc<Certificate>>)>,
 }
 
 impl Server {
@@ -71,7 +83,14 @@ impl Server {
         }
         let mut listeners = Vec::new();
         for endpoint in endpoints {
-            listeners.push((endpoint.clone(), bind(endpoint).await?));
+            let certificate = (endpoint.kind == Kind::Ssl)
+                .then(|| Certificate::of(endpoint))
+                .transpose()
+                .map_err(|source| Error::Certificate {
+                    endpoint: endpoint.clone(),
+                    source,
+                })?;
+            listeners.push((bind(endpoint).await?, certificate.map(Arc::new)));
         }
         Ok(Server { listeners })
     }
@@ -80,7 +99,7 @@ impl Server {
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners
             .iter()
-            .filter_map(|(_, listener)| listener.local_addr().ok())
+            .filter_map(|(listener, _)| listener.local_addr().ok())
             .collect()
     }
 
@@ -88,9 +107,9 @@ impl Server {
     pub async fn serve(self, routes: Router, log: AccessLog, shutdown: watch::Receiver<bool>) {
         let permits = Arc::new(Semaphore::new(connections()));
         let mut accepting = JoinSet::new();
-        for (_, listener) in self.listeners {
+        for (listener, certificate) in self.listeners {
             accepting.spawn(accept_all(
-                listener,
+                (listener, certificate),
                 permits.clone(),
                 routes.clone(),
                 log.clone(),
@@ -109,7 +128,7 @@ fn connections() -> usize {
 }
 
 async fn bind(endpoint: &ServerEndpoint) -> Result<TcpListener, Error> {
-    if matches!(endpoint.kind, Kind::Ssl | Kind::Unix) {
+    if endpoint.kind == Kind::Unix {
         let endpoint = endpoint.clone();
         return Err(Error::NotAvailable { endpoint });
     }
@@ -135,7 +154,7 @@ fn is_without_ipv6(error: &io::Error) -> bool {
 }
 
 async fn accept_all(
-    listener: TcpListener,
+    (listener, certificate): (TcpListener, Option<Arc<Certificate>>),
     permits: Arc<Semaphore>,
     routes: Router,
     log: AccessLog,
@@ -154,8 +173,9 @@ async fn accept_all(
                 let routes = routes.clone();
                 let log = log.clone();
                 let watcher = graceful.watcher();
+                let acceptor = certificate.as_ref().map(|known| known.acceptor());
                 connections.spawn(async move {
-                    converse(stream, client, routes, log, watcher).await;
+                    begin(stream, acceptor, (client, routes, log), watcher).await;
                     drop(permit);
                 });
             }
@@ -187,17 +207,31 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-async fn converse(
-    stream: TcpStream,
-    client: SocketAddr,
-    routes: Router,
-    log: AccessLog,
-    watcher: Watcher,
-) {
+/// Whom a connection is with, who answers, and where that is written down.
+type Sides = (SocketAddr, Router, AccessLog);
+
+async fn begin(stream: TcpStream, acceptor: Option<TlsAcceptor>, sides: Sides, watcher: Watcher) {
+    let client = sides.0;
     if let Err(error) = prepare(&stream) {
         debug!(%client, %error, "connection ended");
         return;
     }
+    let Some(acceptor) = acceptor else {
+        return converse(stream, Encrypted(false), sides, watcher).await;
+    };
+    match timeout(HEADER_TIME, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => converse(stream, Encrypted(true), sides, watcher).await,
+        Ok(Err(error)) => debug!(%client, %error, "no TLS"),
+        Err(_) => debug!(%client, "no TLS in time"),
+    }
+}
+
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    encrypted: Encrypted,
+    (client, routes, log): Sides,
+    watcher: Watcher,
+) {
     let place = Place::default();
     let answer = service_fn(move |mut request: hyper::Request<Incoming>| {
         let logged = Logged {
@@ -208,6 +242,7 @@ async fn converse(
         };
         request.extensions_mut().insert(ConnectInfo(client));
         request.extensions_mut().insert(Place::clone(&place));
+        request.extensions_mut().insert(encrypted);
         let answering =
             hyper::service::Service::call(&TowerToHyperService::new(routes.clone()), request);
         async move { answering.await.map(|response| count(response, logged)) }

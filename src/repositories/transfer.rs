@@ -1,7 +1,7 @@
 //! Packages go to the next suite, leave, or become what they were.
 use jiff::Timestamp;
 
-use crate::archive::{Listed, Moment, Snapshot, Transferred};
+use crate::archive::{Listed, Moment, Paged, Snapshot, Transferred};
 use crate::deb::{PackageName, Version};
 use crate::model::snapshot::SnapshotName;
 use crate::model::{Diststr, EventType};
@@ -115,6 +115,14 @@ impl Repositories {
             listed.extend(self.store.read(|tx| archive.list(tx, source))?);
         }
         Ok(listed)
+    }
+
+    /// Up to `limit` sources of a dist behind a name, by name.
+    pub fn page(&self, diststr: &Diststr, after: &str, limit: u32) -> Result<Vec<Paged>, Error> {
+        let archive = self.archive(&diststr.repository);
+        Ok(self
+            .store
+            .read(|tx| archive.page(tx, diststr, after, limit))?)
     }
 
     pub fn snapshots(&self, diststr: &Diststr) -> Result<Vec<Snapshot>, Error> {

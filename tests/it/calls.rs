@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::accounts::{Peopled, USERS, refused, said};
 use crate::history::{archive, hello};
+use crate::sample::Samples;
 
 const FIRST: &str = "1.0~test13+1";
 const SECOND: &str = "2.0~test13+1";
@@ -140,6 +141,65 @@ fn snapshots_are_made_listed_and_given_up() {
         asked(&peopled, &["snapshot_ls", "ENDPOINT", UNSTABLE]),
         json!([])
     );
+}
+
+#[test]
+fn packages_of_a_distribution_come_page_by_page() {
+    let peopled = Peopled::start();
+    let place = tempfile::tempdir().unwrap();
+    let samples = Samples::new(place.path().to_owned());
+    let names = ["abc", "hello", "hello-free", "zebra"];
+    for name in names {
+        let section = if name == "hello-free" {
+            "contrib/misc"
+        } else {
+            "misc"
+        };
+        let dsc = samples.source(name, FIRST, section);
+        let output = archive(
+            peopled.home.path(),
+            &["include", UNSTABLE, dsc.to_str().unwrap()],
+        );
+        assert!(output.status.success(), "{output:?}");
+    }
+    let page = |more: &[&str]| {
+        asked(
+            &peopled,
+            &[&["packages", "ENDPOINT", UNSTABLE], more].concat(),
+        )
+    };
+    let sources = |page: &Value| -> Vec<String> {
+        let packages = page["packages"].as_array().unwrap().iter();
+        packages
+            .map(|package| package["source"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let all = page(&[]);
+    assert_eq!(sources(&all), names);
+    assert_eq!(all["next"], Value::Null);
+    assert_eq!(
+        all["packages"][2],
+        json!({"source": "hello-free", "version": FIRST, "component": "contrib", "architectures": ["source"]})
+    );
+    let first = page(&["--limit", "3"]);
+    assert_eq!(
+        (sources(&first), &first["next"]),
+        (
+            names[..3].iter().map(ToString::to_string).collect(),
+            &json!("hello-free")
+        )
+    );
+    let second = page(&["--limit", "3", "--after", "hello-free"]);
+    assert_eq!(
+        (sources(&second), &second["next"]),
+        (vec!["zebra".to_owned()], &Value::Null)
+    );
+    let why = refused(
+        &peopled
+            .daemon
+            .api(&["packages", "ENDPOINT", UNSTABLE, "--limit", "0"]),
+    );
+    assert!(why.contains("limit must be 1 to 1000"), "{why}");
 }
 
 #[test]

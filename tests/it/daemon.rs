@@ -63,7 +63,7 @@ pub(crate) fn command(home: &Path) -> Command {
     command_at(home, &endpoint())
 }
 
-fn command_at(home: &Path, endpoint: &str) -> Command {
+pub(crate) fn command_at(home: &Path, endpoint: &str) -> Command {
     let mut command = Command::new(program());
     command
         .arg("--home")
@@ -87,6 +87,10 @@ impl Daemon {
     /// Starts it and waits until it serves.
     pub(crate) fn start(home: &Path) -> Daemon {
         Daemon::started(&mut command(home))
+    }
+
+    pub(crate) fn start_at(home: &Path, endpoint: &str) -> Daemon {
+        Daemon::started(&mut command_at(home, endpoint))
     }
 
     fn started(command: &mut Command) -> Daemon {
@@ -114,7 +118,7 @@ impl Daemon {
         let port = before.address().port();
         before.end("TERM");
         let endpoint = format!("tcp:port={port}:interface=127.0.0.1:host={FQDN}");
-        Daemon::started(&mut command_at(home, &endpoint))
+        Daemon::start_at(home, &endpoint)
     }
 
     /// Waits for a line of its log, if it is not there yet.

@@ -48,6 +48,24 @@ fn stopped_it_takes_nothing_and_started_again_it_does() {
 }
 
 #[test]
+fn numbers_are_told_to_prometheus() {
+    let peopled = Peopled::start();
+    let (status, text) = peopled.curl(&[], "/metrics");
+    assert_eq!(status, 200);
+    for line in [
+        "# TYPE mini_buildd_running gauge\nmini_buildd_running 1.0\n",
+        "mini_buildd_builds 0.0\n",
+        "mini_buildd_packages{repository=\"test\"} 0.0\n",
+        "mini_buildd_unpublished_dists{repository=\"test\"} 0.0\n",
+        "mini_buildd_event_clients 0.0\n",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    assert!(text.ends_with("# EOF\n"), "{text}");
+    assert!(!text.contains("admin") && !text.contains(peopled.home.path().to_str().unwrap()));
+}
+
+#[test]
 fn periodic_jobs_run_when_somebody_asks() {
     let peopled = Peopled::start();
     let id = "cronjob_snapshots (WEEKLY)";

@@ -41,4 +41,5 @@ mod small_source;
 mod stock;
 mod storage;
 mod supervisors;
+mod tls;
 mod uploads;

@@ -9,8 +9,8 @@ use crate::api::{Arguments, Auth, Call, CallError, Context};
 use crate::archive::Listed;
 use crate::deb::Version;
 use crate::home::Home;
-use crate::model::{Diststr, SuiteOptions};
-use crate::store::catalog::Catalog;
+use crate::model::{Diststr, Layout, Repository, SuiteOptions};
+use crate::store::{self, Transaction, items};
 
 use super::ls::{ARGUMENTS, listed, tree};
 
@@ -33,12 +33,13 @@ async fn run(context: &Context, arguments: &Arguments) -> Result<Value, CallErro
     let dists: Vec<Diststr> = dists.filter(|dist| dist.rollback.is_none()).collect();
     let rules = context
         .read(move |tx| {
-            let catalog = Catalog::load(tx)?;
-            let rule = |dist: Diststr| Some((dist.clone(), catalog.suite(&dist)?.clone()));
-            Ok(dists
-                .into_iter()
-                .filter_map(rule)
-                .collect::<BTreeMap<_, _>>())
+            let mut rules = BTreeMap::new();
+            for dist in dists {
+                if let Some(rule) = rule(tx, &dist)? {
+                    rules.insert(dist, rule);
+                }
+            }
+            Ok(rules)
         })
         .await?;
     let home = context.instance.home.clone();
@@ -46,6 +47,14 @@ async fn run(context: &Context, arguments: &Arguments) -> Result<Value, CallErro
         describe(&home, &listed, &rules)
     })
     .await
+}
+
+fn rule(tx: &Transaction<'_>, dist: &Diststr) -> Result<Option<SuiteOptions>, store::Error> {
+    let Some((repository, _)) = items::get::<Repository>(tx, dist.repository.as_str())? else {
+        return Ok(None);
+    };
+    let layout = items::get::<Layout>(tx, &repository.layout)?;
+    Ok(layout.and_then(|(layout, _)| layout.suite(&dist.suite).cloned()))
 }
 
 fn describe(

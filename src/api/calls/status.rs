@@ -26,12 +26,10 @@ const WITH_REPOSITORIES: Argument<bool> = Argument::option(
 
 async fn run(context: &Context, arguments: &Arguments) -> Result<Value, CallError> {
     let with_repositories = arguments.get(&WITH_REPOSITORIES)?;
-    let (chroots, remotes, repositories) = context
-        .read(move |tx| {
-            let repositories = with_repositories.then(|| repositories(tx)).transpose()?;
-            Ok((chroots(tx)?, remotes(tx)?, repositories))
-        })
-        .await?;
+    let (chroots, remotes, repositories) = context.read_here(|tx| {
+        let repositories = with_repositories.then(|| repositories(tx)).transpose()?;
+        Ok((chroots(tx)?, remotes(tx)?, repositories))
+    })?;
     let instance = &context.instance;
     let mut status = json!({
         "version": env!("CARGO_PKG_VERSION"),

@@ -1,0 +1,117 @@
+//! Certificates of endpoints: `ssl:port=8066:privateKey=FILE:certKey=FILE`; a renewed file is taken without a restart.
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use tokio_rustls::TlsAcceptor;
+use tracing::{info, warn};
+
+use crate::endpoint::ServerEndpoint;
+
+/// Between two looks at the files.
+const LOOK: Duration = Duration::from_secs(1);
+
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    #[error("option {0} is missing")]
+    Option(&'static str),
+    #[error("can't read {path}", path = path.display())]
+    Read { path: PathBuf, source: pem::Error },
+    #[error("{path} holds no certificate", path = path.display())]
+    Empty { path: PathBuf },
+    #[error("key and certificate don't fit")]
+    Unfit(#[source] rustls::Error),
+}
+
+/// What a server shows and proves itself with.
+#[derive(Debug)]
+pub(super) struct Certificate {
+    key: PathBuf,
+    chain: PathBuf,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    config: Arc<ServerConfig>,
+    changed: [Option<SystemTime>; 2],
+    looked: Instant,
+}
+
+impl Certificate {
+    /// Of an endpoint; `certKey` is the certificate with its chain.
+    pub(super) fn of(endpoint: &ServerEndpoint) -> Result<Certificate, Error> {
+        let option = |name| {
+            let path = endpoint.option(name).ok_or(Error::Option(name))?;
+            Ok::<_, Error>(PathBuf::from(path))
+        };
+        let (key, chain) = (option("privateKey")?, option("certKey")?);
+        let known = Known {
+            changed: changed([&key, &chain]),
+            config: load(&key, &chain)?,
+            looked: Instant::now(),
+        };
+        Ok(Certificate {
+            key,
+            chain,
+            known: Mutex::new(known),
+        })
+    }
+
+    /// With what is in the files now; a faulty pair is passed over, and told of once.
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.looked.elapsed() >= LOOK {
+            known.looked = Instant::now();
+            let changed = changed([&self.key, &self.chain]);
+            if changed != known.changed {
+                known.changed = changed;
+                let path = self.chain.display();
+                match load(&self.key, &self.chain) {
+                    Ok(config) => {
+                        known.config = config;
+                        info!(certificate = %path, "took the new certificate");
+                    }
+                    Err(error) => {
+                        let error = &error as &dyn std::error::Error;
+                        warn!(certificate = %path, error, "the old certificate stays in use");
+                    }
+                }
+            }
+        }
+        TlsAcceptor::from(Arc::clone(&known.config))
+    }
+}
+
+fn changed(paths: [&Path; 2]) -> [Option<SystemTime>; 2] {
+    paths.map(|path| fs::metadata(path).and_then(|found| found.modified()).ok())
+}
+
+fn load(key_path: &Path, chain_path: &Path) -> Result<Arc<ServerConfig>, Error> {
+    let read = |path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::Read { path, source }
+    };
+    let key = PrivateKeyDer::from_pem_file(key_path).map_err(read(key_path))?;
+    let chain = CertificateDer::pem_file_iter(chain_path).map_err(read(chain_path))?;
+    let chain: Vec<_> = chain.collect::<Result<_, _>>().map_err(read(chain_path))?;
+    if chain.is_empty() {
+        return Err(Error::Empty {
+            path: chain_path.to_owned(),
+        });
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(Error::Unfit)?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(Error::Unfit)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
