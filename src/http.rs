@@ -36,7 +36,7 @@ use tokio::sync::watch;
 
 use crate::instance::Instance;
 
-pub use access_log::AccessLog;
+pub use access_log::{AccessLog, Written};
 pub use server::{Error, Server};
 
 /// All routes of an instance; who waits for events is answered when `shutdown` is true.

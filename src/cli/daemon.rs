@@ -26,6 +26,9 @@ use super::Failure;
 /// For the servers, then for the instance, before they are cut off.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(5);
 
+/// For the last lines of the access log.
+const LOG_TIME: Duration = Duration::from_secs(1);
+
 /// Each that ever ran beside the others leaves memory behind (arenas of malloc(3)); event hooks may hold some for a minute.
 const BLOCKING_THREADS: usize = 32;
 /// Enough for all connections, builds and files; some programs walk through all that are possible.
@@ -207,7 +210,7 @@ pub async fn serve(
     );
     let log = home.access_log();
     let instance = Instance::start(home, address).await?;
-    let log =
+    let (log, written) =
         AccessLog::start(log.clone()).map_err(|source| Error::AccessLog { path: log, source })?;
     info!(
         home = %instance.home.root().display(),
@@ -225,11 +228,14 @@ pub async fn serve(
         http_server.serve(routes, log, shutdown.clone()),
         ftp_server.serve(instance.incoming.clone(), shutdown),
     );
+    let writing = tokio::task::spawn_blocking(move || written.wait(LOG_TIME));
     if timeout(SHUTDOWN_TIME, instance.stop()).await.is_err() {
         warn!(
             "the instance took too long to end; what it did will be done again at the next start"
         );
     }
+    // It can't have panicked.
+    let _ = writing.await;
     Ok(instance)
 }
 

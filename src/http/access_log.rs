@@ -30,15 +30,31 @@ pub struct AccessLog {
     lines: SyncSender<String>,
 }
 
+/// Tells when all lines are on disk.
+#[derive(Debug)]
+pub struct Written(Receiver<()>);
+
+impl Written {
+    /// Waits, when the last clone of the log is gone, for the lines that it has taken.
+    pub fn wait(&self, time: Duration) {
+        // Nothing is ever sent: it ends with the thread.
+        let _ = self.0.recv_timeout(time);
+    }
+}
+
 impl AccessLog {
-    pub fn start(path: PathBuf) -> io::Result<AccessLog> {
+    pub fn start(path: PathBuf) -> io::Result<(AccessLog, Written)> {
         let log = Rotated::open(path)?;
         let (sender, lines) = sync_channel(WAITING);
+        let (end, ended) = sync_channel(0);
         thread::Builder::new()
             .name("access-log".into())
             .stack_size(64 * 1024)
-            .spawn(move || write_all(log, &lines))?;
-        Ok(AccessLog { lines: sender })
+            .spawn(move || {
+                write_all(log, &lines);
+                drop(end);
+            })?;
+        Ok((AccessLog { lines: sender }, Written(ended)))
     }
 
     pub(super) fn write(&self, line: String) {

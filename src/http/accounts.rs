@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use jiff::Timestamp;
 use maud::html;
+use tokio::sync::Semaphore;
 use tracing::{error, info, warn};
 
 use crate::accounts::{self, Accounts, SESSION};
@@ -29,13 +30,25 @@ const NULL: &str = "/accounts/null/";
 
 type Pairs = Vec<(String, String)>;
 
+/// What the pages work with.
+#[derive(Clone)]
+struct Parts {
+    accounts: Arc<Accounts>,
+    /// Those who log in wait here, not in the threads that all others need too.
+    turn: Arc<Semaphore>,
+}
+
 pub(super) fn router(accounts: Arc<Accounts>) -> Router {
+    let parts = Parts {
+        accounts,
+        turn: Arc::new(Semaphore::new(1)),
+    };
     Router::new()
         .route("/accounts/login/", get(form).post(log_in))
         .route("/accounts/logout/", get(log_out))
         .route(NULL, get(null))
         .layer(DefaultBodyLimit::max(LIMIT))
-        .with_state(accounts)
+        .with_state(parts)
 }
 
 async fn form(
@@ -48,7 +61,7 @@ async fn form(
 }
 
 async fn log_in(
-    State(accounts): State<Arc<Accounts>>,
+    State(parts): State<Parts>,
     ConnectInfo(client): ConnectInfo<SocketAddr>,
     Extension(encrypted): Extension<Encrypted>,
     headers: HeaderMap,
@@ -65,21 +78,25 @@ async fn log_in(
     };
     let address = client.ip().to_canonical();
     let (user, password) = (name.to_owned(), password.to_owned());
+    let Ok(_turn) = parts.turn.acquire().await else {
+        return page::error(StatusCode::SERVICE_UNAVAILABLE);
+    };
+    let accounts = parts.accounts;
     let logged_in =
         blocking(move || accounts.log_in(&user, &password, address, Timestamp::now())).await;
     let session = match logged_in {
         Ok(Some(session)) => session,
         Ok(None) => {
-            warn!(user = name, %address, "login failed");
+            warn!(user = ?name, %address, "login failed");
             return refused(StatusCode::OK, "Please give a correct name and password.");
         }
         Err(wait @ accounts::Error::Attempts { .. }) => {
-            warn!(user = name, %address, "login refused: too many failures");
+            warn!(user = ?name, %address, "login refused: too many failures");
             return refused(StatusCode::TOO_MANY_REQUESTS, &wait.to_string());
         }
         Err(failed) => return failure(&failed),
     };
-    info!(user = name, %address, "logged in");
+    info!(user = ?name, %address, "logged in");
     let to = if is_safe(&headers, next) { next } else { HOME };
     let mut response = redirect(StatusCode::FOUND, to);
     // A token that somebody planted before is not good for what comes.
@@ -100,13 +117,13 @@ async fn log_in(
 }
 
 async fn log_out(
-    State(accounts): State<Arc<Accounts>>,
+    State(parts): State<Parts>,
     Extension(encrypted): Extension<Encrypted>,
     headers: HeaderMap,
 ) -> Response {
     if let Some(session) = cookies::get(&headers, cookies::SESSION) {
         let session = session.to_owned();
-        if let Err(failed) = blocking(move || accounts.log_out(&session)).await {
+        if let Err(failed) = blocking(move || parts.accounts.log_out(&session)).await {
             return failure(&failed);
         }
     }
@@ -117,8 +134,8 @@ async fn log_out(
     response
 }
 
-async fn null(State(accounts): State<Arc<Accounts>>, headers: HeaderMap) -> Response {
-    match asker(&accounts, &headers).await {
+async fn null(State(parts): State<Parts>, headers: HeaderMap) -> Response {
+    match asker(&parts.accounts, &headers).await {
         Ok(asker) if asker.caller != Caller::Anonymous => {
             let kind = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
             (kind, "<!DOCTYPE html>").into_response()

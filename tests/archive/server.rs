@@ -49,7 +49,7 @@ impl Server {
                 response
             }
         }));
-        let access_log = AccessLog::start(home.access_log()).unwrap();
+        let (access_log, _) = AccessLog::start(home.access_log()).unwrap();
         let (end, shutdown) = watch::channel(false);
         runtime.spawn(server.serve(routes, access_log, shutdown));
         Server {

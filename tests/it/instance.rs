@@ -253,7 +253,7 @@ impl Running {
         let started = Instance::start_with(home.clone(), address, program());
         let instance = runtime.block_on(started).unwrap();
         let (end, shutdown) = watch::channel(false);
-        let log = AccessLog::start(home.access_log()).unwrap();
+        let (log, _) = AccessLog::start(home.access_log()).unwrap();
         let routes = http::router(&instance, shutdown.clone());
         let mut serving = vec![runtime.spawn(http.serve(routes, log, shutdown.clone()))];
         let deaf = if answers {
