@@ -75,7 +75,7 @@ struct Fields {
 }
 
 #[derive(Args, Debug)]
-#[group(multiple = false)]
+#[group(id = "given-password", multiple = false)]
 struct Password {
     /// Read the password from this file (its first line); - is standard input.
     #[arg(long, value_name = "FILE")]
