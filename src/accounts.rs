@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
 use crate::deb::hexadecimal;
+use crate::model::is_one_line;
 use crate::model::user::{User, UserName};
 use crate::store::users::Token;
 use crate::store::{self, Store, users};
@@ -45,6 +46,10 @@ pub enum Error {
     Length,
     #[error("there is no user {0}")]
     NoUser(String),
+    #[error("a token needs a title of one line")]
+    Title,
+    #[error("the work ended early")]
+    Ended,
 }
 
 /// Who may log in, and who is.
@@ -87,16 +92,21 @@ impl Accounts {
         }
         let found = self.store.read(|tx| users::get(tx, name))?;
         let fits = self.fits(password, found.as_ref().map_or("", |(_, hash)| hash));
-        let Some((user, _)) = found.filter(|(user, _)| fits && user.active) else {
-            attempts().note_failure(address, now);
-            return Ok(None);
-        };
-        attempts().forget(address);
-        let secret = secret()?;
-        let expires = now.saturating_add(SESSION).unwrap_or(Timestamp::MAX);
-        self.store
-            .write(|tx| users::begin_session(tx, &digest(&secret), &user.name, now, expires))?;
-        Ok(Some(Session { user, secret }))
+        if let Some((user, hash)) = found.filter(|(user, _)| fits && user.active) {
+            let secret = secret()?;
+            let expires = now.saturating_add(SESSION).unwrap_or(Timestamp::MAX);
+            // The password took its time: meanwhile it may have become another one.
+            let who = (&user.name, &*hash);
+            let is_begun = self
+                .store
+                .write(|tx| users::begin_session(tx, &digest(&secret), who, [now, expires]))?;
+            if is_begun {
+                return Ok(Some(Session { user, secret }));
+            }
+        }
+        // Who logs in as one user is not forgiven for guessing at another.
+        attempts().note_failure(address, now);
+        Ok(None)
     }
 
     /// Takes as long where there is nobody.
@@ -168,6 +178,9 @@ pub fn make_token(
     calls: Option<&BTreeSet<String>>,
     expires: Option<Timestamp>,
 ) -> Result<(i64, String), Error> {
+    if title.trim().is_empty() || !is_one_line(title) {
+        return Err(Error::Title);
+    }
     let token = format!("{TOKEN_PREFIX}{}", secret()?);
     let id = store.write(|tx| {
         users::get(tx, name.as_str())?.ok_or_else(|| Error::NoUser(name.to_string()))?;
@@ -300,6 +313,21 @@ mod tests {
                 .unwrap()
         );
         assert!(accounts.of_token(&secret, now).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_password_that_changed_while_it_was_checked_lets_nobody_in() {
+        let (_directory, store, user) = with_user();
+        let (_, hash) = store.read(|tx| users::get(tx, "jo")).unwrap().unwrap();
+        set_password(&store, &user.name, "other").unwrap();
+        let now = Timestamp::now();
+        let begin = |hash: &str| {
+            let who = (&user.name, hash);
+            store.write(|tx| users::begin_session(tx, "digest", who, [now, now + SESSION]))
+        };
+        assert!(!begin(&hash).unwrap());
+        store.write(|tx| users::remove(tx, &user.name)).unwrap();
+        assert!(!begin(&hash).unwrap());
     }
 
     #[test]

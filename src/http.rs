@@ -33,6 +33,7 @@ use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::get;
 use tokio::sync::watch;
+use tracing::error;
 
 use crate::instance::Instance;
 
@@ -67,6 +68,17 @@ pub fn finish(routes: Router) -> Router {
                 .or_insert(HeaderValue::from_static(page::POLICY));
             response
         }))
+}
+
+/// Runs what waits for disks beside the async threads; `None`: the server ends meanwhile, or it panicked.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => Some(value),
+        Err(stopped) => {
+            error!(%stopped, "an answer ended early");
+            None
+        }
+    }
 }
 
 async fn home() -> Response {

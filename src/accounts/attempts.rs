@@ -38,10 +38,6 @@ impl Attempts {
         }
         entry.0 += 1;
     }
-
-    pub(super) fn forget(&mut self, address: IpAddr) {
-        self.failed.remove(&network(address));
-    }
 }
 
 /// Whoever has an IPv6 address has all of its /64.

@@ -11,8 +11,9 @@ use serde_json::json;
 use super::{Failure, home, output, password};
 use crate::accounts;
 use crate::api;
+use crate::model::Item as _;
 use crate::model::user::{User, UserName};
-use crate::store::{self, Store, users};
+use crate::store::{self, Store, Transaction, users};
 
 /// Lists and changes users: who may log in, and what for.
 ///
@@ -32,7 +33,7 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Makes a user, with the password that is asked for, or a new one that is shown.
+    /// Makes a user, with the password that is asked for.
     Add {
         name: UserName,
         #[command(flatten)]
@@ -137,14 +138,20 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
                 staff: false,
                 superuser: false,
             };
+            let user = fields.on(user);
+            let refuse_present = |tx: &Transaction<'_>| match users::get(tx, name.as_str())? {
+                Some(_) => Err(Failure::from(format!("there is a user {name} already"))),
+                None => Ok(()),
+            };
+            user.validate()?;
+            store.read(refuse_present)?;
             let password = password.get(name)?;
+            // Nobody logs in before there is a password.
             store.write::<_, Failure>(|tx| {
-                if users::get(tx, name.as_str())?.is_some() {
-                    return Err(format!("there is a user {name} already").into());
-                }
-                Ok(users::put(tx, &fields.on(user))?)
+                refuse_present(tx)?;
+                Ok(users::put(tx, &user)?)
             })?;
-            accounts::set_password(&store, name, &password)?;
+            password.set(&store, name)?;
         }
         Action::Set { name, fields } => store.write::<_, Failure>(|tx| {
             let (user, _) = users::get(tx, name.as_str())?.ok_or_else(|| no_user(name))?;
@@ -155,7 +162,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
                 users::get(tx, name.as_str())?.ok_or_else(|| no_user(name))?;
                 Ok(())
             })?;
-            accounts::set_password(&store, name, &password.get(name)?)?;
+            password.get(name)?.set(&store, name)?;
         }
         Action::Remove { name } => {
             if !store.write::<_, store::Error>(|tx| users::remove(tx, name))? {
@@ -275,19 +282,36 @@ impl Fields {
     }
 }
 
+/// A password that is to be set.
+enum Chosen {
+    Given(String),
+    /// To be shown when it holds.
+    New(String),
+}
+
+impl Chosen {
+    fn set(&self, store: &Store, name: &UserName) -> Result<(), Failure> {
+        let (Chosen::Given(password) | Chosen::New(password)) = self;
+        accounts::set_password(store, name, password)?;
+        if let Chosen::New(password) = self {
+            writeln!(stdout(), "{password}")?;
+        }
+        Ok(())
+    }
+}
+
 impl Password {
-    /// From a file, a terminal, or new.
-    fn get(&self, name: &UserName) -> Result<String, Failure> {
+    /// From a file, new, or from a terminal.
+    fn get(&self, name: &UserName) -> Result<Chosen, Failure> {
         if let Some(file) = &self.password_file {
-            return Ok(password::read(file)?);
+            return Ok(Chosen::Given(password::read(file)?));
         }
-        if !self.generate
-            && let Some(password) = password::ask_twice(&format!("Password of {name}: "))?
-        {
-            return Ok(password);
+        if self.generate {
+            return Ok(Chosen::New(accounts::generate_password()?));
         }
-        let password = accounts::generate_password()?;
-        writeln!(stdout(), "{password}")?;
-        Ok(password)
+        let nobody =
+            "there is no terminal to ask for a password on; add --generate or --password-file FILE";
+        let asked = password::ask_twice(&format!("Password of {name}: "))?;
+        Ok(Chosen::Given(asked.ok_or(nobody)?))
     }
 }

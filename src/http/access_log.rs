@@ -164,6 +164,7 @@ impl Asked {
         } = self;
         let time = time.to_zoned(TimeZone::UTC);
         let time = time.strftime("%d/%b/%Y:%H:%M:%S %z");
+        let uri = escaped(uri.to_string().as_bytes());
         format!(
             "{client} - - [{time}] \"{method} {uri} {version:?}\" {status} {bytes} \"{referer}\" \"{user_agent}\"\n"
         )
@@ -172,11 +173,13 @@ impl Asked {
 
 /// A header's value that can't break out of its quotes or line.
 fn text(headers: &HeaderMap, name: &HeaderName) -> String {
-    let Some(value) = headers.get(name) else {
-        return "-".into();
-    };
+    let value = headers.get(name);
+    value.map_or("-".into(), |value| escaped(value.as_bytes()))
+}
+
+fn escaped(value: &[u8]) -> String {
     let mut text = String::new();
-    for &byte in value.as_bytes() {
+    for &byte in value {
         match byte {
             b'"' | b'\\' => text.extend(['\\', char::from(byte)]),
             b' '..=b'~' => text.push(char::from(byte)),

@@ -78,25 +78,32 @@ async fn log_in(
     };
     let address = client.ip().to_canonical();
     let (user, password) = (name.to_owned(), password.to_owned());
-    let Ok(_turn) = parts.turn.acquire().await else {
+    let Ok(turn) = Arc::clone(&parts.turn).acquire_owned().await else {
         return page::error(StatusCode::SERVICE_UNAVAILABLE);
     };
     let accounts = parts.accounts;
-    let logged_in =
-        blocking(move || accounts.log_in(&user, &password, address, Timestamp::now())).await;
+    let logged_in = blocking(move || {
+        let logged_in = accounts.log_in(&user, &password, address, Timestamp::now());
+        // Here, so that nobody escapes by hanging up.
+        match &logged_in {
+            Ok(Some(_)) => info!(?user, %address, "logged in"),
+            Ok(None) => warn!(?user, %address, "login failed"),
+            Err(error) => warn!(?user, %address, %error, "login refused"),
+        }
+        drop(turn);
+        logged_in
+    })
+    .await;
     let session = match logged_in {
         Ok(Some(session)) => session,
         Ok(None) => {
-            warn!(user = ?name, %address, "login failed");
             return refused(StatusCode::OK, "Please give a correct name and password.");
         }
         Err(wait @ accounts::Error::Attempts { .. }) => {
-            warn!(user = ?name, %address, "login refused: too many failures");
             return refused(StatusCode::TOO_MANY_REQUESTS, &wait.to_string());
         }
         Err(failed) => return failure(&failed),
     };
-    info!(user = ?name, %address, "logged in");
     let to = if is_safe(&headers, next) { next } else { HOME };
     let mut response = redirect(StatusCode::FOUND, to);
     // A token that somebody planted before is not good for what comes.

@@ -23,6 +23,8 @@ use tracing::error;
 use crate::events::{self, Events, Told};
 use crate::instance::Instance;
 
+use super::beside;
+
 /// Between two signs of life of a stream: whoever is gone is noticed, and proxies keep the connection.
 const ALIVE: Duration = Duration::from_secs(15);
 
@@ -55,9 +57,14 @@ pub(super) fn router(instance: &Instance, shutdown: watch::Receiver<bool>) -> Ro
         shutdown,
     };
     Router::new()
-        .route("/static/events.attach", get(attach))
-        .route("/static/events.stream", get(stream_all))
+        .route("/static/events.attach", get(attach).head(unanswerable))
+        .route("/static/events.stream", get(stream_all).head(unanswerable))
         .with_state(parts)
+}
+
+/// Without a body there would be no event, and one would be lost.
+async fn unanswerable() -> StatusCode {
+    StatusCode::METHOD_NOT_ALLOWED
 }
 
 /// One event, as soon as there is one; the next request on this connection gets the next.
@@ -151,15 +158,15 @@ async fn begin(parts: &Parts, query: &Pairs, seen: Option<i64>) -> Result<Waitin
     // Before the log is read, so that nothing falls between the two.
     let told = parts.events.subscribe();
     let (events, most) = (Arc::clone(&parts.events), parts.most);
-    let before = tokio::task::spawn_blocking(move || match (seen, after) {
+    let before = beside(move || match (seen, after) {
         (Some(id), _) => events.after_row(id, most),
         (None, Some(after)) => events.since(after, most),
         (None, None) => Ok(Vec::new()),
     });
     let before = match before.await {
-        Ok(Ok(before)) => before,
-        Ok(Err(failed)) => return Err(failure(&failed)),
-        Err(stopped) => std::panic::resume_unwind(stopped.into_panic()),
+        Some(Ok(before)) => before,
+        Some(Err(failed)) => return Err(failure(&failed)),
+        None => return Err(shutdown()),
     };
     Ok(Waiting {
         told,
@@ -185,10 +192,10 @@ impl Waiting {
                 Err(RecvError::Lagged(_)) => {
                     let (reader, last) = (Arc::clone(events), self.last);
                     self.told = events.subscribe();
-                    let read = tokio::task::spawn_blocking(move || reader.after_row(last, most));
+                    let read = beside(move || reader.after_row(last, most));
                     self.before = match read.await {
-                        Ok(read) => read?.into(),
-                        Err(stopped) => std::panic::resume_unwind(stopped.into_panic()),
+                        Some(read) => read?.into(),
+                        None => return std::future::pending().await,
                     };
                     self.known = self.before.iter().map(|told| told.id).collect();
                 }

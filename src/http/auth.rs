@@ -1,4 +1,5 @@
 //! Who asks, and whether a site of somebody else's makes them ask.
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, HeaderName, header};
@@ -8,7 +9,7 @@ use crate::accounts::{Accounts, Error};
 use crate::api::Caller;
 use crate::model::user::User;
 
-use super::cookies;
+use super::{beside, cookies};
 
 /// Who asks, and how that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,12 +65,10 @@ pub(super) async fn asker(accounts: &Arc<Accounts>, headers: &HeaderMap) -> Resu
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|stopped| std::panic::resume_unwind(stopped.into_panic()))
+    beside(work).await.unwrap_or(Err(Error::Ended))
 }
 
-fn caller(user: &User, calls: Option<std::collections::BTreeSet<String>>) -> Caller {
+fn caller(user: &User, calls: Option<BTreeSet<String>>) -> Caller {
     Caller::User {
         name: user.name.clone(),
         staff: user.staff,
@@ -80,7 +79,8 @@ fn caller(user: &User, calls: Option<std::collections::BTreeSet<String>>) -> Cal
 
 /// `Authorization: Bearer TOKEN` (RFC 6750).
 fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = text(headers, header::AUTHORIZATION)?.split_once(' ')?;
+    let given = text(headers, header::AUTHORIZATION)?;
+    let (scheme, token) = given.split_once(' ').unwrap_or((given, ""));
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 

@@ -1,11 +1,12 @@
 //! Arguments of a call in the body of a POST: JSON, or a form.
-use axum::body::to_bytes;
+use axum::body::{Body, to_bytes};
 use axum::extract::{Form, FromRequest as _, Request};
 use axum::http::{StatusCode, header};
 use serde_json::{Map, Value};
 
 /// Keys and signed messages are the largest arguments.
 const LIMIT: usize = 1 << 20;
+const FORM: &str = "application/x-www-form-urlencoded";
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refused {
@@ -35,17 +36,23 @@ impl Refused {
 pub(super) async fn read(request: Request) -> Result<Vec<(String, String)>, Refused> {
     let kind = request.headers().get(header::CONTENT_TYPE);
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim().to_owned();
-    if kind == "application/x-www-form-urlencoded" {
-        let form = Form::from_request(request, &()).await;
-        let Form(pairs) = form.map_err(|refused| Refused::Form(refused.body_text()))?;
-        return Ok(pairs);
-    }
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    let kind = kind.to_ascii_lowercase();
     let bytes = to_bytes(request.into_body(), LIMIT).await;
     let bytes = bytes.map_err(|_| Refused::Large)?;
     match &*kind {
         _ if bytes.is_empty() => Ok(Vec::new()),
         "application/json" => pairs(serde_json::from_slice(&bytes)?),
+        FORM => {
+            let form = Request::post("/").header(header::CONTENT_TYPE, FORM);
+            let form = form
+                .body(Body::from(bytes))
+                .map_err(|fault| Refused::Form(fault.to_string()))?;
+            let Form(pairs) = Form::from_request(form, &())
+                .await
+                .map_err(|refused| Refused::Form(refused.body_text()))?;
+            Ok(pairs)
+        }
         _ => Err(Refused::Kind),
     }
 }

@@ -78,7 +78,14 @@ async fn answer(
     let mut confirmed = last(&query, "confirm").map(str::to_owned);
     if method == Method::POST {
         match body::read(request).await {
-            Ok(given) => query.extend(given),
+            Ok(given) => {
+                // Stock's queries may say what they like; what is said here only, is meant.
+                if let Some((unknown, _)) = given.iter().find(|(key, _)| !is_known(call, key)) {
+                    let why = format!("API call '{}' has no argument {unknown:?}", call.name);
+                    return problem::answer(StatusCode::BAD_REQUEST, &why, output);
+                }
+                query.extend(given);
+            }
             Err(refused) => return problem::answer(refused.status(), &refused.to_string(), output),
         }
         let token = headers
@@ -94,6 +101,7 @@ async fn answer(
     } else if call.changes && asker.by == By::Session && is_browser(&headers) {
         return forbid("A browser makes calls that change something by POST only");
     }
+    let output = Output::of(&query);
     let context = Context {
         call: call.name,
         instance,
@@ -105,6 +113,11 @@ async fn answer(
         Ok(value) => result(call, &value, output),
         Err(refused) => problem::response(&refused, output),
     }
+}
+
+fn is_known(call: &Call, key: &str) -> bool {
+    ["confirm", "csrfmiddlewaretoken", "output"].contains(&key)
+        || call.arguments.iter().any(|spec| spec.name == key)
 }
 
 fn result(call: &Call, value: &Value, output: Output) -> Response {

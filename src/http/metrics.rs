@@ -23,6 +23,8 @@ use crate::model::Item as _;
 use crate::store::catalog::Catalog;
 use crate::store::jobs;
 
+use super::beside;
+
 type Labels = Vec<(&'static str, String)>;
 type Number = Gauge<f64, AtomicU64>;
 type Sum = Counter<f64, AtomicU64>;
@@ -34,17 +36,16 @@ pub(super) fn router(instance: Arc<Instance>) -> Router {
 }
 
 async fn metrics(State(instance): State<Arc<Instance>>) -> Response {
-    let collecting = tokio::task::spawn_blocking(move || collect(&instance));
-    match collecting.await {
-        Ok(Ok(text)) => {
+    match beside(move || collect(&instance)).await {
+        Some(Ok(text)) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             ([(header::CONTENT_TYPE, kind)], text).into_response()
         }
-        Ok(Err(failed)) => {
+        Some(Err(failed)) => {
             error!(error = &*failed as &dyn Error, "can't collect metrics");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
-        Err(stopped) => std::panic::resume_unwind(stopped.into_panic()),
+        None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }
 

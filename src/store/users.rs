@@ -97,13 +97,17 @@ pub fn remove(tx: &Transaction<'_>, name: &UserName) -> Result<bool, Error> {
     Ok(removed > 0)
 }
 
+/// Begins a session of a user who is still active and has still this hash of a password; `false`: that changed.
 pub fn begin_session(
     tx: &Transaction<'_>,
     digest: &str,
-    name: &UserName,
-    now: Timestamp,
-    expires: Timestamp,
-) -> Result<(), Error> {
+    (name, hash): (&UserName, &str),
+    [now, expires]: [Timestamp; 2],
+) -> Result<bool, Error> {
+    let present = get(tx, name.as_str())?;
+    if !present.is_some_and(|(user, present)| user.active && present == hash) {
+        return Ok(false);
+    }
     let begin = || {
         let sql = tx.sql();
         sql.prepare_cached("DELETE FROM session WHERE expires_at <= ?")?
@@ -112,7 +116,7 @@ pub fn begin_session(
             .execute((digest, name.as_str(), expires.as_second()))
     };
     begin().during("begin a session")?;
-    Ok(())
+    Ok(true)
 }
 
 /// The active user of a session that is not over.

@@ -238,6 +238,10 @@ fn forms_and_browsers_of_other_sites_change_nothing() {
     let (status, body) = peopled.curl(&[&post[..], &["-H", &token]].concat(), path);
     assert_eq!(status, 400, "{body}");
     assert!(body.contains("hello is not in"), "{body}");
+    let mistyped = ["-H", json, "-H", &token, "-d", r#"{"package": "hello"}"#];
+    let (status, body) = peopled.curl(&mistyped, "/mini_buildd/api/subscribe/");
+    assert_eq!(status, 400, "{body}");
+    assert!(body.contains("has no argument"), "{body}");
     // A login form of another site would log its victim in as somebody else.
     let login = [
         "-d",
@@ -313,10 +317,24 @@ fn what_is_wrong_with_a_user_is_said() {
     let user = |words: &[&str]| user(home.path(), words, "");
     let why = refused(&user(&["set", "jo", "--staff"]));
     assert!(why.contains("mini-buildd user add jo"), "{why}");
-    let generated = said(&user(&["add", "jo", "--email", "jo@example.org"]));
-    assert_eq!(generated.trim().len(), 32, "{generated}");
     let why = refused(&user(&["add", "jo"]));
-    assert!(why.contains("there is a user jo already"), "{why}");
+    assert!(
+        why.contains("add --generate or --password-file FILE"),
+        "{why}"
+    );
+    let generated = said(&user(&[
+        "add",
+        "jo",
+        "--email",
+        "jo@example.org",
+        "--generate",
+    ]));
+    assert_eq!(generated.trim().len(), 32, "{generated}");
+    let twice = user(&["add", "jo", "--generate"]);
+    assert!(refused(&twice).contains("there is a user jo already"));
+    assert_eq!(twice.stdout, b"", "no password that holds nowhere");
+    let why = refused(&user(&["token", "add", "jo", "a\nb"]));
+    assert!(why.contains("a title of one line"), "{why}");
     let why = refused(&user(&["set", "jo", "--email", "jo"]));
     assert!(why.contains("email: is no address"), "{why}");
     let bad = user(&["add", "a/b"]);
