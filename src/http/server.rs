@@ -219,11 +219,15 @@ async fn begin(stream: TcpStream, acceptor: Option<TlsAcceptor>, sides: Sides, w
     let Some(acceptor) = acceptor else {
         return converse(stream, Encrypted(false), sides, watcher).await;
     };
-    match timeout(HEADER_TIME, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => converse(stream, Encrypted(true), sides, watcher).await,
-        Ok(Err(error)) => debug!(%client, %error, "no TLS"),
-        Err(_) => debug!(%client, "no TLS in time"),
-    }
+    // Boxed: without it, each connection that has no TLS would keep the room for it.
+    let talk = async {
+        match timeout(HEADER_TIME, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => converse(stream, Encrypted(true), sides, watcher).await,
+            Ok(Err(error)) => debug!(%client, %error, "no TLS"),
+            Err(_) => debug!(%client, "no TLS in time"),
+        }
+    };
+    Box::pin(talk).await;
 }
 
 async fn converse(
