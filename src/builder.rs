@@ -2,14 +2,16 @@
 //!
 //! A build's row says how far it is, so that the next start goes on from there; the build itself belongs to its
 //! supervisor. Reading order: this file walks a build from state to state; [`assignment`] makes what its supervisor is
-//! told, [`result`] what its packager is; `upkeep` keeps the chroots in order.
+//! told, [`result`] what its packager is; `upkeep` keeps the chroots in order, [`phases`] are counted, `handle` is for others.
 pub mod assignment;
+mod handle;
+pub mod phases;
 pub mod result;
 mod upkeep;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -26,22 +28,19 @@ use crate::deb::Architecture;
 use crate::events::{Events, record};
 use crate::home::{FileError, Home};
 use crate::keys::Keys;
-use crate::model::{Address, BuildKey, Buildrequest, Buildresult, Chroot, Event, EventType};
+use crate::model::{Address, BuildKey, Buildrequest, Buildresult, Event, EventType};
 use crate::remotes::Load;
 use crate::store::jobs::{Build, BuilderState};
 use crate::store::{self, Store, event_log, jobs};
 use crate::upload;
 
+pub use handle::Builder;
+use phases::Phases;
+
 /// Supervisors that may die without a verdict before the builder gives up.
 const MOST_ATTEMPTS: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
-
-#[derive(Clone)]
-pub struct Builder {
-    parts: Arc<Parts>,
-    slots: Arc<Semaphore>,
-}
 
 /// What the builder works with.
 pub struct Parts {
@@ -56,15 +55,7 @@ pub struct Parts {
     /// Program that supervises builds: `PROGRAM supervise DIRECTORY`.
     pub supervisor: PathBuf,
     /// What phases of builds took since the start.
-    pub phases: Mutex<BTreeMap<String, Spent>>,
-}
-
-/// What phases of one name took, all together.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Spent {
-    pub times: u64,
-    pub wall: Duration,
-    pub cpu: Duration,
+    pub phases: Phases,
 }
 
 impl Parts {
@@ -120,48 +111,6 @@ impl Error {
             | Error::Unknown(_)
             | Error::Ended(_) => false,
         }
-    }
-}
-
-impl Builder {
-    pub fn new(parts: Arc<Parts>) -> Builder {
-        Builder {
-            slots: Arc::new(Semaphore::new(parts.load.slots())),
-            parts,
-        }
-    }
-
-    /// Queued and running builds per slot, rounded to two digits; -1 when stopped.
-    pub fn load(&self) -> f64 {
-        self.parts.load.value()
-    }
-
-    pub fn start(&self) {
-        self.parts.load.start();
-    }
-
-    pub fn stop(&self) {
-        self.parts.load.stop();
-    }
-
-    pub fn slots(&self) -> usize {
-        self.parts.load.slots()
-    }
-
-    /// Queued and running builds.
-    pub fn builds(&self) -> usize {
-        self.parts.load.builds()
-    }
-
-    /// What phases of builds took since the start, by their names.
-    pub fn phases(&self) -> BTreeMap<String, Spent> {
-        let phases = self.parts.phases.lock();
-        phases.unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Makes the base of a chroot anew, which then takes the place of the old one as soon as no build runs.
-    pub async fn remake(&self, chroot: Chroot) -> Result<(), Error> {
-        upkeep::remake(&self.parts, &self.slots, chroot).await
     }
 }
 
@@ -423,7 +372,7 @@ fn finish(parts: &Parts, row: &Build, verdict: Result<Verdict, String>) -> Resul
     let key = request.key();
     let result = match verdict {
         Ok(verdict) => {
-            note_phases(parts, &verdict);
+            parts.phases.note(&verdict);
             collect(parts, request, &verdict)?
         }
         Err(error) => give_up(parts, request, &error)?,
@@ -447,16 +396,6 @@ fn finish(parts: &Parts, row: &Build, verdict: Result<Verdict, String>) -> Resul
     info!(%key, status = result.status(), error = result.internal_error, "built");
     flush(parts);
     Ok(())
-}
-
-fn note_phases(parts: &Parts, verdict: &Verdict) {
-    let mut phases = parts.phases.lock().unwrap_or_else(PoisonError::into_inner);
-    for phase in &verdict.phases {
-        let spent = phases.entry(phase.name.clone()).or_default();
-        spent.times += 1;
-        spent.wall += Duration::from_millis(phase.wall_ms);
-        spent.cpu += Duration::from_millis(phase.cpu_ms);
-    }
 }
 
 fn collect(parts: &Parts, request: &Buildrequest, verdict: &Verdict) -> Result<Buildresult, Error> {

@@ -1,6 +1,7 @@
 //! HTTP client, bounded in size and time; straight, or through the [`Proxies`] that this host's apt uses.
 mod connector;
 mod proxies;
+mod question;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode, Uri, body::Incoming};
+use hyper::{Request, Response, StatusCode, Uri, body::Incoming};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Connections;
 use hyper_util::rt::TokioExecutor;
@@ -16,6 +17,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use connector::Connector;
 pub use proxies::Proxies;
+pub use question::{Answer, Question};
 
 const REDIRECTS: usize = 5;
 const AGENT: &str = concat!("mini-buildd/", env!("CARGO_PKG_VERSION"));
@@ -57,31 +59,6 @@ pub struct Client {
 pub struct Validators {
     pub etag: Option<String>,
     pub last_modified: Option<String>,
-}
-
-/// A request with all that the caller says.
-#[derive(Clone, Debug, Default)]
-pub struct Question<'a> {
-    pub url: &'a str,
-    pub headers: &'a [(&'static str, String)],
-    /// A form (`application/x-www-form-urlencoded`), sent by POST; `None`: by GET.
-    pub form: Option<String>,
-}
-
-/// What a server says, whatever its status.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    pub status: u16,
-    headers: HeaderMap,
-    pub body: Vec<u8>,
-}
-
-impl Answer {
-    /// All values of a header.
-    pub fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
-        let values = self.headers.get_all(name).into_iter();
-        values.filter_map(|value| value.to_str().ok())
-    }
 }
 
 impl Client {
@@ -139,25 +116,6 @@ impl Client {
         within(time, url, answer).await
     }
 
-    /// Asks once; no redirect is followed.
-    pub async fn ask(
-        &self,
-        question: &Question<'_>,
-        limit: usize,
-        time: Duration,
-    ) -> Result<Answer, Error> {
-        let url = question.url;
-        let answer = async {
-            let response = self.send(url, question.request()?).await?;
-            Ok(Answer {
-                status: response.status().as_u16(),
-                headers: response.headers().clone(),
-                body: read(url, response, limit).await?,
-            })
-        };
-        within(time, url, answer).await
-    }
-
     async fn follow(&self, url: &str, seen: &Validators) -> Result<Response<Incoming>, Error> {
         let malformed = || Error::Url { url: url.into() };
         let failed = |fault: String| Error::Failed {
@@ -202,32 +160,6 @@ impl Client {
             }
             Error::Failed { url, fault }
         })
-    }
-}
-
-impl Question<'_> {
-    fn request(&self) -> Result<Request<Full<Bytes>>, Error> {
-        let malformed = || Error::Url {
-            url: self.url.into(),
-        };
-        let uri = parse(self.url).ok_or_else(malformed)?;
-        let method = match self.form {
-            Some(_) => Method::POST,
-            None => Method::GET,
-        };
-        let mut request = Request::builder()
-            .method(method)
-            .uri(uri)
-            .header(header::USER_AGENT, AGENT);
-        if self.form.is_some() {
-            let form = "application/x-www-form-urlencoded";
-            request = request.header(header::CONTENT_TYPE, form);
-        }
-        for (name, value) in self.headers {
-            request = request.header(*name, value);
-        }
-        let body = Full::from(self.form.clone().unwrap_or_default());
-        request.body(body).map_err(|_| malformed())
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use tracing::{error, info};
 
 use crate::accounts::Accounts;
+use crate::builder::phases::Phases;
 use crate::builder::{self, Builder};
 use crate::cause::with_causes;
 use crate::cron::Cron;
@@ -206,7 +207,7 @@ fn run(
         load: Arc::clone(&load),
         machine,
         supervisor,
-        phases: Mutex::default(),
+        phases: Phases::default(),
     };
     let mut tasks = JoinSet::new();
     tasks.spawn(door::run(
