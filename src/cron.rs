@@ -39,30 +39,24 @@ pub enum Error {
 /// Something that time brings; doing it again changes nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Job {
-    /// Stock's, where stock has it.
-    pub id: &'static str,
+    /// Stock's, where stock has it; snapshots are one job here, for what is due is told by those that there are.
+    pub ids: &'static [&'static str],
     pub doc: &'static str,
     run: fn(&Cron, &Zoned) -> Result<(), Error>,
 }
 
-pub const JOBS: [Job; 8] = [
+pub const JOBS: [Job; 6] = [
     Job {
-        id: "cronjob_snapshots (WEEKLY)",
+        ids: &[
+            "cronjob_snapshots (WEEKLY)",
+            "cronjob_snapshots (MONTHLY)",
+            "cronjob_snapshots (YEARLY)",
+        ],
         doc: "Make snapshots that are due, and give up old ones",
         run: |cron, now| Ok(cron.repositories.make_snapshots(now)?),
     },
     Job {
-        id: "cronjob_snapshots (MONTHLY)",
-        doc: "The same: what is due is told by the snapshots that there are",
-        run: |cron, now| Ok(cron.repositories.make_snapshots(now)?),
-    },
-    Job {
-        id: "cronjob_snapshots (YEARLY)",
-        doc: "The same",
-        run: |cron, now| Ok(cron.repositories.make_snapshots(now)?),
-    },
-    Job {
-        id: "cronjob_expire_builds (DAILY)",
+        ids: &["cronjob_expire_builds (DAILY)"],
         doc: "Remove builds older than expire_builds_after_days",
         run: |cron, now| {
             let before = cron.before(now.timestamp(), |daemon| daemon.expire_builds_after_days)?;
@@ -70,7 +64,7 @@ pub const JOBS: [Job; 8] = [
         },
     },
     Job {
-        id: "cronjob_expire_events (WEEKLY)",
+        ids: &["cronjob_expire_events (WEEKLY)"],
         doc: "Remove events older than expire_events_after_days",
         run: |cron, now| {
             let before = cron.before(now.timestamp(), |daemon| daemon.expire_events_after_days)?;
@@ -78,17 +72,17 @@ pub const JOBS: [Job; 8] = [
         },
     },
     Job {
-        id: "renew (HOURLY)",
+        ids: &["renew (HOURLY)"],
         doc: "Renew Valid-Until",
         run: |cron, now| Ok(cron.repositories.renew(now.timestamp())?),
     },
     Job {
-        id: "expire_history (HOURLY)",
+        ids: &["expire_history (HOURLY)"],
         doc: "Forget past states, and packages that nothing names",
         run: |cron, now| Ok(cron.repositories.expire(now.timestamp())?),
     },
     Job {
-        id: "clean (HOURLY)",
+        ids: &["clean (HOURLY)"],
         doc: "Delete old indices, and what was cut short",
         run: |cron, now| Ok(cron.repositories.clean(now.timestamp())?),
     },
@@ -125,7 +119,7 @@ impl Cron {
         for job in JOBS {
             if let Err(error) = self.job(job) {
                 error!(
-                    job = job.id,
+                    job = job.doc,
                     error = with_causes(&error),
                     "a periodic job failed"
                 );

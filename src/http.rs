@@ -20,6 +20,7 @@ mod metrics;
 mod page;
 mod path;
 mod problem;
+mod query;
 mod server;
 mod times;
 pub mod tls;

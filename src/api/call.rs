@@ -245,9 +245,14 @@ impl Context {
         work: impl FnOnce(&Repositories) -> Result<T, repositories::Error> + Send + 'static,
     ) -> Result<T, CallError> {
         let done = self.repositories(work).await?;
-        let publication = Arc::clone(&self.instance.publication);
-        blocking("publish", move || publication.publish()).await?;
+        self.publish().await?;
         Ok(done)
+    }
+
+    /// Publishes what changed, and tells of it.
+    pub async fn publish(&self) -> Result<(), CallError> {
+        let publication = Arc::clone(&self.instance.publication);
+        blocking("publish", move || publication.publish()).await
     }
 
     /// Writes to the database, beside the async threads.

@@ -1,4 +1,5 @@
 //! All calls: one a file, or one a matter.
+mod arguments;
 mod debdiff;
 mod dput_conf;
 mod engine;

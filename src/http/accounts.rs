@@ -17,6 +17,7 @@ use crate::accounts::{self, Accounts, SESSION};
 use crate::api::Caller;
 
 use super::auth::{asker, blocking, is_here, is_own_form};
+use super::query::{Pairs, last};
 use super::server::Encrypted;
 use super::{cookies, page, redirect};
 
@@ -27,8 +28,6 @@ const CSRF_SECONDS: i64 = 365 * 24 * 60 * 60;
 const HOME: &str = "/mini_buildd/";
 /// Exists for stock's clients: they are logged in if they are led here.
 const NULL: &str = "/accounts/null/";
-
-type Pairs = Vec<(String, String)>;
 
 /// What the pages work with.
 #[derive(Clone)]
@@ -56,7 +55,7 @@ async fn form(
     headers: HeaderMap,
     Query(query): Query<Pairs>,
 ) -> Response {
-    let next = find(&query, "next").unwrap_or_default();
+    let next = last(&query, "next").unwrap_or_default();
     login_page(&headers, encrypted, (StatusCode::OK, None), next)
 }
 
@@ -67,13 +66,13 @@ async fn log_in(
     headers: HeaderMap,
     Form(form): Form<Pairs>,
 ) -> Response {
-    let next = find(&form, "next").unwrap_or_default();
+    let next = last(&form, "next").unwrap_or_default();
     let refused = |status, why: &str| login_page(&headers, encrypted, (status, Some(why)), next);
-    if !is_own_form(&headers, find(&form, "csrfmiddlewaretoken")) {
+    if !is_own_form(&headers, last(&form, "csrfmiddlewaretoken")) {
         let why = "This form was not sent by a page of this site; please try again.";
         return refused(StatusCode::FORBIDDEN, why);
     }
-    let (Some(name), Some(password)) = (find(&form, "username"), find(&form, "password")) else {
+    let (Some(name), Some(password)) = (last(&form, "username"), last(&form, "password")) else {
         return refused(StatusCode::OK, "Please give a name and a password.");
     };
     let address = client.ip().to_canonical();
@@ -199,11 +198,6 @@ fn is_safe(headers: &HeaderMap, next: &str) -> bool {
 fn failure(failed: &(impl Error + 'static)) -> Response {
     error!(error = failed as &dyn Error, "can't answer");
     page::error(StatusCode::INTERNAL_SERVER_ERROR)
-}
-
-fn find<'a>(pairs: &'a [(String, String)], key: &str) -> Option<&'a str> {
-    let found = pairs.iter().rfind(|(name, _)| name == key);
-    found.map(|(_, value)| value.as_str())
 }
 
 #[cfg(test)]

@@ -24,11 +24,10 @@ use crate::events::{self, Events, Told};
 use crate::instance::Instance;
 
 use super::beside;
+use super::query::{Pairs, last};
 
 /// Between two signs of life of a stream: whoever is gone is noticed, and proxies keep the connection.
 const ALIVE: Duration = Duration::from_secs(15);
-
-type Pairs = Vec<(String, String)>;
 
 /// What a connection waits with.
 pub(super) type Place = Arc<Mutex<Option<Waiting>>>;
@@ -103,8 +102,8 @@ async fn stream_all(
     headers: HeaderMap,
     Query(query): Query<Pairs>,
 ) -> Response {
-    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
-    let waiting = match begin(&parts, &query, last.and_then(|id| id.parse().ok())).await {
+    let seen = headers.get("last-event-id").and_then(|id| id.to_str().ok());
+    let waiting = match begin(&parts, &query, seen.and_then(|id| id.parse().ok())).await {
         Ok(waiting) => waiting,
         Err(refused) => return refused,
     };
@@ -143,11 +142,9 @@ fn frame(told: &Told) -> Bytes {
 
 /// From a time that the client names, or behind the last event that it has seen; else from now on.
 async fn begin(parts: &Parts, query: &Pairs, seen: Option<i64>) -> Result<Waiting, Response> {
-    let after = query
-        .iter()
-        .rfind(|(key, value)| key == "after" && !value.is_empty());
+    let after = last(query, "after").filter(|time| !time.is_empty());
     let after = after
-        .map(|(_, time)| time.parse::<Timestamp>())
+        .map(str::parse::<Timestamp>)
         .transpose()
         .map_err(|_| {
             reason(

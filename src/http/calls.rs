@@ -15,11 +15,10 @@ use crate::api::{self, Call, CallError, Context, json};
 use crate::instance::Instance;
 
 use super::auth::{By, Refused, asker, is_browser, is_own_form};
+use super::query::{Pairs, last};
 use super::{body, page, problem};
 
 const ALLOW: [(HeaderName, &str); 1] = [(header::ALLOW, "GET, POST")];
-
-type Pairs = Vec<(String, String)>;
 
 pub(super) fn router(instance: Arc<Instance>) -> Router {
     Router::new()
@@ -130,11 +129,6 @@ fn result(call: &Call, value: &Value, output: Output) -> Response {
         }
     };
     ([(header::CONTENT_TYPE, kind)], text).into_response()
-}
-
-fn last<'a>(query: &'a [(String, String)], key: &str) -> Option<&'a str> {
-    let found = query.iter().rfind(|(name, _)| name == key);
-    found.map(|(_, value)| value.as_str())
 }
 
 #[cfg(test)]

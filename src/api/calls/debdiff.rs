@@ -5,9 +5,11 @@ use crate::api::call::blocking;
 use crate::api::{Arguments, Auth, Call, CallError, Context};
 use crate::chroots::Chroots;
 use crate::chroots::comparison::SourceFiles;
-use crate::deb::{PackageName, Version};
+use crate::deb::Version;
 use crate::model::repository::Identity;
 use crate::store::catalog::Catalog;
+
+use super::arguments::SOURCE;
 
 pub(super) const CALL: Call = Call {
     name: "debdiff",
@@ -21,7 +23,6 @@ pub(super) const CALL: Call = Call {
     run: |context, arguments| Box::pin(run(context, arguments)),
 };
 
-const SOURCE: Argument<PackageName> = Argument::positional("source", "Name of the source package");
 const REPOSITORY: Argument<Identity> =
     Argument::positional("repository", "The repository that has it");
 const OLD: Argument<Option<Version>> = Argument::option(

@@ -84,16 +84,15 @@ async fn stop(context: &Context) -> Result<Value, CallError> {
 
 async fn cronjob(context: &Context, arguments: &Arguments) -> Result<Value, CallError> {
     let id = arguments.get(&ID)?;
-    let Some(job) = JOBS.into_iter().find(|job| job.id == id) else {
-        let known = JOBS.map(|job| job.id).join("', '");
+    let Some(job) = JOBS.into_iter().find(|job| job.ids.contains(&&*id)) else {
+        let known = JOBS.map(|job| job.ids.join("', '")).join("', '");
         return Err(CallError::Refused(format!(
             "No such cronjob: {id} (there are: '{known}')"
         )));
     };
     let cron = context.instance.cron.clone();
     blocking("run a periodic job", move || cron.job(job)).await?;
-    let publication = context.instance.publication.clone();
-    blocking("publish", move || publication.publish()).await?;
+    context.publish().await?;
     Ok(json!({id: true}))
 }
 

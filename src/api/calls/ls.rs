@@ -3,9 +3,10 @@ use serde_json::{Map, Value, json};
 use crate::api::argument::{Argument, Spec};
 use crate::api::{Arguments, Auth, Call, CallError, Context};
 use crate::archive::Listed;
-use crate::deb::{Codename, PackageName, Version};
+use crate::deb::Version;
 use crate::model::Diststr;
-use crate::model::repository::Identity;
+
+use super::arguments::{CODENAMES, REPOSITORIES, SOURCE};
 
 pub(super) const CALL: Call = Call {
     name: "ls",
@@ -26,16 +27,6 @@ pub(super) const ARGUMENTS: &[Spec] = &[
     VERSION.spec,
     MIN_VERSION.spec,
 ];
-pub(super) const SOURCE: Argument<PackageName> =
-    Argument::positional("source", "Name of the source package");
-const REPOSITORIES: Argument<Option<Vec<Identity>>> = Argument::computed(
-    "repositories",
-    'R',
-    "all_repositories",
-    "Only these repositories",
-);
-const CODENAMES: Argument<Option<Vec<Codename>>> =
-    Argument::computed("codenames", 'C', "all_codenames", "Only these codenames");
 const VERSION: Argument<Option<Version>> =
     Argument::option("version", 'V', "", "Only this version");
 const MIN_VERSION: Argument<Option<Version>> =

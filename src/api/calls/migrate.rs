@@ -2,7 +2,8 @@ use serde_json::{Value, json};
 
 use crate::api::argument::Argument;
 use crate::api::{Arguments, Auth, Call, CallError, Context};
-use crate::deb::{PackageName, Version};
+
+use super::arguments::{SOURCE, WHICH_VERSION};
 
 pub(super) const CALL: Call = Call {
     name: "migrate",
@@ -12,22 +13,24 @@ pub(super) const CALL: Call = Call {
     running: false,
     confirm: true,
     changes: true,
-    arguments: &[SOURCE.spec, DISTRIBUTION.spec, FULL.spec, VERSION.spec],
+    arguments: &[
+        SOURCE.spec,
+        DISTRIBUTION.spec,
+        FULL.spec,
+        WHICH_VERSION.spec,
+    ],
     run: |context, arguments| Box::pin(run(context, arguments)),
 };
 
-const SOURCE: Argument<PackageName> = Argument::positional("source", "Name of the source package");
 const DISTRIBUTION: Argument<String> = Argument::positional(
     "distribution",
     "From here: CODENAME-REPOSITORY-SUITE[-rollbackN]",
 );
 const FULL: Argument<bool> = Argument::option("full", 'F', "False", "Migrate all the way up");
-const VERSION: Argument<Option<Version>> =
-    Argument::option("version", 'V', "", "Which, where there are several");
 
 async fn run(context: &Context, arguments: &Arguments) -> Result<Value, CallError> {
     let (source, distribution) = (arguments.get(&SOURCE)?, arguments.get(&DISTRIBUTION)?);
-    let (full, version) = (arguments.get(&FULL)?, arguments.get(&VERSION)?);
+    let (full, version) = (arguments.get(&FULL)?, arguments.get(&WHICH_VERSION)?);
     context
         .change(move |repositories| {
             let from = repositories.resolve(&distribution)?;

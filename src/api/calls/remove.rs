@@ -2,7 +2,8 @@ use serde_json::{Value, json};
 
 use crate::api::argument::Argument;
 use crate::api::{Arguments, Auth, Call, CallError, Context};
-use crate::deb::{PackageName, Version};
+
+use super::arguments::{SOURCE, WHICH_VERSION};
 
 pub(super) const CALL: Call = Call {
     name: "remove",
@@ -16,12 +17,11 @@ pub(super) const CALL: Call = Call {
         SOURCE.spec,
         DISTRIBUTION.spec,
         WITHOUT_ROLLBACK.spec,
-        VERSION.spec,
+        WHICH_VERSION.spec,
     ],
     run: |context, arguments| Box::pin(run(context, arguments)),
 };
 
-const SOURCE: Argument<PackageName> = Argument::positional("source", "Name of the source package");
 const DISTRIBUTION: Argument<String> = Argument::positional(
     "distribution",
     "From here: CODENAME-REPOSITORY-SUITE[-rollbackN]",
@@ -31,12 +31,13 @@ const WITHOUT_ROLLBACK: Argument<bool> = Argument::long(
     "False",
     "Don't keep it in the rollbacks",
 );
-const VERSION: Argument<Option<Version>> =
-    Argument::option("version", 'V', "", "Which, where there are several");
 
 async fn run(context: &Context, arguments: &Arguments) -> Result<Value, CallError> {
     let (source, distribution) = (arguments.get(&SOURCE)?, arguments.get(&DISTRIBUTION)?);
-    let (version, without) = (arguments.get(&VERSION)?, arguments.get(&WITHOUT_ROLLBACK)?);
+    let (version, without) = (
+        arguments.get(&WHICH_VERSION)?,
+        arguments.get(&WITHOUT_ROLLBACK)?,
+    );
     context
         .change(move |repositories| {
             let from = repositories.resolve(&distribution)?;

@@ -16,6 +16,8 @@ use crate::model::repository::Identity;
 use crate::model::{Distribution, Diststr, Layout, Repository, Source, Status};
 use crate::store::{self, Transaction, items};
 
+use super::arguments::{CODENAMES, REPOSITORIES};
+
 use apt::{AptOptions, AptType, Mirror};
 use lines::{sources, text};
 
@@ -42,14 +44,6 @@ pub(super) const CALL: Call = Call {
     run: |context, arguments| Box::pin(run(context, arguments)),
 };
 
-const CODENAMES: Argument<Option<Vec<Codename>>> =
-    Argument::computed("codenames", 'C', "all_codenames", "Only these codenames");
-const REPOSITORIES: Argument<Option<Vec<Identity>>> = Argument::computed(
-    "repositories",
-    'R',
-    "all_repositories",
-    "Only these repositories",
-);
 const SUITES: Argument<Option<Vec<Suite>>> =
     Argument::computed("suites", 'S', "all_suites", "Only these suites");
 const TYPES: Argument<Vec<AptType>> =

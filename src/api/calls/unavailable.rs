@@ -4,8 +4,9 @@ use serde_json::Value;
 use crate::api::argument::{Argument, Lines, Spec};
 use crate::api::call::Running;
 use crate::api::{Arguments, Auth, Call, CallError, Context};
-use crate::deb::{Codename, PackageName, Version};
-use crate::model::repository::Identity;
+use crate::deb::Codename;
+
+use super::arguments::{REPOSITORIES, SOURCE, WHICH_VERSION};
 
 pub(super) const PORT: Call = Call {
     running: true,
@@ -17,7 +18,7 @@ pub(super) const PORT: Call = Call {
             SOURCE.spec,
             FROM_DISTRIBUTION.spec,
             TO_DISTRIBUTIONS.spec,
-            VERSION.spec,
+            WHICH_VERSION.spec,
             OPTIONS.spec,
         ],
     )
@@ -136,13 +137,10 @@ fn run<'a>(context: &'a Context, _: &'a Arguments) -> Running<'a> {
 
 const PORT_OPTIONS: &str = "lintian-mode=ignore";
 
-const SOURCE: Argument<PackageName> = Argument::positional("source", "Name of the source package");
 const FROM_DISTRIBUTION: Argument<String> =
     Argument::positional("from_distribution", "The distribution that has it");
 const TO_DISTRIBUTIONS: Argument<Vec<String>> =
     Argument::positional("to_distributions", "The distributions to port it to");
-const VERSION: Argument<Option<Version>> =
-    Argument::option("version", 'V', "", "Which, where there are several");
 const OPTIONS: Argument<String> = Argument::option(
     "options",
     'O',
@@ -162,8 +160,10 @@ const FAILED_KEY: Argument<String> = Argument::positional(
     "bkey",
     "SOURCE/VERSION/TIMECODE/ARCHITECTURE of what failed",
 );
-const RUNNING_KEY: Argument<String> =
-    Argument::positional("bkey", "SOURCE/VERSION/TIMECODE/ARCHITECTURE of the build");
+const RUNNING_KEY: Argument<String> = Argument::positional(
+    "bkey",
+    "SOURCE/VERSION/TIMECODE/ARCHITECTURE of the build",
+);
 const REMOTE: Argument<String> =
     Argument::required("remote", 'r', "HTTP endpoint of the remote instance");
 const SLEEP: Argument<i64> = Argument::option("sleep", 's', "5", "Seconds between two attempts");
@@ -177,12 +177,6 @@ const ROLLBACKS: Argument<i64> = Argument::option(
     'r',
     "0",
     "This many rollback distributions of each suite too; below zero: all",
-);
-const REPOSITORIES: Argument<Option<Vec<Identity>>> = Argument::computed(
-    "repositories",
-    'R',
-    "all_repositories",
-    "Only these repositories",
 );
 const CODENAMES: Argument<Option<Vec<Codename>>> =
     Argument::computed("codenames", 'c', "all_codenames", "Only these codenames");

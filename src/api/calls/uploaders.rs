@@ -1,11 +1,11 @@
 use serde_json::{Map, Value, json};
 
-use crate::api::argument::Argument;
 use crate::api::{Arguments, Auth, Call, CallError, Context};
 use crate::model::Repository;
-use crate::model::repository::Identity;
 use crate::pgp::{self, Described, Keyring};
 use crate::store::catalog::Catalog;
+
+use super::arguments::REPOSITORIES;
 
 pub(super) const CALL: Call = Call {
     name: "uploaders",
@@ -17,13 +17,6 @@ pub(super) const CALL: Call = Call {
     arguments: &[REPOSITORIES.spec],
     run: |context, arguments| Box::pin(run(context, arguments)),
 };
-
-const REPOSITORIES: Argument<Option<Vec<Identity>>> = Argument::computed(
-    "repositories",
-    'R',
-    "all_repositories",
-    "Only these repositories",
-);
 
 async fn run(context: &Context, arguments: &Arguments) -> Result<Value, CallError> {
     let wanted = arguments.get(&REPOSITORIES)?;
