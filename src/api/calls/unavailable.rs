@@ -160,10 +160,8 @@ const FAILED_KEY: Argument<String> = Argument::positional(
     "bkey",
     "SOURCE/VERSION/TIMECODE/ARCHITECTURE of what failed",
 );
-const RUNNING_KEY: Argument<String> = Argument::positional(
-    "bkey",
-    "SOURCE/VERSION/TIMECODE/ARCHITECTURE of the build",
-);
+const RUNNING_KEY: Argument<String> =
+    Argument::positional("bkey", "SOURCE/VERSION/TIMECODE/ARCHITECTURE of the build");
 const REMOTE: Argument<String> =
     Argument::required("remote", 'r', "HTTP endpoint of the remote instance");
 const SLEEP: Argument<i64> = Argument::option("sleep", 's', "5", "Seconds between two attempts");
