@@ -160,8 +160,13 @@ impl Chroots {
 
     /// For this program, user and host: its own sandbox helper and subordinate ids, the proxies of the host's apt.
     pub fn of_caller(home: Home) -> Result<Chroots, Error> {
+        Chroots::with_helper(home, std::env::current_exe().map_err(Error::Program)?)
+    }
+
+    /// As [`Chroots::of_caller`], with another program that begins sessions.
+    pub fn with_helper(home: Home, helper: PathBuf) -> Result<Chroots, Error> {
         let launcher = Launcher {
-            helper: std::env::current_exe().map_err(Error::Program)?,
+            helper,
             ids: IdMap::of_caller().map_err(Error::Ids)?,
         };
         let proxies = Proxies::of_host().map_err(Error::Proxies)?;

@@ -17,6 +17,7 @@ mod dput;
 mod events;
 mod follow;
 pub mod home;
+mod item;
 mod key;
 mod layout;
 pub mod log;
@@ -66,6 +67,7 @@ enum Command {
     Doctor(doctor::Options),
     Repository(repository::Options),
     Layout(layout::Options),
+    Item(item::Options),
     User(user::Options),
     Remove(remove::Options),
     Key(key::Options),
@@ -101,6 +103,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Archive(options)) => archive::run(&options),
         Some(Command::Completion(options)) => completion::run(&options, &command()),
         Some(Command::Demo(options)) => demo::run(&options),
+        Some(Command::Item(options)) => item::run(&options),
         Some(Command::Key(options)) => key::run(&options),
         Some(Command::Layout(options)) => layout::run(&options),
         Some(Command::Man(options)) => man::run(&options, command()),

@@ -1,5 +1,5 @@
 //! Puts all of it together; start, stop, recover.
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::accounts::Accounts;
 use crate::builder::phases::Phases;
@@ -20,10 +20,13 @@ use crate::home::{self, Home, Lock};
 use crate::incoming::door::{self, Door};
 use crate::incoming::{self, Incoming};
 use crate::keys::{self, Keys};
+use crate::lifecycle::Lifecycle;
+use crate::maintenance::{Maintenance, Queue};
 use crate::model::{Address, Daemon};
 use crate::packager::Publication;
 use crate::remotes::Load;
 use crate::repositories::Repositories;
+use crate::repositories::dists;
 use crate::repositories::past::Past;
 use crate::store::{self, Store, items};
 use crate::{packager, setup};
@@ -44,6 +47,8 @@ pub struct Instance {
     pub accounts: Arc<Accounts>,
     pub repositories: Repositories,
     pub publication: Arc<Publication>,
+    pub lifecycle: Lifecycle,
+    pub maintenance: Arc<Maintenance>,
     pub cron: Arc<Cron>,
     /// Source packages are unpacked one after another.
     pub comparing: Semaphore,
@@ -71,9 +76,17 @@ pub enum Error {
     #[error(transparent)]
     Setup(#[from] setup::Error),
     #[error(transparent)]
+    Repositories(Box<crate::repositories::Error>),
+    #[error(transparent)]
     Incoming(#[from] incoming::Error),
     #[error("the start ended early: {0}")]
     Ended(String),
+}
+
+impl From<crate::repositories::Error> for Error {
+    fn from(error: crate::repositories::Error) -> Error {
+        Error::Repositories(Box::new(error))
+    }
 }
 
 /// What is read from home and database before the tasks start.
@@ -82,7 +95,9 @@ struct Opened {
     store: Arc<Store>,
     keys: Arc<Keys>,
     daemon: Daemon,
+    is_active: bool,
     machine: Architecture,
+    maintenance: (Maintenance, Queue),
 }
 
 impl Instance {
@@ -145,14 +160,16 @@ fn open(home: &Home, hostname: &str) -> Result<Opened, Error> {
     let lock = home.lock()?;
     let store = Arc::new(Store::open(&home.database())?);
     let daemon = store.read::<_, Error>(|tx| Ok(items::get::<Daemon>(tx, "daemon")?))?;
-    let (daemon, _) = daemon.ok_or_else(not_set_up)?;
+    let (daemon, status) = daemon.ok_or_else(not_set_up)?;
     keys::settle(home, Timestamp::now())?;
-    store.write(|tx| setup::archives::configure(tx, home, &store, hostname))?;
+    store.write(|tx| dists::configure(tx, home, &store, hostname))?;
     Ok(Opened {
         lock,
         keys: Arc::new(Keys::open(home)?),
+        maintenance: Maintenance::new(Arc::clone(&store))?,
         store,
         daemon,
+        is_active: status.is_to_be_active(),
         machine: setup::host::architecture()?,
     })
 }
@@ -169,15 +186,17 @@ fn run(
         store,
         keys,
         daemon,
+        is_active,
         machine,
+        maintenance: (maintenance, queue),
     } = opened;
     let (shutdown, stopping) = watch::channel(false);
     let (closed, staged) = mpsc::unbounded_channel();
     let (arrived, arrivals) = mpsc::unbounded_channel();
     let (requested, requests) = mpsc::unbounded_channel();
     let events = Arc::new(Events::new(home.clone(), Arc::clone(&store)));
-    let slots = usize::try_from(daemon.max_parallel_builds).unwrap_or(1);
-    let load = Arc::new(Load::new(slots));
+    let load = load(&daemon, is_active);
+    let lifecycle = lifecycle(&home, &store, &address, &load, &supervisor);
     let door = Door {
         home: home.clone(),
         store: Arc::clone(&store),
@@ -228,12 +247,11 @@ fn run(
     let builder = Builder::new(Arc::new(builder));
     tasks.spawn(builder::run(builder.clone(), requests, stopping.clone()));
     let repositories = Repositories::new(home.clone(), Arc::clone(&store));
-    let cron = Arc::new(Cron::new(
-        home.clone(),
-        Arc::clone(&store),
-        repositories.clone(),
-    ));
-    tasks.spawn(Arc::clone(&cron).run(stopping));
+    let cron = Cron::new(home.clone(), Arc::clone(&store), repositories.clone());
+    let cron = Arc::new(cron);
+    let maintenance = Arc::new(maintenance);
+    tasks.spawn(Arc::clone(&cron).run(stopping.clone()));
+    tasks.spawn(Arc::clone(&maintenance).run(queue, stopping));
     let instance = Instance {
         incoming: Arc::new(Incoming::new(
             home.clone(),
@@ -245,6 +263,8 @@ fn run(
         accounts: Arc::new(Accounts::new(Arc::clone(&store))),
         repositories,
         publication,
+        lifecycle,
+        maintenance,
         home,
         store,
         keys,
@@ -260,4 +280,32 @@ fn run(
         _lock: lock,
     };
     (Arc::new(instance), published)
+}
+
+fn load(daemon: &Daemon, is_active: bool) -> Arc<Load> {
+    let slots = usize::try_from(daemon.max_parallel_builds).unwrap_or(1);
+    let load = Load::new(slots);
+    if !is_active {
+        warn!(
+            "the daemon is not active and takes, packages and builds nothing; see: mini-buildd item pca daemon"
+        );
+        load.stop();
+    }
+    Arc::new(load)
+}
+
+fn lifecycle(
+    home: &Home,
+    store: &Arc<Store>,
+    address: &Address,
+    load: &Arc<Load>,
+    helper: &Path,
+) -> Lifecycle {
+    Lifecycle {
+        home: home.clone(),
+        store: Arc::clone(store),
+        hostname: address.hostname.clone(),
+        load: Some(Arc::clone(load)),
+        helper: helper.to_owned(),
+    }
 }

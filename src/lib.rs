@@ -29,6 +29,8 @@ pub mod cron;
 pub mod events;
 pub mod incoming;
 pub mod instance;
+pub mod lifecycle;
+pub mod maintenance;
 pub mod packager;
 pub mod remotes;
 pub mod repositories;

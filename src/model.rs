@@ -1,10 +1,12 @@
 //! mini-buildd's own words. No I/O, no clock, no async.
 //!
-//! Reading order: [`status`], [`diststr`], the items that administrators configure ([`daemon`] with [`limits`], [`source`] with [`quirks`], [`layout`],
-//! [`distribution`], [`repository`] with [`snapshot`], [`chroot`], [`remote`], [`user`]), then what happens to an upload:
+//! Reading order: [`status`], [`diststr`], the items that administrators configure and how one names another
+//! ([`reference`]): [`daemon`] with [`limits`], [`source`] with [`apt_key`] and [`quirks`], [`layout`], [`distribution`],
+//! [`repository`] with [`snapshot`], [`chroot`], [`remote`], [`email_address`], [`user`]; then what happens to an upload:
 //! [`upload_options`], [`build_check`], [`version_scheme`], [`key`], [`build_sources`], [`message`],
 //! [`buildrequest`], [`buildresult`], [`failure`], [`job`], [`event`].
 pub mod address;
+pub mod apt_key;
 pub mod build_check;
 pub mod build_sources;
 pub mod buildrequest;
@@ -13,6 +15,7 @@ pub mod chroot;
 pub mod daemon;
 pub mod distribution;
 pub mod diststr;
+pub mod email_address;
 pub mod event;
 pub mod failure;
 pub mod job;
@@ -21,6 +24,7 @@ pub mod layout;
 pub mod limits;
 pub mod message;
 pub mod quirks;
+pub mod reference;
 pub mod remote;
 pub mod repository;
 pub mod snapshot;
@@ -31,12 +35,14 @@ pub mod user;
 pub mod version_scheme;
 
 pub use address::Address;
+pub use apt_key::AptKey;
 pub use buildrequest::Buildrequest;
 pub use buildresult::Buildresult;
 pub use chroot::Chroot;
 pub use daemon::Daemon;
 pub use distribution::Distribution;
 pub use diststr::Diststr;
+pub use email_address::EmailAddress;
 pub use event::{Event, EventType};
 pub use failure::Failure;
 pub use key::{BuildKey, PackageKey, Timecode};
@@ -44,10 +50,11 @@ pub use layout::{Layout, SuiteOptions};
 pub use limits::Limits;
 pub use message::MessageKind;
 pub use quirks::{Quirk, Quirks};
+pub use reference::{Kind, Reference};
 pub use remote::Remote;
 pub use repository::Repository;
 pub use snapshot::{SnapshotName, SnapshotRule};
-pub use source::{Archive, Source};
+pub use source::{Archive, SignedBy, Source};
 pub use status::{Check, Status};
 pub use upload_options::UploadOptions;
 pub use user::Uploader;
@@ -64,6 +71,10 @@ pub trait Item: Serialize + DeserializeOwned + Clone + Send + 'static {
     /// Names every fault of the fields.
     fn validate(&self) -> Result<(), Invalid> {
         Ok(())
+    }
+    /// The other items that it names; they must be there.
+    fn references(&self) -> Vec<Reference> {
+        Vec::new()
     }
 }
 

@@ -1,8 +1,10 @@
 //! What people do with packages that are in repositories, by the rules of their layouts.
 //!
-//! Each call is one transaction, its event included; publishing follows. [`transfer`] migrates, removes and rolls back,
+//! Each call is one transaction, its event included; publishing follows. [`dists`] makes the dists those that are
+//! configured, [`transfer`] migrates, removes and rolls back,
 //! [`mod@include`] takes packages from files, [`import`] all of another repository, [`past`] shows what was, [`upkeep`] is what time brings: snapshots by rule,
 //! renewals, forgetting; `search` finds lost files elsewhere, `source` those of one package.
+pub mod dists;
 pub mod import;
 pub mod include;
 pub mod past;
@@ -42,6 +44,8 @@ pub enum Error {
     Archive(#[from] archive::Error),
     #[error(transparent)]
     Key(#[from] pgp::Error),
+    #[error(transparent)]
+    Keys(#[from] crate::keys::Error),
     #[error(transparent)]
     Distribution(#[from] crate::model::diststr::Malformed),
     #[error("there is no distribution {diststr}; there are: {known}")]
@@ -91,7 +95,7 @@ impl Error {
     /// Tells whether who asked can mend it: by another question, or by waiting.
     pub fn is_mistake(&self) -> bool {
         match self {
-            Error::Store(_) | Error::Key(_) | Error::Read { .. } => false,
+            Error::Store(_) | Error::Key(_) | Error::Keys(_) | Error::Read { .. } => false,
             Error::Archive(error) => error.is_mistake(),
             Error::State { source, .. } => source.is_mistake(),
             Error::Distribution(_)

@@ -1,10 +1,8 @@
 //! Set-up of a new instance: what the host is decides which items it gets.
 //!
-//! [`host`] reads the host, [`mod@items`] decides (pure), [`apply`] puts the items into the database; [`archives`] makes
-//! the dists those of the configured repositories, here and at every start. [`architectures`] adds one that [`machine`]
+//! [`host`] reads the host, [`mod@items`] decides (pure), [`apply`] puts the items into the database. [`architectures`] adds one that [`machine`]
 //! runs, [`repositories`] is what administrators change later.
 pub mod architectures;
-pub mod archives;
 pub mod host;
 pub mod items;
 pub mod machine;
@@ -21,6 +19,7 @@ use crate::model::repository::Identity;
 use crate::model::source::NoArchive;
 use crate::model::{Daemon, Invalid, Item, Repository, Status, Uploader};
 use crate::pgp::{self, SigningKey};
+use crate::repositories::dists;
 use crate::store::{self, Store, Transaction};
 
 pub use host::{HostFacts, host_facts};
@@ -35,6 +34,8 @@ pub enum Error {
     Store(#[from] store::Error),
     #[error(transparent)]
     Archive(#[from] crate::archive::Error),
+    #[error(transparent)]
+    Repositories(Box<crate::repositories::Error>),
     #[error(transparent)]
     Key(#[from] pgp::Error),
     #[error(transparent)]
@@ -91,6 +92,12 @@ pub enum Error {
     },
 }
 
+impl From<crate::repositories::Error> for Error {
+    fn from(error: crate::repositories::Error) -> Error {
+        Error::Repositories(Box::new(error))
+    }
+}
+
 /// Makes home, key, database and empty dists of a new instance with these items; may be repeated.
 pub fn create(home: &Home, hostname: &str, items: &Items) -> Result<(), Error> {
     home.create()?;
@@ -99,7 +106,7 @@ pub fn create(home: &Home, hostname: &str, items: &Items) -> Result<(), Error> {
     }
     let store = Arc::new(Store::open(&home.database())?);
     apply(home, &store, hostname, items)?;
-    archives::publish(home, &store)
+    Ok(dists::publish(home, &store)?)
 }
 
 /// Makes a new signing key for an instance.
@@ -113,7 +120,7 @@ pub fn apply(home: &Home, store: &Arc<Store>, hostname: &str, items: &Items) -> 
     items.validate()?;
     store.write(|tx| {
         items.put(tx)?;
-        archives::configure(tx, home, store, hostname)
+        Ok(dists::configure(tx, home, store, hostname)?)
     })
 }
 

@@ -3,7 +3,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules of `src/`, lowest first; a module uses those of lower ranks only, never one of its own rank.
-const RANKS: [&[&str]; 15] = [
+const RANKS: [&[&str]; 16] = [
     // 0 formats
     &["cause", "deb", "endpoint"],
     // 1 model
@@ -13,9 +13,10 @@ const RANKS: [&[&str]; 15] = [
     &["store", "pgp", "upload", "fetch", "mail"],
     &["accounts", "keys", "archive", "message"],
     // 3 engine
-    &["chroots", "remotes", "events"],
+    &["chroots", "remotes", "events", "maintenance"],
     &["build"],
-    &["incoming", "lifecycle", "repositories"],
+    &["incoming", "repositories"],
+    &["lifecycle"],
     &["packager", "builder", "setup"],
     &["cron"],
     &["instance"],

@@ -1,8 +1,11 @@
 //! All calls: one a file, or one a matter.
 mod arguments;
+mod builds;
 mod debdiff;
 mod dput_conf;
 mod engine;
+mod items;
+mod jobs;
 mod ls;
 mod migrate;
 mod packages;
@@ -51,6 +54,16 @@ pub const CALLS: &[Call] = &[
     unavailable::KEYRING_PACKAGES,
     unavailable::TEST_PACKAGES,
     packages::CALL,
+    jobs::LIST,
+    jobs::SHOW,
+    builds::LIST,
+    builds::SHOW,
+    builds::LOG,
+    items::LIST,
+    items::SHOW,
+    items::PUT,
+    items::DELETE,
+    items::ACTION,
 ];
 
 pub fn find(name: &str) -> Option<&'static Call> {

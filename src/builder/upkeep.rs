@@ -2,17 +2,15 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use sandbox::{IdMap, Launcher};
 use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{debug, info, warn};
 
 use super::{Error, Parts, assignment, blocking};
 use crate::cause::with_causes;
+use crate::chroots::Chroots;
 use crate::chroots::renewal::{Reason, Renewal};
 use crate::chroots::upkeep::{DAY, Policy};
-use crate::chroots::{self, Chroots};
-use crate::fetch::Proxies;
 use crate::model::{Buildrequest, Chroot, Daemon, Item};
 use crate::store::catalog::Catalog;
 use crate::store::items;
@@ -233,12 +231,10 @@ fn policy(parts: &Parts) -> Result<Policy, Error> {
 
 /// With the program that supervises builds as helper, and the proxies of the host's apt.
 fn chroots(parts: &Parts) -> Result<Chroots, Error> {
-    let launcher = Launcher {
-        helper: parts.supervisor.clone(),
-        ids: IdMap::of_caller().map_err(chroots::Error::Ids)?,
-    };
-    let proxies = Proxies::of_host().map_err(chroots::Error::Proxies)?;
-    Ok(Chroots::new(parts.home.clone(), Arc::new(launcher)).with_proxies(proxies))
+    Ok(Chroots::with_helper(
+        parts.home.clone(),
+        parts.supervisor.clone(),
+    )?)
 }
 
 #[cfg(test)]

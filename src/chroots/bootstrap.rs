@@ -10,7 +10,6 @@ use super::reach::Reach;
 use super::tree::Tree;
 use super::{Chroots, Error, apt, failed, process};
 use crate::deb::sources_list;
-use crate::model::source::AptKey;
 use crate::model::{Chroot, Item, Quirk, Quirks, Source};
 use crate::pgp::Keyring;
 
@@ -191,10 +190,8 @@ fn keyring<'a>(
 ) -> Result<Keyring, Error> {
     let mut keyring = Keyring::default();
     for source in sources {
-        let added = source.apt_keys.iter().try_for_each(|key| match key {
-            AptKey::Armored(text) => keyring.add(text.as_bytes()),
-            AptKey::KeyringFile(path) => keyring.add_file(path),
-        });
+        let mut signers = source.apt_keys.iter();
+        let added = signers.try_for_each(|signers| keyring.add_signers(signers));
         let removed = quirks::removed_keys(quirks);
         added
             .and_then(|()| removed.iter().try_for_each(|path| keyring.add_file(path)))
@@ -244,6 +241,7 @@ pub fn prepare() -> sandbox::Process {
 
 #[cfg(test)]
 mod tests {
+    use crate::model::SignedBy;
     use std::process::Command;
 
     use super::*;
@@ -276,8 +274,8 @@ mod tests {
         fs::write(path("two.asc"), signers[1].public_armored()).unwrap();
         let mut source = source("Debian", "trixie");
         source.apt_keys = vec![
-            AptKey::Armored(signers[0].public_armored()),
-            AptKey::KeyringFile(path("two.asc")),
+            SignedBy::Armored(signers[0].public_armored()),
+            SignedBy::KeyringFile(path("two.asc")),
         ];
         // gpgv of Debian 12 reads binary keyrings only.
         let keyring = keyring([&source], &Quirks::default()).unwrap();
@@ -297,7 +295,7 @@ mod tests {
     fn a_key_that_sources_share_is_trusted_once() {
         let keys = ["one", "two"].map(|name| {
             let key = SigningKey::generate(name, "a@example.org").unwrap();
-            AptKey::Armored(key.public_armored())
+            SignedBy::Armored(key.public_armored())
         });
         let mut base = source("Debian", "trixie");
         base.apt_keys = vec![keys[0].clone()];

@@ -6,7 +6,7 @@ use jiff::Zoned;
 
 use super::tree::Tree;
 use super::{Chroots, apt};
-use crate::deb::distro_info;
+use crate::deb::{Codename, distro_info};
 use crate::model::quirks::Distributor;
 use crate::model::{Chroot, Quirk, Quirks};
 
@@ -40,16 +40,21 @@ exit "$status"
 impl Chroots {
     /// Quirks of the chroot's release, as of today.
     pub fn quirks(&self, chroot: &Chroot) -> Quirks {
-        let distributors = DISTRIBUTORS.map(|name| {
-            let table = Path::new(DISTRO_INFO).join(format!("{name}.csv"));
-            Distributor {
-                name,
-                // Nothing is known without it; doctor asks for it.
-                releases: distro_info::parse(&fs::read_to_string(table).unwrap_or_default()),
-            }
-        });
-        Quirks::of(&chroot.codename, &distributors, Zoned::now().date())
+        of(&chroot.codename)
     }
+}
+
+/// Quirks of a release, as of today.
+pub fn of(codename: &Codename) -> Quirks {
+    let distributors = DISTRIBUTORS.map(|name| {
+        let table = Path::new(DISTRO_INFO).join(format!("{name}.csv"));
+        Distributor {
+            name,
+            // Nothing is known without it; doctor asks for it.
+            releases: distro_info::parse(&fs::read_to_string(table).unwrap_or_default()),
+        }
+    });
+    Quirks::of(codename, &distributors, Zoned::now().date())
 }
 
 /// What apt is told in a chroot with these quirks.
@@ -72,7 +77,7 @@ pub fn configure_apt(tree: &mut Tree, quirks: &Quirks) {
 }
 
 /// The keys that left the distributor's keyring, for what only they sign.
-pub(super) fn removed_keys(quirks: &Quirks) -> Option<PathBuf> {
+pub fn removed_keys(quirks: &Quirks) -> Option<PathBuf> {
     let distributor = quirks.distributor.filter(|_| quirks.has(Quirk::Archived))?;
     let path = Path::new(KEYRINGS).join(format!("{distributor}-archive-removed-keys.gpg"));
     path.exists().then_some(path)

@@ -6,7 +6,7 @@ use sandbox::Network;
 
 use super::quirks::configure_apt;
 use super::tree::Tree;
-use super::{Chroots, Error, Session, apt, process};
+use super::{Chroots, Error, Session, apt, failed, process};
 use crate::deb::PackageName;
 use crate::deb::sources_list::Source;
 use crate::model::Chroot;
@@ -31,6 +31,22 @@ impl Trial<'_> {
 }
 
 impl Chroots {
+    /// Tells what keeps builds from beginning: a base that is gone or not what it was, a session that can't begin in it,
+    /// an apt that finds no packages.
+    pub fn check_base(&self, chroot: &Chroot) -> Result<(), Error> {
+        let backend = self.backend(chroot);
+        backend.verify(None).map_err(failed("verify", chroot))?;
+        let session = self.begin(chroot, backend.as_ref(), None, Network::Host)?;
+        let mut tree = Tree::default();
+        configure_apt(&mut tree, &self.quirks(chroot));
+        let proxies = self.proxies.apt_configuration(&sources(&session)?, &[]);
+        tree.secret(apt::PROXIES_FILE, proxies);
+        session.unpack(&tree)?;
+        session.succeed(&apt::get(Network::Host, &["update", apt::ERROR_ON_ANY]))?;
+        session.close()?;
+        Ok(())
+    }
+
     /// Installs a package by apt in a copy of the base, runs a command as an ordinary user, and returns its output.
     ///
     /// The base's own sources stay; `progress` gets the steps.

@@ -19,8 +19,7 @@ use super::{Failure, home};
 use crate::archive::ArchiveDir;
 use crate::home::Home;
 use crate::model::Diststr;
-use crate::repositories::Repositories;
-use crate::setup::{self, archives};
+use crate::repositories::{self, Repositories, dists};
 use crate::store::Store;
 
 /// Lists and changes what is in the repositories of an instance.
@@ -68,7 +67,7 @@ struct Clean {}
 
 #[derive(Debug, thiserror::Error)]
 #[error("the change is made, but not published; try again with: mini-buildd archive publish")]
-struct Unpublished(#[source] setup::Error);
+struct Unpublished(#[source] repositories::Error);
 
 /// An instance whose repositories are worked on.
 struct Instance {
@@ -110,7 +109,7 @@ impl Instance {
 
     /// Publishes; a change that is made stays made, and the daemon publishes it where this can't.
     fn publish(&self) -> Result<(), Failure> {
-        Ok(archives::publish(&self.home, &self.store).map_err(Unpublished)?)
+        Ok(dists::publish(&self.home, &self.store).map_err(Unpublished)?)
     }
 
     fn archive_of(&self, diststr: &Diststr) -> Result<ArchiveDir, Failure> {
@@ -124,7 +123,7 @@ impl Instance {
                 archive.sign_all_anew()?;
             }
         }
-        Ok(archives::publish(&self.home, &self.store)?)
+        Ok(dists::publish(&self.home, &self.store)?)
     }
 
     fn clean(&self) -> Result<(), Failure> {

@@ -12,7 +12,9 @@ use super::daemon::{self, Running};
 use super::{Failure, output};
 use crate::api::json;
 use crate::home::Home;
+use crate::lifecycle::Lifecycle;
 use crate::model::Item;
+use crate::repositories::dists;
 use crate::setup::repositories::Change;
 use crate::setup::{self, repositories};
 use crate::store::{Store, items};
@@ -112,6 +114,56 @@ impl Changing {
     }
 }
 
+/// An instance whose items are acted on, beside its daemon if one runs.
+pub(super) struct Opened {
+    pub(super) lifecycle: Lifecycle,
+}
+
+impl Opened {
+    pub(super) fn new(
+        home: &super::home::Options,
+        hostname: Option<&str>,
+    ) -> Result<Opened, Failure> {
+        let (home, store) = open(home)?;
+        let running = Running::read(&home).map(|running| running.hostname);
+        let hostname = running.or_else(|| hostname.map(str::to_owned));
+        Ok(Opened {
+            lifecycle: Lifecycle {
+                hostname: hostname.unwrap_or_else(daemon::fqdn),
+                home,
+                store,
+                load: None,
+                helper: std::env::current_exe()?,
+            },
+        })
+    }
+
+    /// Publishes what changed.
+    pub(super) fn publish(&self) -> Result<(), Failure> {
+        Ok(dists::publish(&self.lifecycle.home, &self.lifecycle.store)?)
+    }
+}
+
+/// Reads JSON from a file, or with `-` from standard input.
+pub(super) fn read_value(path: &Path) -> Result<Value, Failure> {
+    let (text, path) = (text(path)?, path.to_owned());
+    serde_json::from_str(&text).map_err(|fault| {
+        let (kind, fault) = ("JSON", fault.to_string());
+        Error::Malformed { path, kind, fault }.into()
+    })
+}
+
+fn text(path: &Path) -> Result<String, Error> {
+    let text = match path.to_str() {
+        Some("-") => io::read_to_string(io::stdin()),
+        _ => fs::read_to_string(path),
+    };
+    text.map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
 /// A daemon may have it open too, but no file may get another owner.
 fn open(home: &super::home::Options) -> Result<(Home, Arc<Store>), Failure> {
     let home = home.home()?;
@@ -130,15 +182,7 @@ fn open(home: &super::home::Options) -> Result<(Home, Arc<Store>), Failure> {
 
 /// Reads an item from a file, or with `-` from standard input; a fault names its field.
 pub(super) fn read<T: Item>(path: &Path) -> Result<T, Failure> {
-    let text = match path.to_str() {
-        Some("-") => io::read_to_string(io::stdin()),
-        _ => fs::read_to_string(path),
-    };
-    let path = path.to_owned();
-    let text = match text {
-        Ok(text) => text,
-        Err(source) => return Err(Error::Read { path, source }.into()),
-    };
+    let (text, path) = (text(path)?, path.to_owned());
     let mut json = serde_json::Deserializer::from_str(&text);
     let read = serde_path_to_error::deserialize(&mut json).map_err(|fault| fault.to_string());
     let read = read.and_then(|item| json.end().map_err(|fault| fault.to_string()).map(|()| item));

@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::home::Home;
 use crate::keys::{self, KeySet};
 use crate::pgp::SigningKey;
-use crate::setup;
+use crate::repositories::dists;
 use crate::store::Store;
 
 use super::{Failure, output};
@@ -77,7 +77,7 @@ fn begin(home: &Home, key: &SigningKey, until: Timestamp) -> Result<(), Failure>
 /// Publishes by the keys of now, and says which ones these are.
 fn publish(home: &Home) -> Result<(), Failure> {
     let store = Arc::new(Store::open(&home.database())?);
-    setup::archives::publish(home, &store)?;
+    dists::publish(home, &store)?;
     output::write(&situation(home.root(), &KeySet::load(home)?))?;
     Ok(())
 }

@@ -3,10 +3,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::deb::{Architecture, Codename};
-use crate::model::{Invalid, Item, invalid, is_one_line};
+use crate::model::{Invalid, Item, Kind, Reference, invalid, is_one_line};
 
 /// What administrators keep; builds see snapshots of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Chroot {
     pub codename: Codename,
     pub architecture: Architecture,
@@ -63,7 +64,7 @@ impl fmt::Display for Compression {
 }
 
 impl Item for Chroot {
-    const KIND: &'static str = "chroot";
+    const KIND: &'static str = Kind::Chroot.as_str();
     /// `trixie:amd64`
     fn name(&self) -> String {
         format!("{}:{}", self.codename, self.architecture)
@@ -82,6 +83,9 @@ impl Item for Chroot {
             return Err(invalid(self, "debootstrap_extra_options", fault));
         }
         Ok(())
+    }
+    fn references(&self) -> Vec<Reference> {
+        vec![Reference::new(Kind::Source, &self.source)]
     }
 }
 

@@ -1,10 +1,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::ServerEndpoint;
-use crate::model::{Invalid, Item, Limits, invalid, is_one_line};
+use crate::model::email_address::is_email_address;
+use crate::model::{Invalid, Item, Kind, Limits, Reference, invalid, is_one_line};
 
 /// The instance itself; there is exactly one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Daemon {
     /// Part of the names of keys and version numbers: `^[a-zA-Z0-9-]+$`.
     pub identity: String,
@@ -22,6 +24,15 @@ pub struct Daemon {
     /// What one build may use here.
     #[serde(default)]
     pub limits: Limits,
+    /// Where keys are looked for that no keyring of this host has: `https://keys.example.org`; empty: nowhere.
+    #[serde(default)]
+    pub gnupg_keyserver: String,
+    /// Addresses of [`crate::model::EmailAddress`]es that are told of all that happens.
+    #[serde(default)]
+    pub notify: Vec<String>,
+    /// Which addresses of Changed-By and Maintainer are told, a regular expression; empty: those of this host.
+    #[serde(default)]
+    pub allow_emails_to: String,
 }
 
 pub fn renew_chroots_after_days() -> u32 {
@@ -29,7 +40,7 @@ pub fn renew_chroots_after_days() -> u32 {
 }
 
 impl Item for Daemon {
-    const KIND: &'static str = "daemon";
+    const KIND: &'static str = Kind::Daemon.as_str();
     fn name(&self) -> String {
         "daemon".into()
     }
@@ -42,16 +53,32 @@ impl Item for Daemon {
             let fault = "must be one line without comma";
             return Err(invalid(self, "custom_archive_origin", fault));
         }
-        if !is_address(&self.email_address) {
+        if !is_email_address(&self.email_address) {
             return Err(invalid(self, "email_address", "must be NAME@HOST"));
         }
         if self.max_parallel_builds == 0 {
             return Err(invalid(self, "max_parallel_builds", "must be 1 at least"));
         }
+        let server = &self.gnupg_keyserver;
+        let schemes = ["hkps://", "https://", "hkp://", "http://"];
+        let is_url = schemes.iter().any(|scheme| server.starts_with(scheme));
+        if !(server.is_empty() || is_url && is_one_line(server)) {
+            let fault = "is no hkps, https, hkp or http URL";
+            return Err(invalid(self, "gnupg_keyserver", fault));
+        }
+        if let Err(fault) = regex::Regex::new(&self.allow_emails_to) {
+            return Err(invalid(self, "allow_emails_to", fault.to_string()));
+        }
         if let Some((field, fault)) = self.limits.fault() {
             return Err(invalid(self, field, fault));
         }
         Ok(())
+    }
+    fn references(&self) -> Vec<Reference> {
+        let notify = self.notify.iter();
+        notify
+            .map(|address| Reference::new(Kind::EmailAddress, address))
+            .collect()
     }
 }
 
@@ -61,18 +88,6 @@ pub fn check_identity(identity: &str) -> Result<(), &'static str> {
         return Ok(());
     }
     Err("must match [a-zA-Z0-9-]+")
-}
-
-fn is_address(text: &str) -> bool {
-    text.split_once('@').is_some_and(|(name, host)| {
-        let is_word = |part: &str| {
-            !part.is_empty()
-                && part
-                    .bytes()
-                    .all(|b| b.is_ascii_graphic() && !b"@<>,".contains(&b))
-        };
-        is_word(name) && is_word(host)
-    })
 }
 
 impl Daemon {
@@ -102,6 +117,9 @@ mod tests {
             expire_builds_after_days: 5,
             renew_chroots_after_days: renew_chroots_after_days(),
             limits: Limits::default(),
+            gnupg_keyserver: String::new(),
+            notify: Vec::new(),
+            allow_emails_to: String::new(),
         }
     }
 
@@ -129,6 +147,8 @@ mod tests {
             (|d| d.email_address = "a@b <c".into(), "email_address"),
             (|d| d.max_parallel_builds = 0, "max_parallel_builds"),
             (|d| d.limits.cpu_weight = 0, "cpu_weight"),
+            (|d| d.gnupg_keyserver = "keys".into(), "gnupg_keyserver"),
+            (|d| d.allow_emails_to = "(".into(), "allow_emails_to"),
         ] {
             let mut daemon = daemon();
             change(&mut daemon);

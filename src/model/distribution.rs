@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use crate::deb::{Architecture, Codename, Component};
 use crate::model::build_check::Mode;
 use crate::model::source::sort_components;
-use crate::model::{Invalid, Item, invalid, is_one_line};
+use crate::model::{Invalid, Item, Kind, Reference, invalid, is_one_line};
 
 /// Stock's blocks for .sbuildrc.
 pub const CONFIG_BLOCKS: [&str; 2] = ["set-default-path", "ccache"];
@@ -30,6 +30,7 @@ pub const RESOLVERS: [&str; 3] = ["apt", "aptitude", "internal"];
 
 /// A base source with what builds for it need.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Distribution {
     pub codename: Codename,
     /// Name of the base [`crate::model::Source`].
@@ -49,6 +50,21 @@ pub struct Distribution {
     pub sbuild_config_blocks: String,
     pub sbuild_setup_blocks: String,
     pub build_dep_resolver: String,
+    /// Stock's; read by builders of the stock program alone, as the next two.
+    #[serde(default = "info")]
+    pub piuparts_extra_options: String,
+    #[serde(default = "sudo")]
+    pub piuparts_root_arg: String,
+    #[serde(default)]
+    pub sbuildrc_snippet: String,
+}
+
+fn info() -> String {
+    "--info".into()
+}
+
+fn sudo() -> String {
+    "sudo".into()
 }
 
 impl Distribution {
@@ -66,7 +82,7 @@ impl Distribution {
             components,
             architectures,
             lintian_mode: Mode::Disabled,
-            lintian_extra_options: "--info".into(),
+            lintian_extra_options: info(),
             piuparts_mode: Mode::Disabled,
             autopkgtest_mode: Mode::Disabled,
             internal_apt_priority: 1,
@@ -78,12 +94,16 @@ impl Distribution {
             sbuild_config_blocks: "set-default-path ccache".into(),
             sbuild_setup_blocks: "apt-setup apt-update ccache eatmydata".into(),
             build_dep_resolver: "apt".into(),
+            piuparts_extra_options: info(),
+            piuparts_root_arg: sudo(),
+            sbuildrc_snippet: String::new(),
         }
     }
 }
 
 /// An additional source and its pin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PrioritySource {
     /// Name of a [`crate::model::Source`].
     pub source: String,
@@ -91,6 +111,7 @@ pub struct PrioritySource {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ArchitectureOption {
     pub architecture: Architecture,
     pub optional: bool,
@@ -98,13 +119,20 @@ pub struct ArchitectureOption {
 }
 
 impl Item for Distribution {
-    const KIND: &'static str = "distribution";
+    const KIND: &'static str = Kind::Distribution.as_str();
     fn name(&self) -> String {
         self.codename.to_string()
     }
     fn validate(&self) -> Result<(), Invalid> {
         self.fault()
             .map_or(Ok(()), |(field, fault)| Err(invalid(self, field, fault)))
+    }
+    fn references(&self) -> Vec<Reference> {
+        let extra = self.extra_sources.iter().map(|extra| &extra.source);
+        std::iter::once(&self.base_source)
+            .chain(extra)
+            .map(|name| Reference::new(Kind::Source, name))
+            .collect()
     }
 }
 
@@ -124,6 +152,12 @@ impl Distribution {
     }
 
     fn fault(&self) -> Option<(&'static str, String)> {
+        for (index, extra) in self.extra_sources.iter().enumerate() {
+            let before = &self.extra_sources[..index];
+            if before.iter().any(|other| other.source == extra.source) {
+                return Some(("extra_sources", format!("{} is there twice", extra.source)));
+            }
+        }
         if !self.components.iter().any(|component| component == "main") {
             return Some(("components", "main is missing".into()));
         }
@@ -180,6 +214,8 @@ impl Distribution {
     fn text_fault(&self) -> Option<(&'static str, String)> {
         for (field, text) in [
             ("lintian_extra_options", &self.lintian_extra_options),
+            ("piuparts_extra_options", &self.piuparts_extra_options),
+            ("piuparts_root_arg", &self.piuparts_root_arg),
             ("deb_build_options", &self.deb_build_options),
             ("deb_build_profiles", &self.deb_build_profiles),
             ("add_depends", &self.add_depends),

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::deb::Suite;
-use crate::model::{Invalid, Item, invalid, is_one_line, version_scheme};
+use crate::model::{Invalid, Item, Kind, invalid, is_one_line, version_scheme};
 
 /// Suites of a repository, their rules and version patterns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +47,7 @@ fn keep() -> u32 {
 }
 
 impl Item for Layout {
-    const KIND: &'static str = "layout";
+    const KIND: &'static str = Kind::Layout.as_str();
     fn name(&self) -> String {
         self.name.clone()
     }

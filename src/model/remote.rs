@@ -1,23 +1,31 @@
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::{ClientEndpoint, Scheme};
-use crate::model::{Invalid, Item, invalid};
+use crate::model::{Invalid, Item, Kind, invalid, is_one_line};
 
 /// Another instance whose builders may be asked, and which may ask ours.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Remote {
     /// Base URL of its HTTP server.
     pub url: String,
-    /// Armored public key.
+    /// Armored public key; empty: asked for when it is prepared.
+    #[serde(default)]
     pub key: String,
+    /// Words of a command that wakes its machine; empty: it is always awake.
+    #[serde(default)]
+    pub wake_command: String,
 }
 
 impl Item for Remote {
-    const KIND: &'static str = "remote";
+    const KIND: &'static str = Kind::Remote.as_str();
     fn name(&self) -> String {
         self.url.clone()
     }
     fn validate(&self) -> Result<(), Invalid> {
+        if !is_one_line(&self.wake_command) {
+            return Err(invalid(self, "wake_command", "must be one line"));
+        }
         match self.url.parse::<ClientEndpoint>() {
             Err(error) => Err(invalid(self, "url", error.fault)),
             Ok(endpoint) if ![Scheme::Http, Scheme::Https].contains(&endpoint.scheme) => {
@@ -43,6 +51,7 @@ mod tests {
             let remote = Remote {
                 url: url.into(),
                 key: String::new(),
+                wake_command: String::new(),
             };
             assert_eq!(remote.validate().is_ok(), is_good, "{url}");
         }

@@ -4,7 +4,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::deb::{Codename, Suite};
-use crate::model::{Diststr, Invalid, Item, Layout, SnapshotRule, SuiteOptions, invalid};
+use crate::model::{
+    Diststr, Invalid, Item, Kind, Layout, Reference, SnapshotRule, SuiteOptions, invalid,
+    is_one_line,
+};
 
 /// Name of a repository: `^[a-z0-9]+$`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -49,6 +52,7 @@ impl From<Identity> for String {
 /// A configured repository (the manual's Repository).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "the fields that stock has")]
 pub struct Repository {
     pub identity: Identity,
     /// Name of a [`Layout`].
@@ -69,6 +73,18 @@ pub struct Repository {
     pub sha512: bool,
     #[serde(default)]
     pub snapshots: SnapshotRule,
+    /// Addresses of [`crate::model::EmailAddress`]es that are told of all that happens here.
+    #[serde(default)]
+    pub notify: Vec<String>,
+    /// Tell whom the field Changed-By names.
+    #[serde(default)]
+    pub notify_changed_by: bool,
+    /// Tell whom the field Maintainer names.
+    #[serde(default)]
+    pub notify_maintainer: bool,
+    /// Where people read about it; empty: nowhere.
+    #[serde(default)]
+    pub external_home_url: String,
 }
 
 fn history_days() -> u32 {
@@ -80,7 +96,7 @@ fn pool_grace_hours() -> u32 {
 }
 
 impl Item for Repository {
-    const KIND: &'static str = "repository";
+    const KIND: &'static str = Kind::Repository.as_str();
     fn name(&self) -> String {
         self.identity.to_string()
     }
@@ -108,10 +124,33 @@ impl Item for Repository {
         if !(1..=87_600).contains(&self.pool_grace_hours) {
             return Err(invalid(self, "pool_grace_hours", "must be 1 to 87600"));
         }
+        let url = &self.external_home_url;
+        let is_url = ["http://", "https://"]
+            .iter()
+            .any(|scheme| url.starts_with(scheme));
+        if !(url.is_empty() || is_url && is_one_line(url)) {
+            return Err(invalid(
+                self,
+                "external_home_url",
+                "is no http or https URL",
+            ));
+        }
         if let Some(fault) = self.snapshots.fault() {
             return Err(invalid(self, "snapshots", fault));
         }
         Ok(())
+    }
+    fn references(&self) -> Vec<Reference> {
+        let layout = Reference::new(Kind::Layout, &self.layout);
+        let distributions = self.distributions.iter();
+        let distributions =
+            distributions.map(|codename| Reference::new(Kind::Distribution, codename.as_str()));
+        let notify = self.notify.iter();
+        let notify = notify.map(|address| Reference::new(Kind::EmailAddress, address));
+        std::iter::once(layout)
+            .chain(distributions)
+            .chain(notify)
+            .collect()
     }
 }
 
@@ -128,6 +167,10 @@ impl Repository {
             pool_grace_hours: pool_grace_hours(),
             sha512: false,
             snapshots: SnapshotRule::default(),
+            notify: Vec::new(),
+            notify_changed_by: false,
+            notify_maintainer: false,
+            external_home_url: String::new(),
         }
     }
 

@@ -1,19 +1,32 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::deb::sources_list;
 use crate::deb::{Architecture, Codename, Component};
 pub use crate::model::build_sources::NoArchive;
-use crate::model::{Invalid, Item, invalid, is_one_line};
+use crate::model::{Invalid, Item, Kind, Reference, invalid, is_one_line};
 
 /// Archive (mirror) that one builds from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Archive {
     /// Ends with exactly one slash.
     pub url: String,
+    /// Milliseconds that its last answer took; none: it did not answer, or was never asked.
+    #[serde(default)]
+    pub ping: Option<u64>,
+}
+
+impl Archive {
+    /// One that nobody asked yet.
+    pub fn new(url: String) -> Archive {
+        Archive { url, ping: None }
+    }
 }
 
 impl Item for Archive {
-    const KIND: &'static str = "archive";
+    const KIND: &'static str = Kind::Archive.as_str();
     fn name(&self) -> String {
         self.url.clone()
     }
@@ -24,6 +37,7 @@ impl Item for Archive {
 
 /// A distribution of an archive, as its Release file names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Source {
     pub origin: String,
     pub codename: Codename,
@@ -33,21 +47,37 @@ pub struct Source {
     pub archives: Vec<String>,
     pub components: Vec<Component>,
     pub architectures: Vec<Architecture>,
-    /// Armored keys, or keyring files of this host, that sign it.
-    pub apt_keys: Vec<AptKey>,
+    /// Who signs it; one good signature is enough.
+    pub apt_keys: Vec<SignedBy>,
     pub check_valid_until: bool,
     /// `13` for trixie, `~SID` for sid; part of version numbers.
     pub codeversion: String,
+    /// Instead of what the Release file says; empty: none.
+    #[serde(default)]
+    pub codeversion_override: String,
+    /// Fields that its Release file must have besides Origin; Codename where that is not `suite`.
+    #[serde(default)]
+    pub extra_identifiers: BTreeMap<String, String>,
+    /// What its components begin with there and nowhere else: `updates/`.
+    #[serde(default)]
+    pub remove_from_component: String,
+    /// As its Release file says.
+    #[serde(default)]
+    pub description: String,
 }
 
+/// Keys that apt is to accept, as its option Signed-By has them, or an item that has them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum AptKey {
+pub enum SignedBy {
     Armored(String),
+    /// Of this host.
     KeyringFile(std::path::PathBuf),
+    /// Name of an [`crate::model::AptKey`].
+    Key(String),
 }
 
 impl Item for Source {
-    const KIND: &'static str = "source";
+    const KIND: &'static str = Kind::Source.as_str();
     fn name(&self) -> String {
         format!("{}:{}", self.origin, self.suite)
     }
@@ -61,22 +91,63 @@ impl Item for Source {
         if let Some(fault) = self.archives.iter().find_map(|url| archive_fault(url)) {
             return Err(invalid(self, "archives", fault));
         }
-        if !is_codeversion(&self.codeversion) {
-            return Err(invalid(self, "codeversion", "can't be part of a version"));
+        for (field, codeversion) in [
+            ("codeversion", &self.codeversion),
+            ("codeversion_override", &self.codeversion_override),
+        ] {
+            if !is_codeversion(codeversion) && (field == "codeversion" || !codeversion.is_empty()) {
+                return Err(invalid(self, field, "can't be part of a version"));
+            }
+        }
+        for (name, value) in &self.extra_identifiers {
+            if name == "Origin" {
+                let fault = "Origin has a field of its own";
+                return Err(invalid(self, "extra_identifiers", fault));
+            }
+            let is_field =
+                !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+            if !is_field || value.is_empty() || !is_one_line(value) || value.contains(',') {
+                let fault = format!("{name:?}: {value:?} is no field of a Release file");
+                return Err(invalid(self, "extra_identifiers", fault));
+            }
+        }
+        if !is_one_line(&self.remove_from_component) {
+            return Err(invalid(self, "remove_from_component", "must be one line"));
         }
         Ok(())
+    }
+    fn references(&self) -> Vec<Reference> {
+        let keys = self.apt_keys.iter().filter_map(|key| match key {
+            SignedBy::Key(name) => Some(Reference::new(Kind::AptKey, name)),
+            SignedBy::Armored(_) | SignedBy::KeyringFile(_) => None,
+        });
+        keys.collect()
     }
 }
 
 impl Source {
     /// Selects its packages in apt_preferences(5): `release o=Debian, n=trixie-security`.
     pub fn pin(&self) -> String {
+        let others = [("a", "Suite"), ("v", "Version"), ("l", "Label")];
+        let others = others
+            .iter()
+            .filter_map(|(letter, field)| Some((letter, self.extra_identifiers.get(*field)?)));
+        others.fold(
+            format!("release o={}, n={}", self.origin, self.expected_codename()),
+            |pin, (letter, value)| format!("{pin}, {letter}={value}"),
+        )
+    }
+
+    /// The field Codename of its Release file.
+    pub fn expected_codename(&self) -> &str {
+        if let Some(codename) = self.extra_identifiers.get("Codename") {
+            return codename;
+        }
         // Up to buster the directory of security updates is buster/updates, its Codename buster.
-        let codename = match self.suite.split_once('/') {
+        match self.suite.split_once('/') {
             Some((codename, _)) => codename,
             None => &self.suite,
-        };
-        format!("release o={}, n={codename}", self.origin)
+        }
     }
 
     /// Its apt source on the best archive, with those of `components` that it has.
@@ -187,6 +258,10 @@ pub(crate) mod tests {
             apt_keys: Vec::new(),
             check_valid_until: true,
             codeversion: "13".into(),
+            codeversion_override: String::new(),
+            extra_identifiers: BTreeMap::new(),
+            remove_from_component: String::new(),
+            description: String::new(),
         }
     }
 
@@ -236,7 +311,7 @@ pub(crate) mod tests {
             ("http://buildd.test/a b/", false),
         ] {
             assert_eq!(
-                Archive { url: url.into() }.validate().is_ok(),
+                Archive::new(url.into()).validate().is_ok(),
                 is_good,
                 "{url}"
             );

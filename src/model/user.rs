@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::model::repository::Identity;
-use crate::model::{Invalid, Item, invalid, is_one_line};
+use crate::model::{Invalid, Item, Kind, Reference, invalid, is_one_line};
 
 /// Longest name and longest e-mail address, in characters (stock's limits).
 const MAX_NAME: usize = 150;
@@ -99,6 +99,7 @@ fn is_email(text: &str) -> bool {
 
 /// A key that may upload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Uploader {
     pub user: String,
     /// Armored public key.
@@ -107,7 +108,7 @@ pub struct Uploader {
 }
 
 impl Item for Uploader {
-    const KIND: &'static str = "uploader";
+    const KIND: &'static str = Kind::Uploader.as_str();
     fn name(&self) -> String {
         self.user.clone()
     }
@@ -116,6 +117,12 @@ impl Item for Uploader {
             return Err(invalid(self, "user", "must be one line"));
         }
         Ok(())
+    }
+    fn references(&self) -> Vec<Reference> {
+        let repositories = self.may_upload_to.iter();
+        repositories
+            .map(|identity| Reference::new(Kind::Repository, identity.as_str()))
+            .collect()
     }
 }
 

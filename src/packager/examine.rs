@@ -14,7 +14,6 @@ use crate::incoming::listing::parse_dsc;
 use crate::message;
 use crate::model::build_sources::BuildSources;
 use crate::model::job::{BuildState, Packaging, PackagingState, RequestedBuild};
-use crate::model::source::AptKey;
 use crate::model::{Buildrequest, Diststr, Event, EventType, UploadOptions};
 use crate::pgp::{self, Keyring, SigningKeys};
 use crate::remotes::{self, Candidate};
@@ -297,10 +296,7 @@ fn keys(target: &Target<'_>, catalog: &Catalog, own: &SigningKeys) -> Result<Str
     keyring.add(own.public_armored()?.as_bytes())?;
     for (source, _) in target.extra_sources(catalog) {
         for key in &source.apt_keys {
-            match key {
-                AptKey::Armored(text) => keyring.add(text.as_bytes())?,
-                AptKey::KeyringFile(path) => keyring.add_file(path)?,
-            }
+            keyring.add_signers(key)?;
         }
     }
     keyring.to_armored()

@@ -14,6 +14,8 @@ use sequoia_openpgp::serialize::SerializeInto;
 use sequoia_openpgp::types::SignatureType;
 use sequoia_openpgp::{Cert, Fingerprint, KeyHandle, armor};
 
+use crate::model::SignedBy;
+
 use super::verdict::{self, Signer};
 use super::{Error, cleartext};
 
@@ -77,6 +79,31 @@ impl Keyring {
         })?;
         self.add(&keys)
             .map_err(|fault| Error::Key(format!("{}: {fault}", path.display())))
+    }
+
+    /// Adds the keys that apt would accept.
+    pub fn add_signers(&mut self, signers: &SignedBy) -> Result<(), Error> {
+        match signers {
+            SignedBy::Armored(text) => self.add(text.as_bytes()),
+            SignedBy::KeyringFile(path) => self.add_file(path),
+            SignedBy::Key(name) => Err(Error::Key(format!("{name} was not prepared"))),
+        }
+    }
+
+    /// Those of these keys whose fingerprints end so; hexadecimal, in either case.
+    pub fn with_ids(&self, id: &str) -> Keyring {
+        let id = id.to_ascii_uppercase();
+        let entries = self.entries.iter();
+        let entries = entries.filter(|(fingerprint, _)| fingerprint.to_hex().ends_with(&id));
+        Keyring {
+            entries: entries
+                .map(|(fingerprint, entry)| (fingerprint.clone(), Arc::clone(entry)))
+                .collect(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     /// Fingerprints of the primary keys.

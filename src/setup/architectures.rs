@@ -11,9 +11,10 @@ use crate::home::Home;
 use crate::model::distribution::ArchitectureOption;
 use crate::model::{Chroot, Distribution, Item, Source};
 use crate::pgp;
+use crate::repositories::dists;
 use crate::store::{Store, Transaction, items};
 
-use super::{Error, archives, put};
+use super::{Error, put};
 
 const LONGEST_RELEASE: usize = 16 << 20;
 const RELEASE_TIME: Duration = Duration::from_secs(20);
@@ -73,9 +74,9 @@ pub fn add(home: &Home, store: &Arc<Store>, hostname: &str, chroot: &Chroot) -> 
     store.write::<_, Error>(|tx| {
         put(tx, chroot)?;
         extend(tx, chroot)?;
-        archives::configure(tx, home, store, hostname)
+        Ok(dists::configure(tx, home, store, hostname)?)
     })?;
-    archives::publish(home, store)
+    Ok(dists::publish(home, store)?)
 }
 
 fn extend(tx: &Transaction<'_>, chroot: &Chroot) -> Result<(), Error> {

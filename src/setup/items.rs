@@ -6,7 +6,7 @@ use crate::endpoint::ServerEndpoint;
 use crate::model::chroot::Backend;
 use crate::model::daemon;
 use crate::model::distribution::{ArchitectureOption, PrioritySource};
-use crate::model::source::{AptKey, codeversion};
+use crate::model::source::{SignedBy, codeversion};
 use crate::model::{
     Archive, Chroot, Daemon, Distribution, Item, Layout, Limits, Repository, Source, Uploader,
 };
@@ -53,7 +53,7 @@ pub fn items(facts: &HostFacts, wishes: &Wishes) -> Result<Items, Error> {
     let mut archives: Vec<Archive> = sources
         .iter()
         .flat_map(|source| source.archives.iter())
-        .map(|url| Archive { url: url.clone() })
+        .map(|url| Archive::new(url.clone()))
         .collect();
     archives.sort_by(|a, b| a.url.cmp(&b.url));
     archives.dedup();
@@ -98,6 +98,9 @@ fn daemon(facts: &HostFacts, wishes: &Wishes) -> Daemon {
         expire_builds_after_days: 5,
         renew_chroots_after_days: daemon::renew_chroots_after_days(),
         limits: Limits::default(),
+        gnupg_keyserver: String::new(),
+        notify: Vec::new(),
+        allow_emails_to: String::new(),
     }
 }
 
@@ -146,6 +149,10 @@ fn source(facts: &HostFacts, suite: &str) -> Result<Option<Source>, Error> {
             facts.version.as_deref(),
         ),
         codename: facts.codename.clone(),
+        codeversion_override: String::new(),
+        extra_identifiers: std::collections::BTreeMap::new(),
+        remove_from_component: String::new(),
+        description: String::new(),
         suite: suite.into(),
         archives,
         components,
@@ -160,19 +167,19 @@ fn with_slash(url: &str) -> String {
 }
 
 /// The key that the source names, else the distribution's.
-fn key(facts: &HostFacts, source: &sources_list::Source) -> Result<AptKey, Error> {
+fn key(facts: &HostFacts, source: &sources_list::Source) -> Result<SignedBy, Error> {
     let package = format!("{}-archive-keyring", facts.origin.to_lowercase());
     match source.option("signed-by") {
-        Some(key) if key.contains("BEGIN PGP") => return Ok(AptKey::Armored(armored(key))),
+        Some(key) if key.contains("BEGIN PGP") => return Ok(SignedBy::Armored(armored(key))),
         Some(path) if path.starts_with('/') => {
             let first = path.split([' ', ',']).next().unwrap_or(path);
-            return Ok(AptKey::KeyringFile(first.into()));
+            return Ok(SignedBy::KeyringFile(first.into()));
         }
         Some(_) | None => {}
     }
     let path = PathBuf::from(format!("/usr/share/keyrings/{package}.gpg"));
     if facts.keyrings.contains(&path) {
-        return Ok(AptKey::KeyringFile(path));
+        return Ok(SignedBy::KeyringFile(path));
     }
     Err(Error::NoKeyring {
         origin: facts.origin.clone(),

@@ -8,9 +8,10 @@ use crate::archive;
 use crate::home::Home;
 use crate::model::repository::Identity;
 use crate::model::{Distribution, Invalid, Item, Layout, Repository};
+use crate::repositories::dists;
 use crate::store::{Store, Transaction, items};
 
-use super::{Error, archives, put};
+use super::{Error, put};
 
 /// Where and under which conditions items are changed.
 pub struct Change<'a> {
@@ -67,7 +68,7 @@ impl Change<'_> {
         self.store.write(|tx| {
             let mut lost = archive::occupied(tx)?;
             change(tx)?;
-            archives::configure(tx, self.home, self.store, self.hostname)?;
+            dists::configure(tx, self.home, self.store, self.hostname)?;
             let left = archive::occupied(tx)?;
             lost.retain(|dist| !left.contains(dist));
             if lost.is_empty() || self.force {
@@ -77,7 +78,7 @@ impl Change<'_> {
                 dists: listed(lost),
             })
         })?;
-        archives::publish(self.home, self.store)
+        Ok(dists::publish(self.home, self.store)?)
     }
 }
 

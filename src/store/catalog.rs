@@ -4,8 +4,8 @@ use crate::deb::Codename;
 use crate::model::diststr::Malformed;
 use crate::model::repository::Identity;
 use crate::model::{
-    Archive, Chroot, Distribution, Diststr, Item, Layout, Remote, Repository, Source, Status,
-    SuiteOptions, Uploader,
+    AptKey, Archive, Chroot, Daemon, Distribution, Diststr, EmailAddress, Item, Kind, Layout,
+    Reference, Remote, Repository, SignedBy, Source, Status, SuiteOptions, Uploader,
 };
 
 use super::{Error, Transaction, items};
@@ -14,6 +14,8 @@ use super::{Error, Transaction, items};
 #[derive(Clone, Debug)]
 pub struct Catalog {
     pub archives: BTreeMap<String, (Archive, Status)>,
+    pub apt_keys: BTreeMap<String, (AptKey, Status)>,
+    /// With the keys of those [`AptKey`]s that they name.
     pub sources: BTreeMap<String, (Source, Status)>,
     pub layouts: BTreeMap<String, (Layout, Status)>,
     pub distributions: BTreeMap<String, (Distribution, Status)>,
@@ -21,20 +23,57 @@ pub struct Catalog {
     pub chroots: BTreeMap<String, (Chroot, Status)>,
     pub uploaders: BTreeMap<String, (Uploader, Status)>,
     pub remotes: BTreeMap<String, (Remote, Status)>,
+    pub email_addresses: BTreeMap<String, (EmailAddress, Status)>,
+    /// One, or none before the set-up.
+    pub daemons: BTreeMap<String, (Daemon, Status)>,
+    /// What each source names.
+    keys_of: BTreeMap<String, Vec<Reference>>,
 }
 
 impl Catalog {
     pub fn load(tx: &Transaction<'_>) -> Result<Catalog, Error> {
+        let apt_keys = all(tx)?;
+        let mut sources: BTreeMap<String, (Source, Status)> = all(tx)?;
+        let named = sources.iter();
+        let named = named.map(|(name, (source, _))| (name.clone(), source.references()));
+        let keys_of = named.collect();
+        for (source, _) in sources.values_mut() {
+            resolve_keys(source, &apt_keys);
+        }
         Ok(Catalog {
             archives: all(tx)?,
-            sources: all(tx)?,
+            apt_keys,
+            sources,
             layouts: all(tx)?,
             distributions: all(tx)?,
             repositories: all(tx)?,
             chroots: all(tx)?,
             uploaders: all(tx)?,
             remotes: all(tx)?,
+            email_addresses: all(tx)?,
+            daemons: all(tx)?,
+            keys_of,
         })
+    }
+
+    /// All items with what they name, in the order of their kinds.
+    pub fn references(&self) -> Vec<(Reference, Status, Vec<Reference>)> {
+        let mut found = Vec::new();
+        of(Kind::Archive, &self.archives, &mut found);
+        of(Kind::AptKey, &self.apt_keys, &mut found);
+        found.extend(self.sources.iter().map(|(name, (_, status))| {
+            let keys = self.keys_of.get(name).cloned().unwrap_or_default();
+            (Reference::new(Kind::Source, name), *status, keys)
+        }));
+        of(Kind::Distribution, &self.distributions, &mut found);
+        of(Kind::Layout, &self.layouts, &mut found);
+        of(Kind::EmailAddress, &self.email_addresses, &mut found);
+        of(Kind::Repository, &self.repositories, &mut found);
+        of(Kind::Chroot, &self.chroots, &mut found);
+        of(Kind::Uploader, &self.uploaders, &mut found);
+        of(Kind::Remote, &self.remotes, &mut found);
+        of(Kind::Daemon, &self.daemons, &mut found);
+        found
     }
 
     pub fn repository(&self, identity: &Identity) -> Option<(&Repository, Status)> {
@@ -99,6 +138,29 @@ fn all<T: Item>(tx: &Transaction<'_>) -> Result<BTreeMap<String, (T, Status)>, E
         .into_iter()
         .map(|(item, status)| (item.name(), (item, status)))
         .collect())
+}
+
+/// Puts the keys themselves in the place of their names; a key that has none yet goes.
+fn resolve_keys(source: &mut Source, apt_keys: &BTreeMap<String, (AptKey, Status)>) {
+    let resolved = source.apt_keys.iter().filter_map(|key| {
+        let SignedBy::Key(name) = key else {
+            return Some(key.clone());
+        };
+        let (apt_key, _) = apt_keys.get(name)?;
+        Some(apt_key.signed_by())
+    });
+    let has_key = |key: &SignedBy| *key != SignedBy::Armored(String::new());
+    source.apt_keys = resolved.filter(has_key).collect();
+}
+
+fn of<T: Item>(
+    kind: Kind,
+    items: &BTreeMap<String, (T, Status)>,
+    found: &mut Vec<(Reference, Status, Vec<Reference>)>,
+) {
+    for (name, (item, status)) in items {
+        found.push((Reference::new(kind, name), *status, item.references()));
+    }
 }
 
 fn active<T>(items: &BTreeMap<String, (T, Status)>) -> impl Iterator<Item = &T> {

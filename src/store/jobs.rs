@@ -144,6 +144,34 @@ pub fn unfinished_builds(tx: &Transaction<'_>) -> Result<Vec<Build>, Error> {
     bodies(tx, "build", query, [])
 }
 
+/// The latest first, those before an id only.
+pub fn latest_builds(
+    tx: &Transaction<'_>,
+    before: i64,
+    limit: u32,
+) -> Result<Vec<(i64, Build)>, Error> {
+    let query = "SELECT key, body, id FROM build WHERE id < ? ORDER BY id DESC LIMIT ?";
+    let rows: Vec<(String, String, i64)> = tx
+        .sql()
+        .prepare_cached(query)
+        .and_then(|mut query| {
+            query
+                .query_map((before, limit), |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+                })?
+                .collect()
+        })
+        .during("read builds")?;
+    rows.into_iter()
+        .map(|(name, body, id)| {
+            let what = "build";
+            let build = serde_json::from_str(&body);
+            let build = build.map_err(|source| Error::Decode { what, name, source })?;
+            Ok((id, build))
+        })
+        .collect()
+}
+
 /// SHA-256 of a message that was taken under this key: same key and digest again is a repetition.
 pub fn message_digest(
     tx: &Transaction<'_>,

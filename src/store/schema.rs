@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/2-archive.sql"),
     include_str!("schema/3-history.sql"),
     include_str!("schema/4-accounts.sql"),
+    include_str!("schema/5-actions.sql"),
 ];
 
 /// Refuses files of other programs and of newer versions, without writing.

@@ -9,7 +9,7 @@ use mini_buildd::chroots::{Chroots, Trial};
 use mini_buildd::deb::hexadecimal;
 use mini_buildd::deb::{Paragraph, distro_info};
 use mini_buildd::home::Home;
-use mini_buildd::model::source::AptKey;
+use mini_buildd::model::source::SignedBy;
 use mini_buildd::model::{Chroot, Quirk, Source};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -92,7 +92,7 @@ impl Archive {
             suite: CODENAME.into(),
             archives: vec![self.url.clone()],
             components: vec![COMPONENT.parse().unwrap()],
-            apt_keys: vec![AptKey::Armored(self.key.clone())],
+            apt_keys: vec![SignedBy::Armored(self.key.clone())],
             check_valid_until: true,
             codeversion: "10".into(),
             ..base.source.clone()

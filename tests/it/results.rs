@@ -313,6 +313,7 @@ fn buildrequest_for_another_builder_is_refused() {
     let (mut instance, mut request) = asked();
     let key = SigningKey::generate("Peer", "peer@peer.test").unwrap();
     let remote = Remote {
+        wake_command: String::new(),
         url: "http://peer.test:8066".into(),
         key: key.public_armored(),
     };

@@ -3,6 +3,8 @@ use serde_json::{Value, json};
 use crate::api::argument::Argument;
 use crate::api::{Arguments, Auth, Call, CallError, Context};
 
+use super::arguments::{LIMIT, limit};
+
 pub(super) const CALL: Call = Call {
     name: "packages",
     doc: "List the source packages of a distribution, page by page\n\n\
@@ -23,17 +25,9 @@ const AFTER: Argument<String> = Argument::option(
     "",
     "Only packages whose names come after this",
 );
-const LIMIT: Argument<i64> = Argument::option("limit", 'n', "100", "At most so many: 1 to 1000");
-
-const MOST: i64 = 1000;
-
 async fn run(context: &Context, arguments: &Arguments) -> Result<Value, CallError> {
     let (distribution, after) = (arguments.get(&DISTRIBUTION)?, arguments.get(&AFTER)?);
-    let limit = arguments.get(&LIMIT)?;
-    let limit = u32::try_from(limit)
-        .ok()
-        .filter(|_| (1..=MOST).contains(&limit));
-    let limit = limit.ok_or_else(|| CallError::Refused(format!("limit must be 1 to {MOST}")))?;
+    let limit = limit(arguments)?;
     let mut page = context
         .repositories(move |repositories| {
             let diststr = repositories.resolve(&distribution)?;

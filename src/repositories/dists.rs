@@ -7,25 +7,50 @@ use crate::archive::{self, ArchiveDir, DistSettings};
 use crate::home::Home;
 use crate::keys::{self, KeySet};
 use crate::model::repository::Identity;
-use crate::model::{Daemon, Distribution, Layout, Repository};
+use crate::model::{Daemon, Distribution, Item as _, Layout, Repository};
 use crate::store::catalog::Catalog;
 use crate::store::{Store, Transaction, items};
 
 use super::Error;
 
-/// Makes the dists those that the items want; what changes is published later.
+/// Makes the dists those that the active repositories want; what changes is published later.
 pub fn configure(
     tx: &Transaction<'_>,
     home: &Home,
     store: &Arc<Store>,
     hostname: &str,
 ) -> Result<(), Error> {
+    configure_with(tx, home, store, hostname, None)
+}
+
+/// As [`configure`], and as if this repository were active.
+pub fn configure_also(
+    tx: &Transaction<'_>,
+    home: &Home,
+    store: &Arc<Store>,
+    hostname: &str,
+    repository: &Repository,
+) -> Result<(), Error> {
+    configure_with(tx, home, store, hostname, Some(repository))
+}
+
+fn configure_with(
+    tx: &Transaction<'_>,
+    home: &Home,
+    store: &Arc<Store>,
+    hostname: &str,
+    also: Option<&Repository>,
+) -> Result<(), Error> {
     let Some((daemon, _)) = items::get::<Daemon>(tx, "daemon")? else {
         return Ok(());
     };
     let origin = daemon.archive_origin(hostname);
     let catalog = Catalog::load(tx)?;
-    for (repository, layout) in catalog.repositories() {
+    let also = also.and_then(|also| Some((also, catalog.layout(&also.layout)?)));
+    let others = catalog.repositories();
+    let others =
+        others.filter(|(other, _)| also.is_none_or(|(also, _)| also.name() != other.name()));
+    for (repository, layout) in others.chain(also) {
         let distributions = repository
             .distributions
             .iter()
@@ -56,7 +81,8 @@ pub fn publish(home: &Home, store: &Arc<Store>) -> Result<(), Error> {
     Ok(())
 }
 
-fn archive_dir(home: &Home, store: &Arc<Store>, identity: &Identity) -> ArchiveDir {
+/// Pool and dists of a repository.
+pub fn archive_dir(home: &Home, store: &Arc<Store>, identity: &Identity) -> ArchiveDir {
     ArchiveDir::new(
         home.repository(identity),
         identity.clone(),
