@@ -30,6 +30,7 @@ mod preflight;
 mod progress;
 mod remove;
 mod repository;
+mod setup;
 mod supervise;
 mod up;
 mod user;
@@ -68,6 +69,7 @@ enum Command {
     Repository(repository::Options),
     Layout(layout::Options),
     Item(item::Options),
+    Setup(setup::Options),
     User(user::Options),
     Remove(remove::Options),
     Key(key::Options),
@@ -110,6 +112,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Documents(options)) => documents::run(&options),
         Some(Command::Remove(options)) => remove::run(&options),
         Some(Command::Repository(options)) => repository::run(&options),
+        Some(Command::Setup(options)) => setup::run(&options),
         Some(Command::Supervise(options)) => Ok(supervise::run(&options)),
         Some(Command::Up(options)) => up::run(&options),
         Some(Command::User(options)) => user::run(&options),

@@ -3,10 +3,16 @@
 //! [`host`] reads the host, [`mod@items`] decides (pure), [`apply`] puts the items into the database. [`architectures`] adds one that [`machine`]
 //! runs, [`repositories`] is what administrators change later.
 pub mod architectures;
+pub mod distributions;
 pub mod host;
+pub mod inspection;
 pub mod items;
 pub mod machine;
+pub mod mirrors;
 pub mod repositories;
+pub mod run;
+pub mod site;
+pub mod wanted;
 
 use std::sync::Arc;
 
@@ -42,6 +48,14 @@ pub enum Error {
     Keys(#[from] crate::keys::Error),
     #[error(transparent)]
     Invalid(#[from] Invalid),
+    #[error(transparent)]
+    Lifecycle(Box<crate::lifecycle::Error>),
+    #[error("{option}: {given:?} {fault}")]
+    Option {
+        option: &'static str,
+        given: String,
+        fault: String,
+    },
     #[error(transparent)]
     Name(#[from] crate::deb::Error),
     #[error(
@@ -90,6 +104,12 @@ pub enum Error {
         architecture: Architecture,
         known: String,
     },
+}
+
+impl From<crate::lifecycle::Error> for Error {
+    fn from(error: crate::lifecycle::Error) -> Error {
+        Error::Lifecycle(Box::new(error))
+    }
 }
 
 impl From<crate::repositories::Error> for Error {

@@ -12,6 +12,7 @@ mod packages;
 mod pub_key;
 mod remove;
 mod set_user_key;
+mod setup;
 mod show;
 mod snapshot;
 mod sources_list;
@@ -53,6 +54,7 @@ pub const CALLS: &[Call] = &[
     unavailable::DEBMIRROR,
     unavailable::KEYRING_PACKAGES,
     unavailable::TEST_PACKAGES,
+    setup::CALL,
     packages::CALL,
     jobs::LIST,
     jobs::SHOW,

@@ -153,14 +153,15 @@ pub(super) fn read_value(path: &Path) -> Result<Value, Failure> {
     })
 }
 
-fn text(path: &Path) -> Result<String, Error> {
+/// Reads a file, or with `-` standard input.
+pub(super) fn text(path: &Path) -> Result<String, Failure> {
     let text = match path.to_str() {
         Some("-") => io::read_to_string(io::stdin()),
         _ => fs::read_to_string(path),
     };
-    text.map_err(|source| Error::Read {
-        path: path.to_owned(),
-        source,
+    text.map_err(|source| {
+        let path = path.to_owned();
+        Error::Read { path, source }.into()
     })
 }
 

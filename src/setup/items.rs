@@ -82,7 +82,7 @@ pub fn items(facts: &HostFacts, wishes: &Wishes) -> Result<Items, Error> {
     })
 }
 
-fn daemon(facts: &HostFacts, wishes: &Wishes) -> Daemon {
+pub(super) fn daemon(facts: &HostFacts, wishes: &Wishes) -> Daemon {
     let identity = wishes.identity.clone();
     Daemon {
         identity: identity.unwrap_or_else(|| identity_of(&facts.hostname)),
@@ -231,7 +231,7 @@ fn repository(facts: &HostFacts, layout: &Layout) -> Result<Repository, Error> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     const APT_SOURCES: &str = "\
@@ -242,7 +242,7 @@ deb http://security.test/debian-security trixie-security main
 deb http://other.test/apt stable main
 ";
 
-    fn facts() -> HostFacts {
+    pub(in super::super) fn facts() -> HostFacts {
         HostFacts {
             origin: "Debian".into(),
             codename: "trixie".parse().unwrap(),

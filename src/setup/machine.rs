@@ -55,6 +55,14 @@ impl CannotRun {
     }
 }
 
+/// All that a machine runs so, its own first.
+pub fn native(machine: &Architecture) -> Vec<Architecture> {
+    let others = RUN.iter().filter(|(of, _, _)| machine.as_str() == *of);
+    let others = others.filter_map(|(_, other, _)| other.parse().ok());
+    let runnable = others.filter(|other| check(machine, other).is_ok());
+    std::iter::once(machine.clone()).chain(runnable).collect()
+}
+
 /// Tries whether `machine`, on which this runs, runs programs of `architecture`.
 pub fn check(machine: &Architecture, architecture: &Architecture) -> Result<(), CannotRun> {
     if machine == architecture {
