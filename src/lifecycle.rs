@@ -29,7 +29,7 @@ use crate::remotes::Load;
 use crate::store::catalog::Catalog;
 use crate::store::{self, Store};
 
-use managed::Machine;
+pub use managed::Machine;
 
 /// What administrators can do with an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +119,8 @@ pub enum Error {
     },
     #[error("{item} needs {needed}, which is not active")]
     Inactive { item: Reference, needed: Reference },
+    #[error("{0}")]
+    Earlier(String),
     #[error("{0} was changed meanwhile; do it again")]
     ChangedMeanwhile(Reference),
     #[error("can't {action} {item}")]

@@ -200,6 +200,7 @@ impl Items {
     fn put(&self, tx: &Transaction<'_>) -> Result<(), Error> {
         put(tx, &self.daemon)?;
         put_all(tx, &self.archives)?;
+        put_all(tx, &self.apt_keys)?;
         put_all(tx, &self.sources)?;
         put(tx, &self.layout)?;
         put(tx, &self.distribution)?;
@@ -211,6 +212,7 @@ impl Items {
     fn validate(&self) -> Result<(), Invalid> {
         self.daemon.validate()?;
         validate_all(&self.archives)?;
+        validate_all(&self.apt_keys)?;
         validate_all(&self.sources)?;
         self.layout.validate()?;
         self.distribution.validate()?;

@@ -9,6 +9,7 @@ use tracing::{debug, info, warn};
 use super::{Error, Parts, assignment, blocking};
 use crate::cause::with_causes;
 use crate::chroots::Chroots;
+use crate::chroots::bootstrap::is_of_one_package;
 use crate::chroots::renewal::{Reason, Renewal};
 use crate::chroots::upkeep::{DAY, Policy};
 use crate::model::{Buildrequest, Chroot, Daemon, Item};
@@ -195,16 +196,6 @@ fn make_in(
     Ok(renewal.make(&source, &extra, &mut progress)?)
 }
 
-/// Tells whether debootstrap's message is one of hundreds: `I: Unpacking dash...`.
-fn is_of_one_package(line: &str) -> bool {
-    let mut words = line.split_whitespace().skip(1);
-    match words.next() {
-        Some("Retrieving" | "Validating") => true,
-        Some("Extracting" | "Unpacking" | "Configuring") => words.count() == 1,
-        _ => false,
-    }
-}
-
 fn finish(parts: &Parts, chroot: &Chroot) -> Result<(), Error> {
     let chroots = chroots(parts)?;
     // A build may have had it renewed meanwhile.
@@ -235,23 +226,4 @@ fn chroots(parts: &Parts) -> Result<Chroots, Error> {
         parts.home.clone(),
         parts.supervisor.clone(),
     )?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn steps_of_debootstrap_are_told_and_its_packages_are_not() {
-        for (line, of_one) in [
-            ("I: Retrieving dash 0.5.12-2", true),
-            ("I: Validating dash 0.5.12-2", true),
-            ("I: Unpacking dash...", true),
-            ("I: Unpacking the base system...", false),
-            ("I: Installing core packages...", false),
-            ("I: Base system installed successfully.", false),
-        ] {
-            assert_eq!(is_of_one_package(line), of_one, "{line}");
-        }
-    }
 }

@@ -232,6 +232,16 @@ fn preferences(extra: &[(Source, i32)]) -> String {
     stanzas.collect()
 }
 
+/// Tells whether debootstrap's message is one of hundreds: `I: Unpacking dash...`.
+pub fn is_of_one_package(line: &str) -> bool {
+    let mut words = line.split_whitespace().skip(1);
+    match words.next() {
+        Some("Retrieving" | "Validating") => true,
+        Some("Extracting" | "Unpacking" | "Configuring") => words.count() == 1,
+        _ => false,
+    }
+}
+
 /// Makes the build user where there is none yet.
 pub fn prepare() -> sandbox::Process {
     let id = process::BUILD_ID.to_string();
@@ -303,5 +313,19 @@ mod tests {
         security.apt_keys = keys.to_vec();
         let shared = keyring([&base, &security], &Quirks::default()).unwrap();
         assert_eq!(shared.fingerprints().len(), 2);
+    }
+
+    #[test]
+    fn steps_of_debootstrap_are_told_and_its_packages_are_not() {
+        for (line, of_one) in [
+            ("I: Retrieving dash 0.5.12-2", true),
+            ("I: Validating dash 0.5.12-2", true),
+            ("I: Unpacking dash...", true),
+            ("I: Unpacking the base system...", false),
+            ("I: Installing core packages...", false),
+            ("I: Base system installed successfully.", false),
+        ] {
+            assert_eq!(is_of_one_package(line), of_one, "{line}");
+        }
     }
 }

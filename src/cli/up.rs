@@ -20,6 +20,7 @@ use crate::model::daemon::check_identity;
 use crate::model::limits::Setting;
 use crate::model::{Chroot, Daemon, Diststr, Item as _, version_scheme};
 use crate::pgp::{self, Keyring};
+use crate::setup::distributions::Database;
 use crate::setup::{self, Items};
 use crate::store::catalog::Catalog;
 use crate::store::{self, Store, items};
@@ -277,7 +278,11 @@ fn plan(home: &Home, wanted: &Wanted) -> Result<Plan, Failure> {
     }
     let items = match there {
         Some(_) => None,
-        None => Some(setup::items(&setup::host_facts()?, &wanted.setup)?),
+        None => Some(setup::items(
+            &setup::host_facts()?,
+            &wanted.setup,
+            &Database::of_today(),
+        )?),
     };
     if let Some(items) = &items {
         architectures.retain(|architecture| *architecture != items.chroot.architecture);

@@ -1,3 +1,4 @@
+use crate::chroots::bootstrap::is_of_one_package;
 use crate::model::{Chroot, Kind, Reference};
 use crate::store::catalog::Catalog;
 
@@ -18,7 +19,9 @@ impl Managed for Chroot {
         let (source, extra) = sources.ok_or("its source is gone")?;
         let say = &mut hands.say;
         chroots.bootstrap(self, &source, &extra, &mut |line| {
-            say(line.trim_start_matches("I: "));
+            if !is_of_one_package(line) {
+                say(line.trim_start_matches("I: "));
+            }
         })?;
         Ok(())
     }
@@ -28,7 +31,9 @@ impl Managed for Chroot {
         self.create(hands)
     }
 
+    /// A base that is gone is made anew.
     fn verify(&mut self, hands: &mut Hands<'_>) -> Result<(), Failure> {
+        self.create(hands)?;
         Ok(hands.lifecycle.chroots()?.check_base(self)?)
     }
 

@@ -1,8 +1,9 @@
 //! The actions, once for all kinds.
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use jiff::Timestamp;
 
+use crate::cause::with_causes;
 use crate::model::status::{Preparation, Refused};
 use crate::model::{
     AptKey, Chroot, Daemon, Item, Kind, Reference, Remote, Repository, Source, Status, Uploader,
@@ -41,32 +42,40 @@ pub(super) struct Hands<'a> {
     pub(super) say: &'a mut dyn FnMut(&str),
 }
 
-/// One run: no item is acted on twice in the same way.
-pub(super) struct Machine<'a> {
+/// One run: no item is acted on twice in the same way, and what failed fails again.
+pub struct Machine<'a> {
     lifecycle: &'a Lifecycle,
     force: bool,
     say: &'a mut dyn FnMut(&str),
-    done: HashSet<(Reference, &'static str)>,
+    done: HashMap<(Reference, &'static str), Option<String>>,
 }
 
 impl<'a> Machine<'a> {
-    pub(super) fn new(
-        lifecycle: &'a Lifecycle,
-        force: bool,
-        say: &'a mut dyn FnMut(&str),
-    ) -> Machine<'a> {
+    /// A check that passed is repeated only by force; `say` gets a line for each step.
+    pub fn new(lifecycle: &'a Lifecycle, force: bool, say: &'a mut dyn FnMut(&str)) -> Machine<'a> {
         Machine {
             lifecycle,
             force,
             say,
-            done: HashSet::new(),
+            done: HashMap::new(),
         }
     }
 
-    pub(super) fn act(&mut self, item: &Reference, action: Action) -> Result<(), Error> {
-        if !self.done.insert((item.clone(), action.as_str())) {
-            return Ok(());
+    /// Does an action, on what the item depends on first.
+    pub fn act(&mut self, item: &Reference, action: Action) -> Result<(), Error> {
+        let key = (item.clone(), action.as_str());
+        match self.done.get(&key) {
+            Some(None) => return Ok(()),
+            Some(Some(fault)) => return Err(Error::Earlier(fault.clone())),
+            None => {}
         }
+        let result = self.act_once(item, action);
+        let fault = result.as_ref().err().map(|error| with_causes(error));
+        self.done.insert(key, fault);
+        result
+    }
+
+    fn act_once(&mut self, item: &Reference, action: Action) -> Result<(), Error> {
         match action {
             Action::Pc => {
                 self.act(item, Action::Prepare)?;

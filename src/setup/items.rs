@@ -1,5 +1,5 @@
 //! The items of a new instance: one repository for the host's own release.
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::deb::{Component, sources_list};
 use crate::endpoint::ServerEndpoint;
@@ -8,9 +8,11 @@ use crate::model::daemon;
 use crate::model::distribution::{ArchitectureOption, PrioritySource};
 use crate::model::source::{SignedBy, codeversion};
 use crate::model::{
-    Archive, Chroot, Daemon, Distribution, Item, Layout, Limits, Repository, Source, Uploader,
+    AptKey, Archive, Chroot, Daemon, Distribution, Item, Layout, Limits, Repository, Source,
+    Uploader,
 };
 
+use super::distributions::Database;
 use super::{Error, HostFacts};
 
 /// What of a set-up is not the host's to decide.
@@ -29,6 +31,8 @@ pub struct Wishes {
 pub struct Items {
     pub daemon: Daemon,
     pub archives: Vec<Archive>,
+    /// Keyrings that the sources name.
+    pub apt_keys: Vec<AptKey>,
     /// The base source first.
     pub sources: Vec<Source>,
     pub layout: Layout,
@@ -42,13 +46,26 @@ pub struct Items {
 const UPDATES_PRIORITY: i32 = 500;
 
 /// Decides what a new instance on this host has.
-pub fn items(facts: &HostFacts, wishes: &Wishes) -> Result<Items, Error> {
+pub fn items(facts: &HostFacts, wishes: &Wishes, database: &Database) -> Result<Items, Error> {
     let base = source(facts, facts.codename.as_str())?.ok_or_else(|| Error::NoSource {
         codename: facts.codename.to_string(),
     })?;
     let mut sources = vec![base];
+    let distributor = database.distributor_of(&facts.codename, &facts.origin);
+    let pockets = distributor.map(|one| database.profile(one, &facts.codename).extra);
+    let pockets = pockets.unwrap_or_default();
     for pocket in ["updates", "security"] {
-        sources.extend(source(facts, &format!("{}-{pocket}", facts.codename))?);
+        let suite = format!("{}-{pocket}", facts.codename);
+        let known = pockets.iter().find(|known| known.suite == suite);
+        sources.extend(source(facts, &suite)?.map(|mut source| {
+            if let Some(known) = known {
+                source.extra_identifiers.clone_from(&known.identifiers);
+                source
+                    .remove_from_component
+                    .clone_from(&known.remove_from_component);
+            }
+            source
+        }));
     }
     let mut archives: Vec<Archive> = sources
         .iter()
@@ -57,6 +74,14 @@ pub fn items(facts: &HostFacts, wishes: &Wishes) -> Result<Items, Error> {
         .collect();
     archives.sort_by(|a, b| a.url.cmp(&b.url));
     archives.dedup();
+    let mut apt_keys: Vec<AptKey> = Vec::new();
+    for signers in sources.iter().flat_map(|source| &source.apt_keys) {
+        if let SignedBy::Key(name) = signers
+            && apt_keys.iter().all(|key| key.key_id != *name)
+        {
+            apt_keys.push(AptKey::new(name.as_str()));
+        }
+    }
     let layout = Layout::standard();
     let repository = repository(facts, &layout)?;
     let uploaders = wishes.uploaders.iter().map(|(user, key)| Uploader {
@@ -67,6 +92,7 @@ pub fn items(facts: &HostFacts, wishes: &Wishes) -> Result<Items, Error> {
     Ok(Items {
         daemon: daemon(facts, wishes),
         archives,
+        apt_keys,
         distribution: distribution(facts, &sources),
         chroot: Chroot {
             codename: facts.codename.clone(),
@@ -173,19 +199,29 @@ fn key(facts: &HostFacts, source: &sources_list::Source) -> Result<SignedBy, Err
         Some(key) if key.contains("BEGIN PGP") => return Ok(SignedBy::Armored(armored(key))),
         Some(path) if path.starts_with('/') => {
             let first = path.split([' ', ',']).next().unwrap_or(path);
-            return Ok(SignedBy::KeyringFile(first.into()));
+            return Ok(keyring(Path::new(first)));
         }
         Some(_) | None => {}
     }
     let path = PathBuf::from(format!("/usr/share/keyrings/{package}.gpg"));
     if facts.keyrings.contains(&path) {
-        return Ok(SignedBy::KeyringFile(path));
+        return Ok(keyring(&path));
     }
     Err(Error::NoKeyring {
         origin: facts.origin.clone(),
         codename: facts.codename.to_string(),
         package,
     })
+}
+
+/// A keyring that a package installed is an item of its own.
+fn keyring(path: &Path) -> SignedBy {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let item = AptKey::new(name);
+    if item.keyring_file().as_deref() == Some(path) {
+        return SignedBy::Key(item.key_id);
+    }
+    SignedBy::KeyringFile(path.to_owned())
 }
 
 /// In a deb822 source, a dot stands for an empty line.
@@ -232,6 +268,7 @@ fn repository(facts: &HostFacts, layout: &Layout) -> Result<Repository, Error> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::distributions::tests::database;
     use super::*;
 
     const APT_SOURCES: &str = "\
@@ -267,7 +304,7 @@ deb http://other.test/apt stable main
 
     #[test]
     fn host_becomes_a_repository_for_its_own_release() {
-        let items = items(&facts(), &wishes()).unwrap();
+        let items = items(&facts(), &wishes(), &database()).unwrap();
         items.validate().unwrap();
         assert_eq!(items.daemon.identity, "build-1");
         assert_eq!(items.daemon.max_parallel_builds, 4);
@@ -283,6 +320,8 @@ deb http://other.test/apt stable main
         assert_eq!(items.sources[0].codeversion, "13");
         assert_eq!(items.sources[0].archives, ["http://mirror.test/debian/"]);
         assert_eq!(items.archives.len(), 2);
+        assert_eq!(items.apt_keys[0].key_id, "debian-archive-keyring.gpg");
+        assert_eq!(items.apt_keys.len(), 1);
         let distribution = &items.distribution;
         assert_eq!(distribution.components.len(), 2);
         assert!(distribution.architectures[0].build_architecture_all);
@@ -299,7 +338,7 @@ deb http://other.test/apt stable main
     fn host_without_an_apt_source_for_its_release_is_told_so() {
         let mut facts = facts();
         facts.apt_sources.clear();
-        let error = items(&facts, &wishes()).unwrap_err();
+        let error = items(&facts, &wishes(), &database()).unwrap_err();
         assert!(error.to_string().contains("trixie"), "{error}");
     }
 
@@ -309,7 +348,7 @@ deb http://other.test/apt stable main
         let ports = "deb [arch=arm64,riscv64] http://ports.test/debian trixie main\n";
         let sources = format!("{ports}{APT_SOURCES}");
         facts.apt_sources = sources_list::Source::parse_list(&sources).unwrap();
-        let items = items(&facts, &wishes()).unwrap();
+        let items = items(&facts, &wishes(), &database()).unwrap();
         assert_eq!(items.sources[0].archives, ["http://mirror.test/debian/"]);
     }
 
@@ -317,7 +356,7 @@ deb http://other.test/apt stable main
     fn source_without_signed_by_needs_the_distributions_keyring() {
         let mut facts = facts();
         facts.keyrings.clear();
-        let error = items(&facts, &wishes()).unwrap_err();
+        let error = items(&facts, &wishes(), &database()).unwrap_err();
         assert!(
             error
                 .to_string()

@@ -1,10 +1,11 @@
 //! A set-up, run: what differs is written, all or nothing; then it is prepared, checked and activated, item by item.
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
 use crate::cause::with_causes;
-use crate::lifecycle::{Action, Lifecycle, edit};
+use crate::lifecycle::{Action, Lifecycle, Machine, edit};
 use crate::model::{Kind, Source};
 use crate::repositories::dists;
 use crate::store::catalog::Catalog;
@@ -151,36 +152,7 @@ impl Setup<'_> {
                 Ok::<(), Error>(())
             })?;
         }
-        let mut failed = BTreeMap::new();
-        let mut unusable = BTreeSet::new();
-        for instance in &mut instances {
-            let Ok(item) = &instance.wanted.item else {
-                continue;
-            };
-            if item.kind == Kind::Distribution && !unusable.is_empty() {
-                self.leave_out(item.name.as_str(), &unusable, say)?;
-            }
-            if !pca.has(instance) || !item.kind.has_status() {
-                continue;
-            }
-            // Its parts are acted on in turn.
-            let action = Action::Pca;
-            match self.lifecycle.act(item, action, true, say) {
-                Ok(()) => instance.actions.push("pca"),
-                Err(error) => {
-                    let mut fault = with_causes(&error);
-                    if let Some(remedy) = &instance.wanted.remedy {
-                        fault = format!("{fault}; try: {remedy}");
-                    }
-                    say(&fault);
-                    failed.insert(instance.wanted.name(), fault);
-                    instance.actions.push("pca(failed)");
-                    if item.kind == Kind::Source {
-                        unusable.insert(item.name.clone());
-                    }
-                }
-            }
-        }
+        let failed = self.activate(&mut instances, pca, say)?;
         dists::publish(&self.lifecycle.home, store)?;
         let found = store.read(|tx| inspect(tx, wanted))?;
         for (instance, found) in instances.iter_mut().zip(found) {
@@ -191,6 +163,48 @@ impl Setup<'_> {
             instances,
             failed,
         })
+    }
+
+    /// Prepares, checks and activates; tells what failed, by name.
+    fn activate(
+        &self,
+        instances: &mut [Instance],
+        pca: &Selection,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<BTreeMap<String, String>, Error> {
+        let mut failed = BTreeMap::new();
+        let mut unusable = BTreeSet::new();
+        let say = RefCell::new(say);
+        let mut tell = |step: &str| (say.borrow_mut())(step);
+        let mut machine = Machine::new(self.lifecycle, true, &mut tell);
+        for instance in instances {
+            let Ok(item) = &instance.wanted.item else {
+                continue;
+            };
+            if item.kind == Kind::Distribution && !unusable.is_empty() {
+                let mut tell = |step: &str| (say.borrow_mut())(step);
+                self.leave_out(item.name.as_str(), &unusable, &mut tell)?;
+            }
+            if !pca.has(instance) || !item.kind.has_status() {
+                continue;
+            }
+            let Err(error) = machine.act(item, Action::Pca) else {
+                instance.actions.push("pca");
+                continue;
+            };
+            let mut fault = with_causes(&error);
+            if let Some(remedy) = &instance.wanted.remedy {
+                fault = format!("{fault}; try: {remedy}");
+            }
+            (say.borrow_mut())(&fault);
+            failed.insert(instance.wanted.name(), fault);
+            instance.actions.push("pca(failed)");
+            // One that was in use before may only be out of reach.
+            if item.kind == Kind::Source && instance.present.is_none() {
+                unusable.insert(item.name.clone());
+            }
+        }
+        Ok(failed)
     }
 
     /// A pocket that no archive has is not built with.

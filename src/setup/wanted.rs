@@ -80,6 +80,7 @@ pub fn wanted(site: &Site, facts: &HostFacts, database: &Database) -> Result<Vec
         list.add("Remote", vec![("http", repr(url))], &remote, &["url"]);
     }
     list.overlay(site)?;
+    list.take_apart();
     Ok(list.wanted)
 }
 
@@ -134,20 +135,6 @@ impl List {
         };
         if self.wanted.iter().all(|other| other.item != wanted.item) {
             self.wanted.push(wanted);
-        }
-    }
-
-    fn part(&mut self, class: &'static str, identifiers: Vec<(&'static str, String)>, part: Part) {
-        let is_there = |other: &Wanted| other.class == class && other.identifiers == identifiers;
-        if !self.wanted.iter().any(is_there) {
-            self.wanted.push(Wanted {
-                class,
-                identifiers,
-                item: Err(part),
-                decided: Map::new(),
-                fields: Value::Null,
-                remedy: None,
-            });
         }
     }
 
@@ -219,23 +206,6 @@ impl List {
                 priority: extra.priority,
             })
             .collect();
-        for (priority, extra) in extra.iter().zip(&profile.extra) {
-            let identifiers = vec![
-                ("source", described(&pocket(codename, profile, extra))),
-                ("priority", priority.priority.to_string()),
-            ];
-            let part = Part::PrioritySource(codename.clone(), priority.source.clone());
-            self.part("PrioritySource", identifiers, part);
-        }
-        for component in &profile.components {
-            let part = Part::Component(codename.clone(), component.clone());
-            self.part("Component", vec![("name", repr(component.as_str()))], part);
-        }
-        for architecture in architectures {
-            let part = Part::Architecture(codename.clone(), architecture.clone());
-            let identifiers = vec![("name", repr(architecture.as_str()))];
-            self.part("Architecture", identifiers, part);
-        }
         let is_optional =
             |architecture: &Architecture| profile.optional_architectures.contains(architecture);
         // The machine's own, if it may; else the first.
@@ -378,6 +348,75 @@ impl List {
         }
         Ok(())
     }
+
+    /// Adds what stock keeps beside distributions, and leaves out pockets that they don't have.
+    fn take_apart(&mut self) {
+        let mut sources = BTreeMap::new();
+        let mut distributions: Vec<Distribution> = Vec::new();
+        for wanted in &self.wanted {
+            match &wanted.item {
+                Ok(item) if item.kind == Kind::Source => {
+                    if let Ok(source) = edit::parse::<Source>(item.kind, wanted.fields.clone()) {
+                        sources.insert(item.name.clone(), source);
+                    }
+                }
+                Ok(item) if item.kind == Kind::Distribution => {
+                    distributions.extend(edit::parse(item.kind, wanted.fields.clone()));
+                }
+                Ok(_) | Err(_) => {}
+            }
+        }
+        for distribution in &distributions {
+            let used = distribution.references();
+            let is_left_out = |wanted: &Wanted| {
+                let Ok(item) = &wanted.item else {
+                    return false;
+                };
+                let source = sources.get(&item.name);
+                item.kind == Kind::Source
+                    && !used.contains(item)
+                    && source.is_some_and(|source| source.codename == distribution.codename)
+            };
+            self.wanted.retain(|wanted| !is_left_out(wanted));
+            let name = Ok(Reference::new(Kind::Distribution, distribution.name()));
+            let place = self.wanted.iter().position(|wanted| wanted.item == name);
+            let parts = parts(distribution, &sources);
+            let place = place.unwrap_or(self.wanted.len());
+            self.wanted.splice(place..place, parts);
+        }
+    }
+}
+
+/// What stock keeps beside a distribution.
+fn parts(distribution: &Distribution, sources: &BTreeMap<String, Source>) -> Vec<Wanted> {
+    let codename = || distribution.codename.clone();
+    let extra = distribution.extra_sources.iter().map(|extra| {
+        let source = sources.get(&extra.source);
+        let source = source.map_or_else(|| extra.source.clone(), described);
+        let identifiers = vec![("source", source), ("priority", extra.priority.to_string())];
+        let part = Part::PrioritySource(codename(), extra.source.clone());
+        ("PrioritySource", identifiers, part)
+    });
+    let components = distribution.components.iter().map(|component| {
+        let part = Part::Component(codename(), component.clone());
+        ("Component", vec![("name", repr(component.as_str()))], part)
+    });
+    let architectures = distribution.architectures.iter().map(|option| {
+        let name = repr(option.architecture.as_str());
+        let part = Part::Architecture(codename(), option.architecture.clone());
+        ("Architecture", vec![("name", name)], part)
+    });
+    let parts = extra.chain(components).chain(architectures);
+    parts
+        .map(|(class, identifiers, part)| Wanted {
+            class,
+            identifiers,
+            item: Err(part),
+            decided: Map::new(),
+            fields: Value::Null,
+            remedy: None,
+        })
+        .collect()
 }
 
 fn base(codename: &Codename, profile: &Profile) -> Source {

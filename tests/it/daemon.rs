@@ -6,6 +6,7 @@ use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use mini_buildd::home::Home;
+use mini_buildd::setup::distributions::Database;
 use mini_buildd::setup::{self, HostFacts, Wishes};
 use tempfile::TempDir;
 
@@ -35,7 +36,7 @@ pub(crate) fn new_home() -> TempDir {
         max_parallel_builds: None,
         uploaders: Vec::new(),
     };
-    let mut items = setup::items(&facts, &wishes).unwrap();
+    let mut items = setup::items(&facts, &wishes, &Database::of_today()).unwrap();
     items.distribution.components = ["main", "contrib", "non-free", "non-free-firmware"]
         .map(|name| name.parse().unwrap())
         .into();

@@ -13,6 +13,7 @@ use mini_buildd::http::{self, AccessLog};
 use mini_buildd::instance::Instance;
 use mini_buildd::model::{Address, Event, EventType};
 use mini_buildd::pgp::SigningKey;
+use mini_buildd::setup::distributions::Database;
 use mini_buildd::setup::{self, HostFacts, Items, Wishes};
 use mini_buildd::store::{self, Store, event_log};
 use tempfile::TempDir;
@@ -74,7 +75,7 @@ impl TestInstance {
             max_parallel_builds: None,
             uploaders: vec![("upl".into(), uploader.public_armored())],
         };
-        let mut items = setup::items(facts, &wishes).unwrap();
+        let mut items = setup::items(facts, &wishes, &Database::of_today()).unwrap();
         change(&mut items);
         setup::create(&home, "buildd.test", &items).unwrap();
         TestInstance {

@@ -19,6 +19,7 @@ mod http;
 mod http_apt;
 mod import;
 mod instance;
+mod items;
 mod keys;
 mod layouts;
 mod limbo;
@@ -35,6 +36,7 @@ mod restarts;
 mod results;
 #[path = "../../src/archive/sample.rs"]
 mod sample;
+mod served;
 mod site;
 mod slow;
 mod small_source;

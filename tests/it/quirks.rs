@@ -1,9 +1,8 @@
 //! Releases that are so old that nobody signs their archives any more.
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use mini_buildd::chroots::{Chroots, Trial};
 use mini_buildd::deb::hexadecimal;
@@ -16,27 +15,16 @@ use tempfile::TempDir;
 
 use crate::base::Base;
 use crate::packager::run;
+use crate::served::Served;
 use crate::slow;
 
 /// Its long-term support is over; its packages here are those of the host's release.
 const CODENAME: &str = "buster";
 const COMPONENT: &str = "main";
-/// Serves the current directory, and says on which port.
-const SERVER: &str = "
-import http.server as h
-class Handler(h.SimpleHTTPRequestHandler):
-    protocol_version = 'HTTP/1.1'
-    def log_message(self, *_): pass
-server = h.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
-print(server.server_port, flush=True)
-server.serve_forever()
-";
-
 /// An archive with what the shared base was made of, signed years ago by a key that has expired since.
 struct Archive {
-    url: String,
+    served: Served,
     key: String,
-    server: Child,
 }
 
 impl Archive {
@@ -70,40 +58,21 @@ impl Archive {
         let [signed, release] = [&signed, &release_file].map(|path| path.to_str().unwrap());
         gnupg.run(&["--clearsign", "--output", signed, release]);
         let key = gnupg.run(&["--armor", "--export"]);
-        let mut server = Command::new("python3")
-            .args(["-c", SERVER])
-            .current_dir(directory)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut port = String::new();
-        let said = BufReader::new(server.stdout.take().unwrap()).read_line(&mut port);
-        said.unwrap();
-        Archive {
-            url: format!("http://127.0.0.1:{}/", port.trim()),
-            key,
-            server,
-        }
+        let served = Served::new(directory);
+        Archive { served, key }
     }
 
     fn source(&self, base: &Base) -> Source {
         Source {
             codename: CODENAME.parse().unwrap(),
             suite: CODENAME.into(),
-            archives: vec![self.url.clone()],
+            archives: vec![self.served.url.clone()],
             components: vec![COMPONENT.parse().unwrap()],
             apt_keys: vec![SignedBy::Armored(self.key.clone())],
             check_valid_until: true,
             codeversion: "10".into(),
             ..base.source.clone()
         }
-    }
-}
-
-impl Drop for Archive {
-    fn drop(&mut self) {
-        self.server.kill().unwrap();
-        self.server.wait().unwrap();
     }
 }
 
@@ -211,7 +180,7 @@ fn archived_release_is_built_for_although_its_key_has_expired() {
     // To a chroot of a release that is supported, the same archive is what it is.
     let source = format!(
         "Types: deb\nURIs: {}\nSuites: {CODENAME}\nComponents: {COMPONENT}\nSigned-By: {}\n",
-        archive.url,
+        archive.served.url,
         Trial::KEY
     );
     assert!(!base.chroots.quirks(&base.chroot).has(Quirk::Archived));
