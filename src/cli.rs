@@ -30,6 +30,7 @@ mod preflight;
 mod progress;
 mod remove;
 mod repository;
+mod self_signed_certificate;
 mod setup;
 mod supervise;
 mod up;
@@ -70,6 +71,7 @@ enum Command {
     Layout(layout::Options),
     Item(item::Options),
     Setup(setup::Options),
+    SelfSignedCertificate(self_signed_certificate::Options),
     User(user::Options),
     Remove(remove::Options),
     Key(key::Options),
@@ -112,6 +114,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Documents(options)) => documents::run(&options),
         Some(Command::Remove(options)) => remove::run(&options),
         Some(Command::Repository(options)) => repository::run(&options),
+        Some(Command::SelfSignedCertificate(options)) => self_signed_certificate::run(&options),
         Some(Command::Setup(options)) => setup::run(&options),
         Some(Command::Supervise(options)) => Ok(supervise::run(&options)),
         Some(Command::Up(options)) => up::run(&options),

@@ -10,12 +10,14 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode, Uri, body::Incoming};
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Connections;
 use hyper_util::rt::TokioExecutor;
-use rustls::{ClientConfig, RootCertStore};
 
 use connector::Connector;
+
+use crate::certificate;
+
 pub use proxies::Proxies;
 pub use question::{Answer, Question};
 
@@ -190,23 +192,8 @@ impl Validators {
 }
 
 fn connections(proxies: Arc<Proxies>) -> Https {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = || ClientConfig::builder_with_provider(provider.clone());
-    let versions = "ring speaks TLS 1.2 and 1.3";
-    let roots = config()
-        .with_safe_default_protocol_versions()
-        .expect(versions)
-        .with_native_roots();
-    // A system without certificates still fetches by HTTP; by HTTPS it trusts nobody.
-    let config = match roots {
-        Ok(config_with_roots) => config_with_roots,
-        Err(_) => config()
-            .with_safe_default_protocol_versions()
-            .expect(versions)
-            .with_root_certificates(RootCertStore::empty()),
-    };
     let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(config.with_no_client_auth())
+        .with_tls_config(certificate::client_config(&[]))
         .https_or_http()
         .enable_http1()
         .wrap_connector(Connector::new(proxies));

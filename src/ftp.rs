@@ -1,4 +1,4 @@
-//! FTP server: takes uploads into `/incoming`, and does nothing else.
+//! FTP server: takes uploads into `/incoming`, and does nothing else; at an `ssl:` endpoint over TLS only.
 //!
 //! Each connection is anonymous and has a staging directory of its own, in which it sees only what it sent. Reading
 //! order: [`Server`] accepts connections, `session` holds the talk of one, `control` its lines, `command` what they
@@ -23,6 +23,8 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tracing::{error, info, warn};
 
+use crate::cause::with_causes;
+use crate::certificate::Certificate;
 use crate::deb::FileName;
 use crate::endpoint::{Kind, ServerEndpoint};
 use crate::incoming::Incoming;
@@ -120,6 +122,8 @@ struct Settings {
     limits: Limits,
     /// Ports of data connections; any free one without it.
     passive_ports: Option<RangeInclusive<u16>>,
+    /// With one, all is said over TLS (RFC 4217), and nothing else is taken.
+    certificate: Option<Certificate>,
 }
 
 impl Server {
@@ -134,6 +138,10 @@ impl Server {
             .map(passive::ports)
             .transpose()
             .map_err(wrong)?;
+        let certificate = (endpoint.kind == Kind::Ssl)
+            .then(|| Certificate::of(endpoint, None))
+            .transpose()
+            .map_err(|fault| wrong(with_causes(&fault)))?;
         let address = SocketAddr::new(interface(endpoint).map_err(wrong)?, endpoint.port);
         let taken = match listen_on(address) {
             // A host without IPv6 still serves everybody it can.
@@ -154,6 +162,7 @@ impl Server {
             settings: Arc::new(Settings {
                 limits,
                 passive_ports,
+                certificate,
             }),
         })
     }
@@ -234,13 +243,12 @@ fn report(ended: Result<(), JoinError>) {
 
 fn interface(endpoint: &ServerEndpoint) -> Result<IpAddr, String> {
     match (endpoint.kind, &endpoint.interface) {
-        (Kind::Ssl, _) => Err("FTP over TLS is not available yet".into()),
         (Kind::Unix, _) => Err("FTP needs a TCP port".into()),
-        (Kind::Tcp | Kind::Tcp6, Some(interface)) => interface
+        (Kind::Tcp | Kind::Tcp6 | Kind::Ssl, Some(interface)) => interface
             .parse()
             .map_err(|_| format!("interface {interface:?} is no IP address")),
         (Kind::Tcp, None) => Ok(Ipv4Addr::UNSPECIFIED.into()),
-        (Kind::Tcp6, None) => Ok(Ipv6Addr::UNSPECIFIED.into()),
+        (Kind::Tcp6 | Kind::Ssl, None) => Ok(Ipv6Addr::UNSPECIFIED.into()),
     }
 }
 
@@ -311,11 +319,7 @@ mod tests {
     #[test]
     fn only_tcp_endpoints_with_addresses_are_taken() {
         assert!(interface(&endpoint(Kind::Tcp6, Some("::1"), &[])).is_ok());
-        for (kind, address) in [
-            (Kind::Ssl, None),
-            (Kind::Unix, None),
-            (Kind::Tcp, Some("eth0")),
-        ] {
+        for (kind, address) in [(Kind::Unix, None), (Kind::Tcp, Some("eth0"))] {
             assert!(interface(&endpoint(kind, address, &[])).is_err());
         }
     }

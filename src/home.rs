@@ -192,6 +192,13 @@ impl Home {
     pub fn rollover(&self) -> PathBuf {
         self.keys().join("rollover.json")
     }
+    /// Of the certificate that `mini-buildd self-signed-certificate` makes.
+    pub fn certificate_key(&self) -> PathBuf {
+        self.keys().join("tls.key")
+    }
+    pub fn certificate(&self) -> PathBuf {
+        self.root.join("etc/tls.crt")
+    }
     pub fn dput_cf(&self) -> PathBuf {
         self.root.join("etc/dput.cf")
     }

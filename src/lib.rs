@@ -12,6 +12,7 @@ pub mod model;
 
 pub mod accounts;
 pub mod archive;
+pub mod certificate;
 pub mod command;
 mod fault;
 pub mod fetch;

@@ -373,7 +373,13 @@ async fn send(parts: Arc<Parts>, key: BuildKey, ended: mpsc::UnboundedSender<Arr
         if before == Some(None) {
             return;
         }
-        let sent = upload::upload(url, std::slice::from_ref(&tar), &changes).await;
+        let sent = upload::upload(
+            url,
+            std::slice::from_ref(&tar),
+            &changes,
+            &parts.address.certificates,
+        )
+        .await;
         let noted = match (sent, before.flatten()) {
             (Ok(()), Some(refusals)) => {
                 let key = key.clone();

@@ -2,16 +2,18 @@
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use suppaftp::tokio::AsyncFtpStream;
+use suppaftp::tokio::{AsyncRustlsConnector, AsyncRustlsFtpStream};
 use suppaftp::types::FileType;
 use suppaftp::{FtpError, Mode};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
-use crate::cause;
+use crate::{cause, certificate};
 
 /// Silence of the server after which an upload is given up.
 const SILENCE: Duration = Duration::from_secs(120);
@@ -22,8 +24,6 @@ const CONNECT: Duration = Duration::from_secs(30);
 pub enum Error {
     #[error("{0:?} is not an FTP URL")]
     Url(String),
-    #[error("{0}: FTP over TLS is not available yet")]
-    Tls(String),
     #[error("can't read {path}")]
     Read {
         path: PathBuf,
@@ -48,15 +48,22 @@ impl Error {
     pub fn is_of_the_file(&self) -> bool {
         match self {
             Error::Read { source, .. } => cause::is_lasting(source),
-            Error::Url(_) | Error::Tls(_) | Error::Ftp { .. } | Error::TimedOut { .. } => false,
+            Error::Url(_) | Error::Ftp { .. } | Error::TimedOut { .. } => false,
         }
     }
 }
 
 /// Uploads anonymously to `ftp://HOST[:PORT]`: `files` in order, then `changes`.
-pub async fn upload(url: &str, files: &[PathBuf], changes: &Path) -> Result<(), Error> {
+///
+/// With `ftps://` over TLS (RFC 4217), with `trusted` certificates beside the system's.
+pub async fn upload(
+    url: &str,
+    files: &[PathBuf],
+    changes: &Path,
+    trusted: &[PathBuf],
+) -> Result<(), Error> {
     let server = Server::parse(url)?;
-    let mut ftp = server.connect().await?;
+    let mut ftp = server.connect(trusted).await?;
     server
         .step("log in", ftp.login("anonymous", "mini-buildd@"))
         .await?;
@@ -78,15 +85,15 @@ struct Server<'a> {
     url: &'a str,
     host: &'a str,
     port: u16,
+    is_private: bool,
 }
 
 impl Server<'_> {
     fn parse(url: &str) -> Result<Server<'_>, Error> {
-        if url.starts_with("ftps://") {
-            return Err(Error::Tls(url.into()));
-        }
         let malformed = || Error::Url(url.into());
-        let rest = url.strip_prefix("ftp://").ok_or_else(malformed)?;
+        let is_private = url.starts_with("ftps://");
+        let scheme = if is_private { "ftps://" } else { "ftp://" };
+        let rest = url.strip_prefix(scheme).ok_or_else(malformed)?;
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         let (host, port) = match rest.strip_prefix('[') {
             Some(rest) => rest.split_once(']').ok_or_else(malformed)?,
@@ -94,6 +101,7 @@ impl Server<'_> {
         };
         let port = match port.strip_prefix(':') {
             Some(port) => port.parse().map_err(|_| malformed())?,
+            None if port.is_empty() && is_private => 990,
             None if port.is_empty() => 21,
             None => return Err(malformed()),
         };
@@ -101,10 +109,15 @@ impl Server<'_> {
         if host.is_empty() || host.contains(unfit) {
             return Err(malformed());
         }
-        Ok(Server { url, host, port })
+        Ok(Server {
+            url,
+            host,
+            port,
+            is_private,
+        })
     }
 
-    async fn connect(&self) -> Result<AsyncFtpStream, Error> {
+    async fn connect(&self, trusted: &[PathBuf]) -> Result<AsyncRustlsFtpStream, Error> {
         let stream = self
             .within(CONNECT, "connect", async {
                 TcpStream::connect((self.host, self.port))
@@ -117,8 +130,14 @@ impl Server<'_> {
             .peer_addr()
             .is_ok_and(|peer| peer.ip().to_canonical().is_ipv4());
         let mut ftp = self
-            .step("connect", AsyncFtpStream::connect_with_stream(stream))
+            .step("connect", AsyncRustlsFtpStream::connect_with_stream(stream))
             .await?;
+        if self.is_private {
+            let config = Arc::new(certificate::client_config(trusted));
+            let connector = AsyncRustlsConnector::from(TlsConnector::from(config));
+            let secured = ftp.into_secure(connector, self.host);
+            ftp = self.step("agree on TLS", secured).await?;
+        }
         ftp.set_mode(if ipv4 {
             Mode::Passive
         } else {
@@ -128,7 +147,7 @@ impl Server<'_> {
         Ok(ftp)
     }
 
-    async fn store(&self, ftp: &mut AsyncFtpStream, path: &Path) -> Result<(), Error> {
+    async fn store(&self, ftp: &mut AsyncRustlsFtpStream, path: &Path) -> Result<(), Error> {
         let unreadable = |source| Error::Read {
             path: path.into(),
             source,
@@ -226,7 +245,8 @@ mod tests {
         ] {
             assert!(matches!(Server::parse(url), Err(Error::Url(_))), "{url}");
         }
-        assert!(matches!(Server::parse("ftps://a"), Err(Error::Tls(_))));
+        let private = Server::parse("ftps://a").unwrap();
+        assert_eq!((private.port, private.is_private), (990, true));
     }
 
     #[tokio::test]
@@ -234,7 +254,9 @@ mod tests {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("ftp://{}", free.local_addr().unwrap());
         drop(free);
-        let fault = upload(&url, &[], Path::new("x.changes")).await.unwrap_err();
+        let fault = upload(&url, &[], Path::new("x.changes"), &[])
+            .await
+            .unwrap_err();
         assert!(
             fault.to_string().starts_with(&format!("{url}: connect: ")),
             "{fault}"

@@ -275,6 +275,11 @@ fn address(
     Address {
         http_url: url(http, http_bound, Protocol::Http),
         incoming_url: url(ftp, ftp_bound, Protocol::Ftp),
+        certificates: [http, ftp]
+            .into_iter()
+            .filter_map(|endpoint| endpoint.option("certKey"))
+            .map(PathBuf::from)
+            .collect(),
         hostname,
     }
 }

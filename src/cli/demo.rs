@@ -171,7 +171,7 @@ fn go(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(upload::upload(&running.incoming_url, &files, &changes))?;
+    runtime.block_on(upload::upload(&running.incoming_url, &files, &changes, &[]))?;
     // Sent; a copy has no use.
     let _ = fs::remove_dir_all(&directory);
     progress.end("by FTP, signed");

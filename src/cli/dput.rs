@@ -74,7 +74,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
         .build()?;
     // The clocks of both machines may differ a little; the version tells the rest.
     let begun = Timestamp::now() - 1.minute();
-    runtime.block_on(upload::upload(&target.url, &files, &options.changes))?;
+    runtime.block_on(upload::upload(&target.url, &files, &options.changes, &[]))?;
     std::fs::write(&mark, format!("{}\n", target.url))?;
     output::write(&format!(
         "{} {} is uploaded to {}\n",

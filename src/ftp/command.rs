@@ -9,6 +9,10 @@ pub(super) enum Command {
     ChangeDirectory(String),
     PrintDirectory,
     Type(String),
+    /// Security mechanism (RFC 4217).
+    Authenticate(String),
+    ProtectionBuffer,
+    Protection(String),
     Passive,
     ExtendedPassive(String),
     Store(String),
@@ -36,9 +40,9 @@ pub(super) enum Place {
 
 /// Commands of FTP that would change or reveal more than one's own upload, or connect elsewhere.
 const REFUSED: &[&str] = &[
-    "ACCT", "ADAT", "ALLO", "APPE", "AUTH", "CCC", "CDUP", "DELE", "EPRT", "HELP", "MDTM", "MFMT",
-    "MKD", "MLSD", "MLST", "MODE", "OPTS", "PBSZ", "PORT", "PROT", "REIN", "REST", "RETR", "RMD",
-    "RNFR", "RNTO", "SITE", "SMNT", "STAT", "STOU", "STRU",
+    "ACCT", "ADAT", "ALLO", "APPE", "CCC", "CDUP", "DELE", "EPRT", "HELP", "MDTM", "MFMT", "MKD",
+    "MLSD", "MLST", "MODE", "OPTS", "PORT", "REIN", "REST", "RETR", "RMD", "RNFR", "RNTO", "SITE",
+    "SMNT", "STAT", "STOU", "STRU",
 ];
 
 /// Reads a line without its end; bytes that are no printable ASCII make it unknown.
@@ -62,6 +66,9 @@ pub(super) fn parse(line: &[u8]) -> Command {
         "CWD" => Command::ChangeDirectory(text()),
         "PWD" => Command::PrintDirectory,
         "TYPE" => Command::Type(text()),
+        "AUTH" => Command::Authenticate(text()),
+        "PBSZ" => Command::ProtectionBuffer,
+        "PROT" => Command::Protection(text()),
         "PASV" => Command::Passive,
         "EPSV" => Command::ExtendedPassive(text()),
         "STOR" => Command::Store(text()),

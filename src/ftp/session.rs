@@ -2,19 +2,24 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
 use super::command::{self, Command, Place};
-use super::control::{Control, Interruption, Line};
+use super::control::{Control, Interruption, Line, Wire, encrypted};
 use super::passive::{self, Passive};
 use super::staging::{Fault, Staging};
 use super::{Door, Settings, stopped};
+use crate::certificate::Certificate;
 use crate::deb::FileName;
 
+/// How long a good-bye may take.
+const FAREWELL: Duration = Duration::from_secs(2);
 const GREETING: &str = concat!(
     "mini-buildd ",
     env!("CARGO_PKG_VERSION"),
@@ -31,6 +36,7 @@ pub(super) struct Session {
     place: Place,
     passive: Option<Passive>,
     staging: Option<Staging>,
+    protection: Protection,
     // Dropped last: when the client sees the end, its upload has been handed over.
     control: Control,
 }
@@ -42,6 +48,15 @@ enum Login {
     Done,
 }
 
+/// What of a session is private (RFC 4217).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Protection {
+    control: bool,
+    /// PBSZ was said, which must come before PROT.
+    buffer: bool,
+    data: bool,
+}
+
 /// Code and text of a reply.
 type Reply = (u16, String);
 
@@ -50,6 +65,7 @@ enum Next {
     Reply(u16, String),
     Store(FileName),
     List(String),
+    Encrypt(TlsAcceptor),
     Quit,
 }
 
@@ -81,6 +97,7 @@ impl Session {
             place: Place::Root,
             passive: None,
             staging: None,
+            protection: Protection::default(),
         })
     }
 
@@ -117,6 +134,12 @@ impl Session {
                 Next::Reply(code, text) => (code, text),
                 Next::Store(name) => self.store(name).await?,
                 Next::List(list) => self.send(&list).await?,
+                Next::Encrypt(acceptor) => {
+                    self.control.reply(234, "go on with TLS").await?;
+                    self.control.encrypt(&acceptor).await?;
+                    self.protection.control = true;
+                    continue;
+                }
                 Next::Quit => {
                     self.control.reply(221, "good-bye").await?;
                     return Ok("quit");
@@ -134,12 +157,26 @@ impl Session {
                 Next::reply(230, "logged in")
             }
             Command::Password => Next::reply(503, "USER comes first"),
-            Command::Features => Next::reply(211, "features:\n EPSV\n SIZE\nend"),
+            Command::Authenticate(mechanism) => self.authenticate(&mechanism),
+            Command::Features => {
+                let tls = if self.settings.certificate.is_some() {
+                    " AUTH TLS\n PBSZ\n PROT\n"
+                } else {
+                    ""
+                };
+                Next::reply(211, format!("features:\n{tls} EPSV\n SIZE\nend"))
+            }
             Command::System => Next::reply(215, "UNIX Type: L8"),
             Command::Noop => Next::reply(200, "done"),
             Command::Quit => Next::Quit,
             Command::Refused(verb) => Next::reply(502, format!("{verb} is not available")),
             Command::Unknown => Next::reply(500, "not understood"),
+            Command::ProtectionBuffer if self.protection.control => {
+                self.protection.buffer = true;
+                Next::reply(200, "PBSZ=0")
+            }
+            Command::ProtectionBuffer => Next::reply(503, "AUTH comes first"),
+            Command::Protection(level) => self.protect(&level),
             _ if self.login != Login::Done => Next::reply(530, "log in as anonymous first"),
             Command::ChangeDirectory(path) => match self.place.directory(&path) {
                 Some(Place::Incoming) => {
@@ -177,7 +214,40 @@ impl Session {
         }
     }
 
+    fn authenticate(&mut self, mechanism: &str) -> Next {
+        let Some(certificate) = &self.settings.certificate else {
+            return Next::reply(502, "AUTH is not available");
+        };
+        if self.protection.control {
+            return Next::reply(503, "TLS is on already");
+        }
+        if !matches!(
+            mechanism.to_ascii_uppercase().as_str(),
+            "TLS" | "TLS-C" | "SSL"
+        ) {
+            return Next::reply(504, "only TLS is available");
+        }
+        // What was said in the clear does not count.
+        self.login = Login::None;
+        self.passive = None;
+        Next::Encrypt(certificate.acceptor())
+    }
+
+    fn protect(&mut self, level: &str) -> Next {
+        match level.to_ascii_uppercase().as_str() {
+            _ if !self.protection.buffer => Next::reply(503, "PBSZ comes first"),
+            "P" => {
+                self.protection.data = true;
+                Next::reply(200, "data connections are private")
+            }
+            _ => Next::reply(536, "only P is available"),
+        }
+    }
+
     fn user(&mut self, name: &str) -> Next {
+        if self.settings.certificate.is_some() && !self.protection.control {
+            return Next::reply(550, "AUTH TLS comes first");
+        }
         if !matches!(name.to_ascii_lowercase().as_str(), "anonymous" | "ftp") {
             self.login = Login::None;
             return Next::reply(530, "only anonymous may log in");
@@ -199,6 +269,9 @@ impl Session {
 
     async fn listen(&mut self, extended: bool) -> Next {
         self.passive = None;
+        if self.settings.certificate.is_some() && !self.protection.data {
+            return Next::reply(521, "PROT P comes first");
+        }
         let ports = self.settings.passive_ports.as_ref();
         let listened = Passive::listen(self.local, self.peer, ports).await;
         let listened = listened.and_then(|passive| Ok((passive.address()?, passive)));
@@ -255,13 +328,20 @@ impl Session {
             control: &mut self.control,
             shutdown: &mut self.shutdown,
         };
-        let Some(mut data) = link.data(self.passive.take()).await? else {
+        let acceptor = self.settings.certificate.as_ref();
+        let acceptor = acceptor.map(Certificate::acceptor);
+        let Some(mut data) = link.data(self.passive.take(), acceptor).await? else {
             return Ok((425, "no data connection".into()));
         };
         let limits = &self.settings.limits;
         let (peer, file) = (self.peer, name.to_string());
         let received = staging.receive(name, &mut data, limits, link.interruption());
-        Ok(match received.await {
+        let received = received.await;
+        if received.is_ok() {
+            // A client that is careful waits for our end, too; one that isn't is gone.
+            let _ = tokio::time::timeout(FAREWELL, data.shutdown()).await;
+        }
+        Ok(match received {
             Ok(size) => {
                 info!(%peer, file, size, "received");
                 (226, "received".into())
@@ -278,7 +358,9 @@ impl Session {
             control: &mut self.control,
             shutdown: &mut self.shutdown,
         };
-        let Some(mut data) = link.data(self.passive.take()).await? else {
+        let acceptor = self.settings.certificate.as_ref();
+        let acceptor = acceptor.map(Certificate::acceptor);
+        let Some(mut data) = link.data(self.passive.take(), acceptor).await? else {
             return Ok((425, "no data connection".into()));
         };
         let work = async {
@@ -304,7 +386,11 @@ struct Link<'a> {
 
 impl Link<'_> {
     /// Takes the data connection that was agreed on, and says so.
-    async fn data(&mut self, passive: Option<Passive>) -> io::Result<Option<TcpStream>> {
+    async fn data(
+        &mut self,
+        passive: Option<Passive>,
+        acceptor: Option<TlsAcceptor>,
+    ) -> io::Result<Option<Box<dyn Wire>>> {
         let Some(passive) = passive else {
             return Ok(None);
         };
@@ -316,7 +402,15 @@ impl Link<'_> {
             return Ok(None);
         };
         self.control.reply(150, "go on").await?;
-        Ok(Some(data))
+        let data: Box<dyn Wire> = Box::new(data);
+        let Some(acceptor) = acceptor else {
+            return Ok(Some(data));
+        };
+        let data = tokio::select! {
+            _ = self.interruption() => return Ok(None),
+            data = encrypted(data, &acceptor) => data,
+        };
+        Ok(data.ok())
     }
 
     async fn interruption(&mut self) -> &'static str {

@@ -30,7 +30,7 @@ use crate::endpoint::{Kind, ServerEndpoint};
 
 use super::access_log::{AccessLog, Asked};
 use super::attach::Place;
-use super::tls::{self, Certificate};
+use crate::certificate::{self, Certificate};
 
 /// Connections at once; others wait to be accepted. Most only wait for events.
 const CONNECTIONS: usize = 4000;
@@ -60,7 +60,7 @@ pub enum Error {
     #[error("can't listen on {endpoint}")]
     Certificate {
         endpoint: ServerEndpoint,
-        source: tls::Error,
+        source: certificate::Error,
     },
     #[error("no HTTP endpoint is given")]
     NoEndpoint,
@@ -84,7 +84,7 @@ impl Server {
         let mut listeners = Vec::new();
         for endpoint in endpoints {
             let certificate = (endpoint.kind == Kind::Ssl)
-                .then(|| Certificate::of(endpoint))
+                .then(|| Certificate::of(endpoint, Some(b"http/1.1")))
                 .transpose()
                 .map_err(|source| Error::Certificate {
                     endpoint: endpoint.clone(),

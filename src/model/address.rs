@@ -7,4 +7,6 @@ pub struct Address {
     pub http_url: String,
     /// `ftp://HOST:PORT`
     pub incoming_url: String,
+    /// Certificates of our own servers, which our own clients trust.
+    pub certificates: Vec<std::path::PathBuf>,
 }

@@ -247,6 +247,7 @@ impl Running {
         let ftp =
             runtime.block_on(async { ftp::Server::bind(&loopback(), Limits::default()).unwrap() });
         let address = Address {
+            certificates: Vec::new(),
             hostname: "buildd.test".into(),
             http_url: format!("http://{}", http.addresses()[0]),
             incoming_url: format!("ftp://{}", ftp.address()),

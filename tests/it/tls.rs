@@ -1,10 +1,12 @@
 //! HTTPS: what is said by HTTP is said by TLS too, and a renewed certificate is taken without a restart.
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use crate::daemon::{self, Daemon};
+use crate::package::Upload;
 use crate::packager::{private_apt, run};
 use crate::program::program;
 
@@ -131,4 +133,131 @@ fn what_is_wrong_with_an_endpoint_is_said() {
     fs::copy(other.path().join("http.key"), place.path().join("http.key")).unwrap();
     let why = refused(&endpoint(place.path()));
     assert!(why.contains("key and certificate don't fit"), "{why}");
+}
+
+/// Sends files over TLS as python's ftplib does.
+const FTPLIB: &str = r#"
+import ftplib, io, ssl, sys
+certificate, port = sys.argv[1], int(sys.argv[2])
+ftp = ftplib.FTP_TLS(context=ssl.create_default_context(cafile=certificate))
+ftp.connect("localhost", port)
+try:
+    ftp.login(secure=False)
+    sys.exit("logged in without TLS")
+except ftplib.error_perm as refusal:
+    assert "AUTH TLS" in str(refusal), refusal
+ftp.auth()
+ftp.login()
+ftp.cwd("/incoming")
+try:
+    ftp.storbinary("STOR a_1.dsc", io.BytesIO(b"x"))
+    sys.exit("sent without TLS")
+except ftplib.error_perm as refusal:
+    assert "PROT P" in str(refusal), refusal
+ftp.prot_p()
+print(ftp.storbinary("STOR a_1.dsc", io.BytesIO(b"x" * 300000)))
+print(ftp.size("a_1.dsc"), ftp.nlst())
+ftp.quit()
+"#;
+
+/// Slips a command in before TLS, to be obeyed after it.
+const INJECTION: &str = r#"
+import socket, ssl, sys
+plain = socket.create_connection(("localhost", int(sys.argv[2])))
+plain.recv(1000)
+plain.sendall(b"AUTH TLS\r\nUSER anonymous\r\n")
+print(plain.recv(1000).decode().strip())
+try:
+    private = ssl.create_default_context(cafile=sys.argv[1]).wrap_socket(plain, server_hostname="localhost")
+    print("private", private.recv(1000))
+except (OSError, ssl.SSLError):
+    print("refused")
+"#;
+
+#[test]
+fn files_come_in_over_tls_only_where_the_endpoint_says_so() {
+    let home = daemon::new_home();
+    let own = |words: &[&str]| {
+        let mut command = Command::new(program());
+        run(command.args(words).arg("--home").arg(home.path()))
+    };
+    let made = own(&["self-signed-certificate", "create", "localhost"]);
+    let made = String::from_utf8(made.stdout).unwrap();
+    let [key, certificate] = ["keys/tls.key", "etc/tls.crt"].map(|name| home.path().join(name));
+    assert!(made.contains(certificate.to_str().unwrap()), "{made}");
+    let permissions = fs::metadata(&key).unwrap().permissions();
+    assert_eq!(permissions.mode() & 0o777, 0o600);
+    let endpoint = format!(
+        "ssl:port=0:interface=127.0.0.1:host=localhost:privateKey={}:certKey={}",
+        key.display(),
+        certificate.display()
+    );
+    own(&[
+        "item",
+        "set",
+        "daemon",
+        "daemon",
+        &format!("ftp_endpoint={endpoint}"),
+        "--pca",
+    ]);
+    let mut daemon = Daemon::start_at(home.path(), &endpoint);
+    let url = daemon.incoming_url.clone();
+    let port = url.strip_prefix("ftps://localhost:").unwrap().to_owned();
+    let python = |script: &str| {
+        let mut python = Command::new("python3");
+        let output = run(python.args(["-c", script]).arg(&certificate).arg(&port));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let said = python(FTPLIB);
+    assert_eq!(said, "226 received\n300000 ['a_1.dsc']\n");
+    assert_eq!(python(INJECTION), "234 go on with TLS\nrefused\n");
+
+    let place = tempfile::tempdir().unwrap();
+    let file = |name: &str| {
+        let path = place.path().join(name);
+        fs::write(&path, "x").unwrap();
+        path
+    };
+    let sent = |options: &[&str], name: &str| {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error", "--noproxy", "*", "--cacert"])
+            .arg(&certificate)
+            .args(options)
+            .arg("--upload-file")
+            .arg(file(name))
+            .arg(format!("ftp://localhost:{port}/incoming/"))
+            .output()
+            .unwrap()
+    };
+    assert!(sent(&["--ssl-reqd"], "b_1.dsc").status.success());
+    assert!(!sent(&[], "c_1.dsc").status.success());
+    let commands = format!(
+        "set ftp:ssl-force true; set ssl:ca-file {}; cd incoming; put {}; bye",
+        certificate.display(),
+        file("d_1.dsc").display()
+    );
+    run(Command::new("lftp").args([
+        "-c",
+        &format!("open -u anonymous,x -p {port} ftp://localhost; {commands}"),
+    ]));
+
+    // Our own client, on the far side of the test, and the instance's on this one.
+    for (name, content) in Upload::new("hello", "1.0~test13+1", "trixie-test-unstable").unsigned() {
+        fs::write(place.path().join(name), content).unwrap();
+    }
+    let changes = place.path().join("hello_1.0~test13+1_source.changes");
+    let dput = |trusted: Option<&Path>| {
+        let mut dput = Command::new(program());
+        dput.args(["dput", "--force", &url]).arg(&changes);
+        dput.env("SSL_CERT_FILE", trusted.unwrap_or(Path::new("/dev/null")));
+        dput.output().unwrap()
+    };
+    let stranger = dput(None);
+    assert!(
+        String::from_utf8_lossy(&stranger.stderr).contains("TLS"),
+        "{stranger:?}"
+    );
+    let trusted = dput(Some(&certificate));
+    assert!(trusted.status.success(), "{trusted:?}");
+    daemon.logged("hello_1.0~test13+1_source.changes");
 }

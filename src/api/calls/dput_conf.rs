@@ -87,6 +87,7 @@ mod tests {
 
     fn address() -> Address {
         Address {
+            certificates: Vec::new(),
             hostname: "mbd-peer.localdomain".into(),
             http_url: "http://mbd-peer.localdomain:8066".into(),
             incoming_url: "ftp://mbd-peer.localdomain:8067".into(),

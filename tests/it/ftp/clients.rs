@@ -160,12 +160,12 @@ async fn our_own_client_uploads_and_tells_refusals() {
         home.path().join("a_1.tar"),
         home.path().join("a_1_all.changes"),
     );
-    upload::upload(&served.url(), std::slice::from_ref(&tar), &changes)
+    upload::upload(&served.url(), std::slice::from_ref(&tar), &changes, &[])
         .await
         .unwrap();
     assert_package_left(&mut served).await;
 
-    let fault = upload::upload(&served.url(), &[tar.clone(), tar], &changes)
+    let fault = upload::upload(&served.url(), &[tar.clone(), tar], &changes, &[])
         .await
         .unwrap_err()
         .to_string();
@@ -187,7 +187,7 @@ async fn our_own_client_uploads_by_ipv6() {
         home.path().join("a_1.tar"),
         home.path().join("a_1_all.changes"),
     );
-    upload::upload(&served.url(), &[tar], &changes)
+    upload::upload(&served.url(), &[tar], &changes, &[])
         .await
         .unwrap();
     assert_package_left(&mut served).await;

@@ -1,12 +1,12 @@
-//! Certificates of endpoints: `ssl:port=8066:privateKey=FILE:certKey=FILE`; a renewed file is taken without a restart.
+//! Certificates of servers, and what clients trust: `ssl:port=8066:privateKey=FILE:certKey=FILE`; a renewed file is taken without a restart.
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
@@ -28,11 +28,35 @@ pub enum Error {
     Unfit(#[source] rustls::Error),
 }
 
+/// What a client trusts: the system's authorities (of $SSL_CERT_FILE, if that is set), and these certificates.
+///
+/// A file that can't be read is passed over: then its server can't be trusted, which is told where it is asked.
+pub fn client_config(also: &[PathBuf]) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    for path in also {
+        match CertificateDer::pem_file_iter(path) {
+            Ok(found) => {
+                roots.add_parsable_certificates(found.flatten());
+            }
+            Err(error) => warn!(path = %path.display(), %error, "can't read a certificate"),
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring speaks TLS 1.2 and 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
 /// What a server shows and proves itself with.
 #[derive(Debug)]
-pub(super) struct Certificate {
+pub struct Certificate {
     key: PathBuf,
     chain: PathBuf,
+    /// What is spoken behind it (RFC 7301).
+    protocol: Option<&'static [u8]>,
     known: Mutex<Known>,
 }
 
@@ -45,7 +69,10 @@ struct Known {
 
 impl Certificate {
     /// Of an endpoint; `certKey` is the certificate with its chain.
-    pub(super) fn of(endpoint: &ServerEndpoint) -> Result<Certificate, Error> {
+    pub fn of(
+        endpoint: &ServerEndpoint,
+        protocol: Option<&'static [u8]>,
+    ) -> Result<Certificate, Error> {
         let option = |name| {
             let path = endpoint.option(name).ok_or(Error::Option(name))?;
             Ok::<_, Error>(PathBuf::from(path))
@@ -53,18 +80,19 @@ impl Certificate {
         let (key, chain) = (option("privateKey")?, option("certKey")?);
         let known = Known {
             changed: changed([&key, &chain]),
-            config: load(&key, &chain)?,
+            config: load(&key, &chain, protocol)?,
             looked: Instant::now(),
         };
         Ok(Certificate {
             key,
             chain,
+            protocol,
             known: Mutex::new(known),
         })
     }
 
     /// With what is in the files now; a faulty pair is passed over, and told of once.
-    pub(super) fn acceptor(&self) -> TlsAcceptor {
+    pub fn acceptor(&self) -> TlsAcceptor {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.looked.elapsed() >= LOOK {
             known.looked = Instant::now();
@@ -72,7 +100,7 @@ impl Certificate {
             if changed != known.changed {
                 known.changed = changed;
                 let path = self.chain.display();
-                match load(&self.key, &self.chain) {
+                match load(&self.key, &self.chain, self.protocol) {
                     Ok(config) => {
                         known.config = config;
                         info!(certificate = %path, "took the new certificate");
@@ -92,7 +120,11 @@ fn changed(paths: [&Path; 2]) -> [Option<SystemTime>; 2] {
     paths.map(|path| fs::metadata(path).and_then(|found| found.modified()).ok())
 }
 
-fn load(key_path: &Path, chain_path: &Path) -> Result<Arc<ServerConfig>, Error> {
+fn load(
+    key_path: &Path,
+    chain_path: &Path,
+    protocol: Option<&[u8]>,
+) -> Result<Arc<ServerConfig>, Error> {
     let read = |path: &Path| {
         let path = path.to_owned();
         move |source| Error::Read { path, source }
@@ -112,6 +144,6 @@ fn load(key_path: &Path, chain_path: &Path) -> Result<Arc<ServerConfig>, Error> 
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .map_err(Error::Unfit)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = protocol.into_iter().map(<[u8]>::to_vec).collect();
     Ok(Arc::new(config))
 }
