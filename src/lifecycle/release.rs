@@ -167,6 +167,7 @@ mod tests {
 
     fn fault(change: impl FnOnce(&mut Source), now: &str) -> Option<String> {
         let mut source = source("Debian", "trixie");
+        source.remove_from_component = "updates/".into();
         change(&mut source);
         let found = compare(&RELEASE.parse().unwrap(), &source, &trust(now));
         found.err().map(|fault| fault.to_string())

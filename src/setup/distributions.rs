@@ -305,6 +305,7 @@ pub(super) mod tests {
     use super::*;
 
     const DEBIAN: &str = "version,codename,series,created,release,eol,eol-lts,eol-elts
+6.0,Squeeze,squeeze,2009-02-14,2011-02-06,2014-05-31,2016-02-29
 7,Wheezy,wheezy,2011-02-06,2013-05-04,2016-04-25,2018-05-31,2020-06-30
 8,Jessie,jessie,2013-05-04,2015-04-26,2018-06-17,2020-06-30,2025-06-30
 9,Stretch,stretch,2015-04-26,2017-06-17,2020-07-18,2022-06-30,2027-06-30

@@ -451,6 +451,7 @@ mod tests {
             .wanted
             .decided
             .insert("a".into(), json!(["x", "z"]));
+        instance.wanted.fields["a"] = json!(["x", "z"]);
         let [setup, _] = instance.differences();
         assert_eq!(setup.1["a"], json!({"missing": ["z"], "unknown": ["y"]}));
     }
