@@ -7,13 +7,15 @@ use mini_buildd::chroots::tree::Tree;
 use mini_buildd::chroots::{Chroots, Session, apt, process};
 use mini_buildd::fetch::Proxies;
 use mini_buildd::home::Home;
-use mini_buildd::model::{Chroot, Source};
+use mini_buildd::model::{Chroot, EventType, Source};
 use sandbox::Network;
 use serde_json::{Value, json};
 
 use crate::accounts::{Peopled, USERS};
 use crate::base::Base;
+use crate::buildd::Buildd;
 use crate::history::{archive, hello};
+use crate::small_source::SmallSource;
 
 /// The release whose mini-buildd is 2.2.8.
 const CODENAME: &str = "trixie";
@@ -108,6 +110,7 @@ fn begin(base: &Base) -> Session {
             "--yes",
             "mini-buildd-utils",
             "python3-mini-buildd",
+            "dput-ng",
         ],
     );
     session
@@ -193,6 +196,7 @@ fn given() -> Vec<(&'static str, Value)> {
         ("debmirror", json!({})),
         ("keyring_packages", json!({})),
         ("test_packages", json!({})),
+        ("setup", json!({})),
         ("stop", json!({})),
         ("start", json!({})),
     ]
@@ -241,10 +245,14 @@ fn compare(said: &str) {
         };
         assert!(error.contains(&expected), "{line}");
         assert_eq!(error.is_empty(), expected.is_empty(), "{line}");
+        if name == "setup" {
+            let first = &line["result"]["instances"][0];
+            assert_eq!(first["identity_str"], "Daemon({})", "{line}");
+        }
     }
     let missing = known.iter().filter(|name| {
         let name = name.as_str().unwrap();
-        name != "setup" && !CALLS.iter().any(|call| call.name == name)
+        !CALLS.iter().any(|call| call.name == name)
     });
     assert_eq!(missing.count(), 0, "stock has more calls: {known:?}");
 }
@@ -306,5 +314,56 @@ fn stocks_clients_make_all_calls_and_hear_of_events() {
         (&event["source"], &event["distribution"]),
         (&json!("hello"), &json!(UNSTABLE))
     );
+    uploads_are_followed_to_their_end(&session);
     session.close().unwrap();
+}
+
+/// Stock's own upload client waits for the end of a build; dput-ng takes the profile that we give.
+fn uploads_are_followed_to_their_end(session: &Session) {
+    let mut buildd = Buildd::started("stock");
+    let place = tempfile::tempdir().unwrap();
+    let made = |name: &'static str| {
+        let source = SmallSource {
+            name,
+            ..SmallSource::default()
+        };
+        let tree = source.write(place.path());
+        let version = format!("1.0{}", buildd.suffix);
+        buildd.uploader.build_source(&tree, &version, &buildd.dist)
+    };
+    let [changes, other] = [made("mbd-followed"), made("mbd-sent")];
+    let profile = buildd.api("dput_conf/?dput_ng_profile=True");
+    let profile: String = serde_json::from_str(&profile).unwrap();
+    let ftp = buildd.incoming_url.strip_prefix("ftp://").unwrap();
+    let section = format!(
+        "[mini-buildd-proof]\nmethod = ftp\nfqdn = {ftp}\nlogin = anonymous\nincoming = /incoming\n"
+    );
+    let mut tree = Tree::default();
+    tree.text("/root/.dput.cf", section)
+        .text("/etc/dput.d/profiles/mini-buildd-proof.json", profile);
+    for entry in std::fs::read_dir(place.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            tree.text(&format!("/opt/test/{name}"), std::fs::read(&path).unwrap());
+        }
+    }
+    session.unpack(&tree).unwrap();
+    let inside = |changes: &Path| {
+        let name = changes.file_name().unwrap().to_str().unwrap();
+        format!("/opt/test/{name}")
+    };
+    let words = [
+        "mini-buildd-dput",
+        "-C",
+        "mini-buildd-proof",
+        &inside(&changes),
+    ];
+    let said = run(session, &words);
+    assert!(said.contains("INSTALLED"), "{said}");
+    buildd.ended("mbd-followed", EventType::Installed);
+    // Who signed it is ours to know, not this chroot's.
+    let words = ["dput", "--unchecked", "mini-buildd-proof", &inside(&other)];
+    run(session, &words);
+    buildd.ended("mbd-sent", EventType::Installed);
 }
