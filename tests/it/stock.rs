@@ -320,7 +320,7 @@ fn stocks_clients_make_all_calls_and_hear_of_events() {
 
 /// Stock's own upload client waits for the end of a build; dput-ng takes the profile that we give.
 fn uploads_are_followed_to_their_end(session: &Session) {
-    let mut buildd = Buildd::started("stock");
+    let mut buildd = Buildd::started("stock-uploads");
     let place = tempfile::tempdir().unwrap();
     let made = |name: &'static str| {
         let source = SmallSource {
