@@ -1,7 +1,7 @@
 //! mini-buildd's own words. No I/O, no clock, no async.
 //!
 //! Reading order: [`status`], [`diststr`], the items that administrators configure and how one names another
-//! ([`reference`]): [`daemon`] with [`limits`], [`source`] with [`apt_key`] and [`quirks`], [`layout`], [`distribution`],
+//! ([`mod@reference`]): [`daemon`] with [`limits`], [`source`] with [`apt_key`] and [`quirks`], [`layout`], [`distribution`],
 //! [`repository`] with [`snapshot`], [`chroot`], [`remote`], [`email_address`], [`user`]; then what happens to an upload:
 //! [`upload_options`], [`build_check`], [`version_scheme`], [`key`], [`build_sources`], [`message`],
 //! [`buildrequest`], [`buildresult`], [`failure`], [`job`], [`event`].
