@@ -1,11 +1,13 @@
 //! Logging in: passwords, sessions, tokens. Synchronous; a password takes a tenth of a second.
 //!
-//! [`Accounts`] answers who somebody is; [`attempts`] slows down those who guess.
+//! [`Accounts`] answers who somebody is; `links` is what people do by a link that is mailed to them; `attempts` slows down
+//! those who guess.
 mod attempts;
+mod links;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use argon2::Argon2;
 use argon2::password_hash::{self, PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
@@ -42,6 +44,10 @@ pub enum Error {
     Random(#[source] std::io::Error),
     #[error("too many failed logins from {address}; try again in {seconds} s")]
     Attempts { address: IpAddr, seconds: u64 },
+    #[error("too many letters were asked for from {address}; try again in {seconds} s")]
+    Letters { address: IpAddr, seconds: u64 },
+    #[error("there is a user {0} already")]
+    Taken(String),
     #[error("a password has 1 to {MAX_PASSWORD} bytes")]
     Length,
     #[error("there is no user {0}")]
@@ -58,6 +64,8 @@ pub struct Accounts {
     /// One at a time: each takes memory (19 MiB) and a processor.
     hashing: Mutex<()>,
     attempts: Mutex<Attempts>,
+    /// Asked for, by address.
+    letters: Mutex<Attempts>,
 }
 
 /// Somebody is logged in.
@@ -73,7 +81,8 @@ impl Accounts {
         Accounts {
             store,
             hashing: Mutex::new(()),
-            attempts: Mutex::new(Attempts::default()),
+            attempts: Mutex::default(),
+            letters: Mutex::default(),
         }
     }
 
@@ -85,7 +94,7 @@ impl Accounts {
         address: IpAddr,
         now: Timestamp,
     ) -> Result<Option<Session>, Error> {
-        let attempts = || self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        let attempts = || locked(&self.attempts);
         if let Some(wait) = attempts().refused(address, now) {
             let seconds = wait.as_secs().max(1).unsigned_abs();
             return Err(Error::Attempts { address, seconds });
@@ -111,7 +120,7 @@ impl Accounts {
 
     /// Takes as long where there is nobody.
     fn fits(&self, password: &str, hash: &str) -> bool {
-        let _one_at_a_time = self.hashing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.hashing();
         if password.len() > MAX_PASSWORD {
             return false;
         }
@@ -127,6 +136,15 @@ impl Accounts {
         Argon2::default()
             .verify_password(password.as_bytes(), &hash)
             .is_ok()
+    }
+
+    pub fn user(&self, name: &str) -> Result<Option<User>, Error> {
+        let found = self.store.read(|tx| users::get(tx, name))?;
+        Ok(found.map(|(user, _)| user))
+    }
+
+    fn hashing(&self) -> MutexGuard<'_, ()> {
+        locked(&self.hashing)
     }
 
     pub fn of_session(&self, secret: &str, now: Timestamp) -> Result<Option<User>, Error> {
@@ -156,18 +174,26 @@ impl Accounts {
 
 /// Makes a user log in with this password from now on, and ends the sessions of the one before.
 pub fn set_password(store: &Store, name: &UserName, password: &str) -> Result<(), Error> {
+    let hash = hash(password)?;
+    store.write(|tx| {
+        users::get(tx, name.as_str())?.ok_or_else(|| Error::NoUser(name.to_string()))?;
+        Ok(users::set_password(tx, name, &hash)?)
+    })
+}
+
+fn hash(password: &str) -> Result<String, Error> {
     if password.is_empty() || password.len() > MAX_PASSWORD {
         return Err(Error::Length);
     }
     let salt = SaltString::encode_b64(&random::<16>()?).map_err(Error::Hash)?;
     let hash = Argon2::default()
         .hash_password(password.as_bytes(), &salt)
-        .map_err(Error::Hash)?
-        .to_string();
-    store.write(|tx| {
-        users::get(tx, name.as_str())?.ok_or_else(|| Error::NoUser(name.to_string()))?;
-        Ok(users::set_password(tx, name, &hash)?)
-    })
+        .map_err(Error::Hash)?;
+    Ok(hash.to_string())
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Makes a token of a user; only what is returned ever shows it.

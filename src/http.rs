@@ -14,13 +14,16 @@ mod conditions;
 mod cookies;
 mod events;
 pub mod files;
+mod form;
 mod listing;
 mod media_type;
 mod metrics;
 mod page;
 mod path;
 mod problem;
+mod profile;
 mod query;
+mod registration;
 mod server;
 mod times;
 mod tree;
@@ -38,16 +41,27 @@ use tracing::error;
 use crate::instance::Instance;
 
 pub use access_log::{AccessLog, Written};
+pub use registration::Postman;
 pub use server::{Error, Server};
 
-/// All routes of an instance; who waits for events is answered when `shutdown` is true.
-pub fn router(instance: &Arc<Instance>, shutdown: watch::Receiver<bool>) -> Router {
+/// All routes of an instance; who waits for events is answered when `shutdown` is true. Without a postman nobody can
+/// register, or set a password anew.
+pub fn router(
+    instance: &Arc<Instance>,
+    postman: Option<Arc<Postman>>,
+    shutdown: watch::Receiver<bool>,
+) -> Router {
     finish(
         Router::new()
             .route("/", get(home))
             .route("/mini_buildd/", get(home))
             .merge(files::router(&instance.home, Some(instance.past.clone())))
             .merge(accounts::router(Arc::clone(&instance.accounts)))
+            .merge(registration::router(
+                Arc::clone(&instance.accounts),
+                postman,
+            ))
+            .merge(profile::router(instance.clone()))
             .merge(calls::router(instance.clone()))
             .merge(events::router(instance.clone()))
             .merge(attach::router(instance, shutdown))

@@ -18,6 +18,7 @@ mod fault;
 pub mod fetch;
 pub mod home;
 pub mod keys;
+pub mod mail;
 pub mod message;
 pub mod pgp;
 pub mod store;

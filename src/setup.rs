@@ -3,13 +3,16 @@
 //! [`host`] reads the host, [`mod@items`] decides (pure), [`apply`] puts the items into the database. [`architectures`] adds one that [`machine`]
 //! runs, [`repositories`] is what administrators change later.
 pub mod architectures;
+pub mod backend_name;
 pub mod distributions;
 pub mod host;
 pub mod inspection;
 pub mod items;
 pub mod machine;
 pub mod mirrors;
+pub mod parts;
 pub mod repositories;
+pub mod request;
 pub mod run;
 pub mod site;
 pub mod wanted;

@@ -15,8 +15,9 @@ use tracing::{info, warn};
 
 use crate::endpoint::{Protocol, ServerEndpoint};
 use crate::home::Home;
-use crate::http::{self, AccessLog};
+use crate::http::{self, AccessLog, Postman};
 use crate::instance::{self, Instance};
+use crate::mail::Relay;
 use crate::model::{Address, Daemon};
 use crate::store::{self, Store, items};
 use crate::{ftp, home};
@@ -56,6 +57,11 @@ pub struct Options {
     /// [default: the system's].
     #[arg(short = 'N', long, visible_alias = "fqdn", value_name = "FQDN")]
     pub hostname: Option<String>,
+    /// Who takes letters to people who register or forgot their password, like smtp://HOST:PORT; none are sent without.
+    ///
+    /// ssmtp instead of smtp is STARTTLS; USER:PASSWORD@ may come before it.
+    #[arg(short = 'S', long, value_name = "[USER:PASSWORD@]smtp://HOST[:PORT]")]
+    pub smtp: Option<Relay>,
     /// Set the password of the user admin, who is made where there is none, and end; - reads it from standard input.
     ///
     /// What stands on a command line, everybody on this machine may see: - is better.
@@ -223,7 +229,13 @@ pub async fn serve(
         source,
     })?;
     ready(&instance);
-    let routes = http::router(&instance, shutdown.clone());
+    let postman = options.smtp.clone().map(|relay| Postman {
+        relay,
+        from: instance.daemon.email_address.clone(),
+        identity: instance.daemon.identity.clone(),
+        url: instance.address.http_url.clone(),
+    });
+    let routes = http::router(&instance, postman.map(Arc::new), shutdown.clone());
     tokio::join!(
         http_server.serve(routes, log, shutdown.clone()),
         ftp_server.serve(instance.incoming.clone(), shutdown),

@@ -17,14 +17,13 @@ use crate::accounts::{self, Accounts, SESSION};
 use crate::api::Caller;
 
 use super::auth::{asker, blocking, is_here, is_own_form};
+use super::form::{self, CSRF_SECONDS, TOKEN, field};
 use super::query::{Pairs, last};
 use super::server::Encrypted;
 use super::{cookies, page, redirect};
 
 /// Of a form.
 const LIMIT: usize = 64 * 1024;
-/// A year, as stock's.
-const CSRF_SECONDS: i64 = 365 * 24 * 60 * 60;
 const HOME: &str = "/mini_buildd/";
 /// Exists for stock's clients: they are logged in if they are led here.
 const NULL: &str = "/accounts/null/";
@@ -43,14 +42,14 @@ pub(super) fn router(accounts: Arc<Accounts>) -> Router {
         turn: Arc::new(Semaphore::new(1)),
     };
     Router::new()
-        .route("/accounts/login/", get(form).post(log_in))
+        .route("/accounts/login/", get(show).post(log_in))
         .route("/accounts/logout/", get(log_out))
         .route(NULL, get(null))
         .layer(DefaultBodyLimit::max(LIMIT))
         .with_state(parts)
 }
 
-async fn form(
+async fn show(
     Extension(encrypted): Extension<Encrypted>,
     headers: HeaderMap,
     Query(query): Query<Pairs>,
@@ -68,7 +67,7 @@ async fn log_in(
 ) -> Response {
     let next = last(&form, "next").unwrap_or_default();
     let refused = |status, why: &str| login_page(&headers, encrypted, (status, Some(why)), next);
-    if !is_own_form(&headers, last(&form, "csrfmiddlewaretoken")) {
+    if !is_own_form(&headers, last(&form, TOKEN)) {
         let why = "This form was not sent by a page of this site; please try again.";
         return refused(StatusCode::FORBIDDEN, why);
     }
@@ -151,41 +150,30 @@ async fn null(State(parts): State<Parts>, headers: HeaderMap) -> Response {
     }
 }
 
-/// The form, with a token that must come back; who has one keeps it.
 fn login_page(
     headers: &HeaderMap,
     encrypted: Encrypted,
     (status, fault): (StatusCode, Option<&str>),
     next: &str,
 ) -> Response {
-    let token = match cookies::get(headers, cookies::CSRF) {
-        Some(token) if is_token(token) => token.to_owned(),
-        _ => match accounts::secret() {
-            Ok(token) => token,
-            Err(failed) => return failure(&failed),
+    let form = form::Form {
+        title: "Log in",
+        fault,
+        action: "/accounts/login/",
+        button: "Log in",
+        fields: html! {
+            input type="hidden" name="next" value=(next);
+            (field("username", "Name", "text", "username"))
+            (field("password", "Password", "password", "current-password"))
+        },
+        more: html! {
+            p {
+                a href="/accounts/password_reset/" { "Set a new password" } " · "
+                a href="/accounts/register/" { "Register" }
+            }
         },
     };
-    let content = html! {
-        @if let Some(fault) = fault { p role="alert" { (fault) } }
-        form method="post" action="/accounts/login/" {
-            input type="hidden" name="csrfmiddlewaretoken" value=(token);
-            input type="hidden" name="next" value=(next);
-            p { label for="username" { "Name" } br;
-                input id="username" name="username" autocomplete="username" required autofocus; }
-            p { label for="password" { "Password" } br;
-                input id="password" type="password" name="password" autocomplete="current-password" required; }
-            p { button type="submit" { "Log in" } }
-        }
-    };
-    let mut response = page::with_form(status, "Log in", &content);
-    let cookie = cookies::set_csrf(&token, CSRF_SECONDS, encrypted);
-    response.headers_mut().append(header::SET_COOKIE, cookie);
-    response
-}
-
-/// Of our own making: nothing else goes into a header.
-fn is_token(text: &str) -> bool {
-    (32..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    form.page(headers, encrypted, status)
 }
 
 /// Tells whether a login may lead there: to this host, by whatever name it was asked.

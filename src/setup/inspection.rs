@@ -10,7 +10,8 @@ use crate::model::{AptKey, Check, Kind, Reference, SignedBy, Status};
 use crate::store::Transaction;
 use crate::store::catalog::Catalog;
 
-use super::wanted::{Part, Wanted};
+use super::parts::Part;
+use super::wanted::Wanted;
 
 /// Fields that are found out, not decided.
 pub fn is_found_out(kind: Kind, field: &str) -> bool {

@@ -13,7 +13,8 @@ use crate::store::catalog::Catalog;
 use super::distributions::Database;
 use super::host::HostFacts;
 use super::inspection::{self, Instance, inspect, is_found_out};
-use super::site::{Request, Site};
+use super::request::Request;
+use super::site::Site;
 use super::wanted::wanted;
 use super::{Error, site};
 

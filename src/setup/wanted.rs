@@ -3,9 +3,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::deb::{Architecture, Codename, Component};
+use crate::deb::{Architecture, Codename};
 use crate::lifecycle::edit;
-use crate::model::chroot::{Backend, Compression};
 use crate::model::distribution::{ArchitectureOption, PrioritySource};
 use crate::model::source::codeversion;
 use crate::model::{
@@ -13,9 +12,11 @@ use crate::model::{
     SignedBy, Source,
 };
 
+use super::backend_name::BackendName;
 use super::distributions::{Database, Extra, Profile};
 use super::host::HostFacts;
-use super::site::{BackendName, Site};
+use super::parts::{self, Part};
+use super::site::Site;
 use super::{Error, Wishes, items};
 
 /// Where stock's FTP server is.
@@ -36,14 +37,6 @@ pub struct Wanted {
     pub fields: Value,
     /// What to type where it can't be had.
     pub remedy: Option<String>,
-}
-
-/// Something that stock keeps beside what it is part of.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Part {
-    Component(Codename, Component),
-    Architecture(Codename, Architecture),
-    PrioritySource(Codename, String),
 }
 
 /// Makes the list of a site's items.
@@ -80,8 +73,7 @@ pub fn wanted(site: &Site, facts: &HostFacts, database: &Database) -> Result<Vec
         list.add("Remote", vec![("http", repr(url))], &remote, &["url"]);
     }
     list.overlay(site)?;
-    list.take_apart();
-    Ok(list.wanted)
+    Ok(parts::taken_apart(list.wanted))
 }
 
 fn profile(codename: &Codename, facts: &HostFacts, database: &Database) -> Result<Profile, Error> {
@@ -103,7 +95,7 @@ fn profile(codename: &Codename, facts: &HostFacts, database: &Database) -> Resul
 }
 
 /// As Python writes a text.
-fn repr(text: &str) -> String {
+pub(super) fn repr(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
@@ -348,75 +340,6 @@ impl List {
         }
         Ok(())
     }
-
-    /// Adds what stock keeps beside distributions, and leaves out pockets that they don't have.
-    fn take_apart(&mut self) {
-        let mut sources = BTreeMap::new();
-        let mut distributions: Vec<Distribution> = Vec::new();
-        for wanted in &self.wanted {
-            match &wanted.item {
-                Ok(item) if item.kind == Kind::Source => {
-                    if let Ok(source) = edit::parse::<Source>(item.kind, wanted.fields.clone()) {
-                        sources.insert(item.name.clone(), source);
-                    }
-                }
-                Ok(item) if item.kind == Kind::Distribution => {
-                    distributions.extend(edit::parse(item.kind, wanted.fields.clone()));
-                }
-                Ok(_) | Err(_) => {}
-            }
-        }
-        for distribution in &distributions {
-            let used = distribution.references();
-            let is_left_out = |wanted: &Wanted| {
-                let Ok(item) = &wanted.item else {
-                    return false;
-                };
-                let source = sources.get(&item.name);
-                item.kind == Kind::Source
-                    && !used.contains(item)
-                    && source.is_some_and(|source| source.codename == distribution.codename)
-            };
-            self.wanted.retain(|wanted| !is_left_out(wanted));
-            let name = Ok(Reference::new(Kind::Distribution, distribution.name()));
-            let place = self.wanted.iter().position(|wanted| wanted.item == name);
-            let parts = parts(distribution, &sources);
-            let place = place.unwrap_or(self.wanted.len());
-            self.wanted.splice(place..place, parts);
-        }
-    }
-}
-
-/// What stock keeps beside a distribution.
-fn parts(distribution: &Distribution, sources: &BTreeMap<String, Source>) -> Vec<Wanted> {
-    let codename = || distribution.codename.clone();
-    let extra = distribution.extra_sources.iter().map(|extra| {
-        let source = sources.get(&extra.source);
-        let source = source.map_or_else(|| extra.source.clone(), described);
-        let identifiers = vec![("source", source), ("priority", extra.priority.to_string())];
-        let part = Part::PrioritySource(codename(), extra.source.clone());
-        ("PrioritySource", identifiers, part)
-    });
-    let components = distribution.components.iter().map(|component| {
-        let part = Part::Component(codename(), component.clone());
-        ("Component", vec![("name", repr(component.as_str()))], part)
-    });
-    let architectures = distribution.architectures.iter().map(|option| {
-        let name = repr(option.architecture.as_str());
-        let part = Part::Architecture(codename(), option.architecture.clone());
-        ("Architecture", vec![("name", name)], part)
-    });
-    let parts = extra.chain(components).chain(architectures);
-    parts
-        .map(|(class, identifiers, part)| Wanted {
-            class,
-            identifiers,
-            item: Err(part),
-            decided: Map::new(),
-            fields: Value::Null,
-            remedy: None,
-        })
-        .collect()
 }
 
 fn base(codename: &Codename, profile: &Profile) -> Source {
@@ -456,7 +379,7 @@ fn source(codename: &Codename, profile: &Profile, suite: &str, origin: &str) -> 
 }
 
 /// As stock writes a source within another item.
-fn described(source: &Source) -> String {
+pub(super) fn described(source: &Source) -> String {
     format!(
         "<Source: Source '{} {}' ({})>",
         source.origin, source.suite, source.codeversion
@@ -476,44 +399,6 @@ fn class(kind: Kind) -> &'static str {
         Kind::Uploader => "Uploader",
         Kind::Remote => "Remote",
         Kind::Daemon => "Daemon",
-    }
-}
-
-impl BackendName {
-    pub const ALL: [(&'static str, BackendName); 3] = [
-        ("Dir", BackendName::Dir),
-        ("File", BackendName::File),
-        ("BtrfsSnapshot", BackendName::BtrfsSnapshot),
-    ];
-
-    fn class(self) -> &'static str {
-        match self {
-            BackendName::Dir => "DirChroot",
-            BackendName::File => "FileChroot",
-            BackendName::BtrfsSnapshot => "BtrfsSnapshotChroot",
-        }
-    }
-}
-
-impl From<BackendName> for Backend {
-    fn from(name: BackendName) -> Backend {
-        match name {
-            BackendName::Dir => Backend::Dir,
-            BackendName::File => Backend::File {
-                compression: Compression::Zstd,
-            },
-            BackendName::BtrfsSnapshot => Backend::BtrfsSnapshot,
-        }
-    }
-}
-
-impl From<Backend> for BackendName {
-    fn from(backend: Backend) -> BackendName {
-        match backend {
-            Backend::Dir => BackendName::Dir,
-            Backend::File { .. } => BackendName::File,
-            Backend::BtrfsSnapshot => BackendName::BtrfsSnapshot,
-        }
     }
 }
 

@@ -52,12 +52,17 @@ pub(crate) fn refused(output: &Output) -> String {
 
 impl Peopled {
     pub(crate) fn start() -> Peopled {
+        Peopled::start_with(&[])
+    }
+
+    /// The daemon gets these words too.
+    pub(crate) fn start_with(words: &[&str]) -> Peopled {
         let home = daemon::new_home();
         for (name, roles) in USERS {
             let words = [&["add", name, "--password-file", "-"], roles].concat();
             said(&user(home.path(), &words, &format!("{name}{name}\n")));
         }
-        let daemon = Daemon::start(home.path());
+        let daemon = Daemon::start_with(home.path(), words);
         let place = tempfile::tempdir().unwrap();
         Peopled {
             home,

@@ -90,6 +90,10 @@ impl Daemon {
         Daemon::started(&mut command(home))
     }
 
+    pub(crate) fn start_with(home: &Path, words: &[&str]) -> Daemon {
+        Daemon::started(command(home).args(words))
+    }
+
     pub(crate) fn start_at(home: &Path, endpoint: &str) -> Daemon {
         Daemon::started(&mut command_at(home, endpoint))
     }

@@ -256,7 +256,7 @@ impl Running {
         let instance = runtime.block_on(started).unwrap();
         let (end, shutdown) = watch::channel(false);
         let (log, _) = AccessLog::start(home.access_log()).unwrap();
-        let routes = http::router(&instance, shutdown.clone());
+        let routes = http::router(&instance, None, shutdown.clone());
         let mut serving = vec![runtime.spawn(http.serve(routes, log, shutdown.clone()))];
         let deaf = if answers {
             serving.push(runtime.spawn(ftp.serve(instance.incoming.clone(), shutdown)));

@@ -31,6 +31,7 @@ mod program;
 mod proof;
 mod proxies;
 mod quirks;
+mod registration;
 mod renewal;
 mod restarts;
 mod results;

@@ -7,10 +7,11 @@ use crate::api::{Arguments, Auth, Call, CallError, Context};
 use crate::deb::Codename;
 use crate::endpoint::ServerEndpoint;
 use crate::maintenance::Progress;
+use crate::setup::backend_name::BackendName;
 use crate::setup::distributions::Database;
 use crate::setup::host_facts;
+use crate::setup::request::Request;
 use crate::setup::run::{Selection, Setup};
-use crate::setup::site::{BackendName, Request};
 
 pub(super) const CALL: Call = Call {
     name: "setup",
