@@ -266,7 +266,8 @@ fn each_call_is_for_its_role() {
         for call in CALLS {
             // All that may be required, and none of it there: what is allowed goes wrong later.
             let arguments = "source=hello&distribution=x&from_distribution=x&to_distributions=x&dsc=x&distributions=x\
-                             &bkey=x&key=x&remote=x&signed_message=x&name=x&repository=x&id=x";
+                             &bkey=x/1/20261122:054621:058520/amd64&key=x&remote=x&signed_message=x&name=x&repository=x&id=1\
+                             &kind=layout&action=check&fields=x";
             let path = format!("/mini_buildd/api/{}/?{arguments}", call.name);
             let (status, body) = peopled.curl(&[], &path);
             assert_eq!(
