@@ -76,6 +76,25 @@ impl Buildd {
         }
     }
 
+    /// Takes ports as stock's clients guess them, HTTP before FTP; before the start.
+    pub(crate) fn with_adjacent_ports(mut self) -> Buildd {
+        let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).ok();
+        let (http, _ftp) = std::iter::repeat_with(|| free(0).unwrap())
+            .find_map(|http| {
+                let next = http.local_addr().unwrap().port().checked_add(1)?;
+                Some((http, free(next)?))
+            })
+            .unwrap();
+        let port = http.local_addr().unwrap().port();
+        let endpoint = |port: u16| format!("tcp:port={port}:interface=127.0.0.1");
+        self.http_endpoint = endpoint(port);
+        let field = format!("ftp_endpoint={}", endpoint(port + 1));
+        run(Command::new(program())
+            .args(["item", "set", "daemon", "daemon", &field, "--pca", "--home"])
+            .arg(self.home.root()));
+        self
+    }
+
     fn log(&self) -> PathBuf {
         self.home.root().join("daemon.log")
     }

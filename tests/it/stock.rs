@@ -1,5 +1,6 @@
 //! The stock program's own clients, unmodified, against us: from a chroot of the release that has them.
 use std::path::Path;
+use std::process::Command;
 
 use backends::Bootstrap;
 use mini_buildd::api::{Auth, CALLS};
@@ -15,6 +16,7 @@ use crate::accounts::{Peopled, USERS};
 use crate::base::Base;
 use crate::buildd::Buildd;
 use crate::history::{archive, hello};
+use crate::program::program;
 use crate::small_source::SmallSource;
 
 /// The release whose mini-buildd is 2.2.8.
@@ -320,7 +322,8 @@ fn stocks_clients_make_all_calls_and_hear_of_events() {
 
 /// Stock's own upload client waits for the end of a build; dput-ng takes the profile that we give.
 fn uploads_are_followed_to_their_end(session: &Session) {
-    let mut buildd = Buildd::started("stock-uploads");
+    let mut buildd = Buildd::made(Base::get().home("stock-uploads")).with_adjacent_ports();
+    buildd.start();
     let place = tempfile::tempdir().unwrap();
     let made = |name: &'static str| {
         let source = SmallSource {
@@ -332,8 +335,8 @@ fn uploads_are_followed_to_their_end(session: &Session) {
         buildd.uploader.build_source(&tree, &version, &buildd.dist)
     };
     let [changes, other] = [made("mbd-followed"), made("mbd-sent")];
-    let profile = buildd.api("dput_conf/?dput_ng_profile=True");
-    let profile: String = serde_json::from_str(&profile).unwrap();
+    let words = ["api", "dput_conf", &buildd.http_url, "--dput-ng-profile"];
+    let profile = crate::packager::run(Command::new(program()).args(words)).stdout;
     let ftp = buildd.incoming_url.strip_prefix("ftp://").unwrap();
     let section = format!(
         "[mini-buildd-proof]\nmethod = ftp\nfqdn = {ftp}\nlogin = anonymous\nincoming = /incoming\n"
