@@ -7,13 +7,13 @@ use jiff::Zoned;
 use super::tree::Tree;
 use super::{Chroots, apt};
 use crate::deb::{Codename, distro_info};
+use crate::model::apt_key::KEYRINGS;
 use crate::model::quirks::Distributor;
 use crate::model::{Chroot, Quirk, Quirks};
 
 /// Where distro-info-data has its tables.
-const DISTRO_INFO: &str = "/usr/share/distro-info";
+pub const DISTRO_INFO: &str = "/usr/share/distro-info";
 const DISTRIBUTORS: [&str; 2] = ["debian", "ubuntu"];
-const KEYRINGS: &str = "/usr/share/keyrings";
 const SCRIPTS: &str = "/usr/share/debootstrap/scripts";
 
 /// Path of [`GPGV`] inside.

@@ -109,8 +109,11 @@ fn failure(failed: &accounts::Error) -> Response {
     page::error(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// What a page says of an error that its reader can mend; `None`: it is ours.
-fn fault(error: &accounts::Error) -> Option<(StatusCode, String)> {
+/// The form again, with what its reader can mend; other errors are ours.
+fn mendable(
+    error: &accounts::Error,
+    refused: impl FnOnce(StatusCode, &str) -> Response,
+) -> Response {
     let status = match error {
         accounts::Error::Letters { .. } | accounts::Error::Attempts { .. } => {
             StatusCode::TOO_MANY_REQUESTS
@@ -118,9 +121,9 @@ fn fault(error: &accounts::Error) -> Option<(StatusCode, String)> {
         accounts::Error::Taken(_)
         | accounts::Error::Length
         | accounts::Error::Store(crate::store::Error::Invalid(_)) => StatusCode::BAD_REQUEST,
-        _ => return None,
+        _ => return failure(error),
     };
-    Some((status, error.to_string()))
+    refused(status, &error.to_string())
 }
 
 /// Both fields of a new password, which must be the same.
@@ -207,27 +210,26 @@ async fn register(
         superuser: false,
     };
     let address = client.ip().to_canonical();
-    let done = in_turn(&parts, move |accounts| {
-        let secret = accounts.register(&user, &password, address, Timestamp::now())?;
-        info!(user = %user.name, %address, "registered");
-        let path = format!("/accounts/activate/{}/{secret}/", user.name);
-        let why = format!(
-            "Somebody registered as {} with this address. To log in, open first:",
-            user.name
-        );
-        postman.send(&user, "Activate your account", &path, &why);
-        Ok(())
-    })
-    .await;
-    match done {
-        Ok(()) => {
+    let new = user.clone();
+    let registered = in_turn(&parts, move |accounts| {
+        accounts.register(&new, &password, address, Timestamp::now())
+    });
+    match registered.await {
+        Ok(secret) => {
+            info!(user = %user.name, %address, "registered");
+            let path = format!("/accounts/activate/{}/{secret}/", user.name);
+            let why = format!(
+                "Somebody registered as {} with this address. To log in, open first:",
+                user.name
+            );
+            // Nobody waits for the relay.
+            tokio::task::spawn_blocking(move || {
+                postman.send(&user, "Activate your account", &path, &why);
+            });
             let text = "A letter with a link is on its way to you. Open the link to activate your account.";
             said(StatusCode::OK, "Activation email sent", text)
         }
-        Err(error) => match fault(&error) {
-            Some((status, why)) => refused(status, &why),
-            None => failure(&error),
-        },
+        Err(error) => mendable(&error, refused),
     }
 }
 
@@ -325,10 +327,7 @@ async fn forgot(
             });
             redirect(StatusCode::FOUND, "/accounts/password_reset/done/")
         }
-        Err(error) => match fault(&error) {
-            Some((status, why)) => refused(status, &why),
-            None => failure(&error),
-        },
+        Err(error) => mendable(&error, refused),
     }
 }
 

@@ -10,6 +10,7 @@ impl Managed for Chroot {
         vec![Reference::new(Kind::Source, &self.source)]
     }
 
+    /// What an old base needs of a changed source it gets at its next renewal, and at each build.
     fn create(&mut self, hands: &mut Hands<'_>) -> Result<(), Failure> {
         let chroots = hands.lifecycle.chroots()?;
         if chroots.exists(self) {
@@ -24,11 +25,6 @@ impl Managed for Chroot {
             }
         })?;
         Ok(())
-    }
-
-    /// What a base needs of a source it gets at its next renewal, and at each build.
-    fn sync(&mut self, hands: &mut Hands<'_>) -> Result<(), Failure> {
-        self.create(hands)
     }
 
     /// A base that is gone is made anew.

@@ -47,7 +47,7 @@ impl Managed for Source {
             match release::ask(&url, self, &trust) {
                 Ok((found, ping)) => {
                     (hands.say)(&format!("{url} has it ({ping} ms)"));
-                    note_ping(hands, &url, Some(ping))?;
+                    note_ping(hands, &url, ping)?;
                     carriers.push((ping, url, found));
                 }
                 Err(fault) => {
@@ -103,12 +103,12 @@ impl Source {
     }
 }
 
-fn note_ping(hands: &Hands<'_>, url: &str, ping: Option<u64>) -> Result<(), store::Error> {
+fn note_ping(hands: &Hands<'_>, url: &str, ping: u64) -> Result<(), store::Error> {
     hands.lifecycle.store.write(|tx| {
         let Some((mut archive, status)) = items::get::<Archive>(tx, url)? else {
             return Ok(());
         };
-        archive.ping = ping;
+        archive.ping = Some(ping);
         items::put(tx, &archive, status)
     })
 }

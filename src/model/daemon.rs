@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::ServerEndpoint;
-use crate::model::email_address::is_email_address;
+use crate::model::user::is_email;
 use crate::model::{Invalid, Item, Kind, Limits, Reference, invalid, is_one_line};
 
 /// The instance itself; there is exactly one.
@@ -53,7 +53,7 @@ impl Item for Daemon {
             let fault = "must be one line without comma";
             return Err(invalid(self, "custom_archive_origin", fault));
         }
-        if !is_email_address(&self.email_address) {
+        if !is_email(&self.email_address) {
             return Err(invalid(self, "email_address", "must be NAME@HOST"));
         }
         if self.max_parallel_builds == 0 {

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use crate::model::user::is_email;
 use crate::model::{Invalid, Item, Kind, invalid, is_one_line};
 
 /// Somebody who is told of events.
@@ -18,7 +19,7 @@ impl Item for EmailAddress {
         self.address.clone()
     }
     fn validate(&self) -> Result<(), Invalid> {
-        if !is_email_address(&self.address) {
+        if !is_email(&self.address) {
             return Err(invalid(self, "address", "must be NAME@HOST"));
         }
         if !is_one_line(&self.name) {
@@ -26,16 +27,4 @@ impl Item for EmailAddress {
         }
         Ok(())
     }
-}
-
-pub fn is_email_address(text: &str) -> bool {
-    text.split_once('@').is_some_and(|(name, host)| {
-        let is_word = |part: &str| {
-            !part.is_empty()
-                && part
-                    .bytes()
-                    .all(|b| b.is_ascii_graphic() && !b"@<>,".contains(&b))
-        };
-        is_word(name) && is_word(host)
-    })
 }

@@ -13,7 +13,7 @@ use crate::model::{Invalid, Item, Kind, Reference, invalid, is_one_line};
 pub struct Archive {
     /// Ends with exactly one slash.
     pub url: String,
-    /// Milliseconds that its last answer took; none: it did not answer, or was never asked.
+    /// Milliseconds that it took when it last had a source; none: it never had one.
     #[serde(default)]
     pub ping: Option<u64>,
 }

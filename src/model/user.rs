@@ -87,7 +87,8 @@ impl Item for User {
     }
 }
 
-fn is_email(text: &str) -> bool {
+/// `NAME@HOST`, as all of us have it.
+pub fn is_email(text: &str) -> bool {
     let is_plain = |c: char| !c.is_whitespace() && !c.is_control() && !"<>,;\"".contains(c);
     let parts = text.split_once('@');
     text.len() <= MAX_EMAIL

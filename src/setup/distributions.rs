@@ -10,6 +10,7 @@ use std::path::Path;
 use jiff::civil::Date;
 use serde::Deserialize;
 
+use crate::chroots::quirks::DISTRO_INFO;
 use crate::deb::distro_info::{self, Release, Support};
 use crate::deb::{Architecture, Codename, Component};
 
@@ -18,7 +19,6 @@ const FILES: [&str; 3] = [
     include_str!("distributions/ubuntu.toml"),
     include_str!("distributions/pureos.toml"),
 ];
-const DISTRO_INFO: &str = "/usr/share/distro-info";
 
 /// Who releases, and by which rules.
 #[derive(Debug, Deserialize)]

@@ -15,7 +15,7 @@ use crate::http::redirect;
 use crate::http::server::Encrypted;
 use crate::model::user::User;
 
-use super::{NEW, OTHER_SITE, Parts, failure, fault, in_turn, new_password, passwords};
+use super::{NEW, OTHER_SITE, Parts, failure, in_turn, mendable, new_password, passwords};
 
 fn another(fault: Option<&str>) -> Form<'_> {
     Form {
@@ -85,9 +85,6 @@ pub(super) async fn change(
     match done.await {
         Ok(true) => redirect(StatusCode::FOUND, "/accounts/password_change/done/"),
         Ok(false) => refused(StatusCode::BAD_REQUEST, "The old password is wrong."),
-        Err(error) => match fault(&error) {
-            Some((status, why)) => refused(status, &why),
-            None => failure(&error),
-        },
+        Err(error) => mendable(&error, refused),
     }
 }
