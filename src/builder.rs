@@ -442,7 +442,7 @@ async fn send(parts: &Arc<Parts>, key: &BuildKey) -> Result<(), String> {
         Err(error) if error.is_final() => return Err(replace(parts, row, error).await),
         Err(error) => return Err(with_causes(&error)),
     };
-    upload::upload(&url, &files, &changes, &parts.address.certificates)
+    upload::upload(&url, &files, &changes, &parts.address.certificates())
         .await
         .map_err(|error| with_causes(&error))?;
     let uploaded = blocking(parts, move |parts| {

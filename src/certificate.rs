@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use pem::{EncodeConfig, LineEnding, Pem};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::Error as PemError};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
@@ -21,7 +22,7 @@ pub enum Error {
     #[error("option {0} is missing")]
     Option(&'static str),
     #[error("can't read {path}", path = path.display())]
-    Read { path: PathBuf, source: pem::Error },
+    Read { path: PathBuf, source: PemError },
     #[error("{path} holds no certificate", path = path.display())]
     Empty { path: PathBuf },
     #[error("key and certificate don't fit")]
@@ -48,6 +49,24 @@ pub fn client_config(also: &[PathBuf]) -> ClientConfig {
         .expect("ring speaks TLS 1.2 and 1.3")
         .with_root_certificates(roots)
         .with_no_client_auth()
+}
+
+/// The system's authorities (of $SSL_CERT_FILE, if that is set), as PEM.
+pub fn authorities() -> String {
+    to_pem(&rustls_native_certs::load_native_certs().certs)
+}
+
+/// The certificates of a file as PEM: without a key, which may stand beside them.
+pub fn public(path: &Path) -> Result<String, Error> {
+    Ok(to_pem(&read_chain(path)?))
+}
+
+fn to_pem(certificates: &[CertificateDer<'_>]) -> String {
+    let blocks: Vec<Pem> = certificates
+        .iter()
+        .map(|certificate| Pem::new("CERTIFICATE", certificate.as_ref()))
+        .collect();
+    pem::encode_many_config(&blocks, EncodeConfig::new().set_line_ending(LineEnding::LF))
 }
 
 /// What a server shows and proves itself with.
@@ -125,18 +144,8 @@ fn load(
     chain_path: &Path,
     protocol: Option<&[u8]>,
 ) -> Result<Arc<ServerConfig>, Error> {
-    let read = |path: &Path| {
-        let path = path.to_owned();
-        move |source| Error::Read { path, source }
-    };
-    let key = PrivateKeyDer::from_pem_file(key_path).map_err(read(key_path))?;
-    let chain = CertificateDer::pem_file_iter(chain_path).map_err(read(chain_path))?;
-    let chain: Vec<_> = chain.collect::<Result<_, _>>().map_err(read(chain_path))?;
-    if chain.is_empty() {
-        return Err(Error::Empty {
-            path: chain_path.to_owned(),
-        });
-    }
+    let key = PrivateKeyDer::from_pem_file(key_path).map_err(unread(key_path))?;
+    let chain = read_chain(chain_path)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -146,4 +155,40 @@ fn load(
         .map_err(Error::Unfit)?;
     config.alpn_protocols = protocol.into_iter().map(<[u8]>::to_vec).collect();
     Ok(Arc::new(config))
+}
+
+fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let chain = CertificateDer::pem_file_iter(path).map_err(unread(path))?;
+    let chain: Vec<_> = chain.collect::<Result<_, _>>().map_err(unread(path))?;
+    if chain.is_empty() {
+        return Err(Error::Empty {
+            path: path.to_owned(),
+        });
+    }
+    Ok(chain)
+}
+
+fn unread(path: &Path) -> impl Fn(PemError) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Read {
+        path: path.clone(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_file_with_key_and_certificate_only_the_certificate_is_public() {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("both.pem");
+        let certificate = made.cert.pem();
+        fs::write(&path, made.signing_key.serialize_pem() + &certificate).unwrap();
+        assert_eq!(public(&path).unwrap(), certificate.replace('\r', ""));
+        fs::write(&path, made.signing_key.serialize_pem()).unwrap();
+        assert!(matches!(public(&path), Err(Error::Empty { .. })));
+    }
 }

@@ -6,6 +6,7 @@ mod admin;
 mod api;
 mod archive;
 mod backend;
+mod bootstrap_apt;
 mod completion;
 mod configured;
 mod confirm;
@@ -17,6 +18,7 @@ mod dput;
 mod events;
 mod follow;
 pub mod home;
+mod internals;
 mod item;
 mod key;
 mod layout;
@@ -79,6 +81,8 @@ enum Command {
     Dput(dput::Options),
     Events(events::Options),
     Archive(archive::Options),
+    BootstrapApt(bootstrap_apt::Options),
+    Internals(internals::Options),
     Completion(completion::Options),
     Man(man::Options),
     #[command(hide = true)]
@@ -105,8 +109,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Events(options)) => events::run(&options),
         Some(Command::Api(options)) => api::run(&options),
         Some(Command::Archive(options)) => archive::run(&options),
+        Some(Command::BootstrapApt(options)) => bootstrap_apt::run(&options),
         Some(Command::Completion(options)) => completion::run(&options, &command()),
         Some(Command::Demo(options)) => demo::run(&options),
+        Some(Command::Internals(options)) => internals::run(&options),
         Some(Command::Item(options)) => item::run(&options),
         Some(Command::Key(options)) => key::run(&options),
         Some(Command::Layout(options)) => layout::run(&options),

@@ -3,6 +3,7 @@ mod connector;
 mod proxies;
 mod question;
 
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -52,6 +53,8 @@ type Https = Connections<HttpsConnector<Connector>, Full<Bytes>>;
 #[derive(Clone, Default)]
 pub struct Client {
     proxies: Arc<Proxies>,
+    /// Files with certificates that count beside the system's.
+    trusted: Vec<PathBuf>,
     /// Made at the first use: reading the certificates of the system takes time and memory.
     connections: Arc<OnceLock<Https>>,
 }
@@ -75,6 +78,13 @@ impl Client {
             proxies: Arc::new(proxies),
             ..Client::default()
         }
+    }
+
+    /// Trusts the certificates of a file (PEM) too.
+    #[must_use]
+    pub fn trusting(mut self, certificates: PathBuf) -> Client {
+        self.trusted.push(certificates);
+        self
     }
 
     /// Body of a GET, redirects followed five deep.
@@ -153,7 +163,7 @@ impl Client {
         }
         let connections = self
             .connections
-            .get_or_init(|| connections(Arc::clone(&self.proxies)));
+            .get_or_init(|| connections(Arc::clone(&self.proxies), &self.trusted));
         connections.request(request).await.map_err(|fault| {
             let (url, is_connect) = (url.into(), fault.is_connect());
             let fault = causes(&fault);
@@ -191,9 +201,9 @@ impl Validators {
     }
 }
 
-fn connections(proxies: Arc<Proxies>) -> Https {
+fn connections(proxies: Arc<Proxies>, trusted: &[PathBuf]) -> Https {
     let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(certificate::client_config(&[]))
+        .with_tls_config(certificate::client_config(trusted))
         .https_or_http()
         .enable_http1()
         .wrap_connector(Connector::new(proxies));

@@ -15,6 +15,7 @@ mod cookies;
 mod events;
 pub mod files;
 mod form;
+mod listener;
 mod listing;
 mod media_type;
 mod metrics;
@@ -41,8 +42,9 @@ use tracing::error;
 use crate::instance::Instance;
 
 pub use access_log::{AccessLog, Written};
+pub use listener::Error;
 pub use registration::Postman;
-pub use server::{Error, Server};
+pub use server::Server;
 
 /// All routes of an instance; who waits for events is answered when `shutdown` is true. Without a postman nobody can
 /// register, or set a password anew.

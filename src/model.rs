@@ -27,6 +27,7 @@ pub mod quirks;
 pub mod reference;
 pub mod remote;
 pub mod repository;
+pub mod setup_block;
 pub mod snapshot;
 pub mod source;
 pub mod status;

@@ -84,6 +84,8 @@ pub enum Error {
     Text { path: PathBuf, source: deb::Error },
     #[error(transparent)]
     File(#[from] FileError),
+    #[error("the certificate of the HTTP endpoint")]
+    Certificate(#[from] crate::certificate::Error),
     #[error("buildresult {key}: {fault}")]
     Result { key: Box<BuildKey>, fault: String },
     #[error(transparent)]
@@ -377,7 +379,7 @@ async fn send(parts: Arc<Parts>, key: BuildKey, ended: mpsc::UnboundedSender<Arr
             url,
             std::slice::from_ref(&tar),
             &changes,
-            &parts.address.certificates,
+            &parts.address.certificates(),
         )
         .await;
         let noted = match (sent, before.flatten()) {

@@ -65,7 +65,8 @@ impl Own {
         let architecture = &build.assignment.request.subject.architecture;
         let all = read_sources(build)?.own;
         let urls: Vec<String> = all.iter().map(Source::release_url).collect();
-        let releases: Vec<String> = fetch_releases(build, &urls)?
+        let packager = build.packager()?;
+        let releases: Vec<String> = fetch_releases(build, &packager, &urls)?
             .iter()
             .map(|text| String::from_utf8_lossy(text).into_owned())
             .collect();
@@ -81,7 +82,7 @@ impl Own {
             .map(|(source, release)| sources::index_digest(source, release, architecture))
             .collect();
         Ok(Own {
-            stanzas: stanzas(&files),
+            stanzas: stanzas(&packager, &files),
             indices: digest(&digests),
             all,
             sources,
@@ -143,11 +144,11 @@ impl Own {
 }
 
 /// Fetches from the packager, whose daemon may be between an end and a start.
-fn fetch_releases(build: &Build, urls: &[String]) -> Result<Vec<Vec<u8>>, Stop> {
+fn fetch_releases(build: &Build, packager: &Client, urls: &[String]) -> Result<Vec<Vec<u8>>, Stop> {
     let mut tries = 0;
     loop {
         tries += 1;
-        match fetch_all(&Client::new(), urls, LONGEST_RELEASE) {
+        match fetch_all(packager, urls, LONGEST_RELEASE) {
             Err(Stop::Unreachable {
                 source: fetch::Error::Unconnected { .. },
                 ..
@@ -161,9 +162,9 @@ fn fetch_releases(build: &Build, urls: &[String]) -> Result<Vec<Vec<u8>>, Stop> 
 }
 
 /// Reads all of them; `None` where one is not to be had or not what its Release file says.
-fn stanzas(files: &[IndexFile]) -> Option<Vec<Stanza>> {
+fn stanzas(packager: &Client, files: &[IndexFile]) -> Option<Vec<Stanza>> {
     let urls: Vec<String> = files.iter().map(|file| file.url.clone()).collect();
-    let contents = fetch_all(&Client::new(), &urls, LONGEST_INDEX).ok()?;
+    let contents = fetch_all(packager, &urls, LONGEST_INDEX).ok()?;
     let mut stanzas = Vec::new();
     for (file, content) in files.iter().zip(contents) {
         if hexadecimal(&Sha256::digest(&content)) != file.sha256 {

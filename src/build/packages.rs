@@ -2,7 +2,7 @@
 use sandbox::Network;
 
 use super::sources::Sources;
-use super::steps::Build;
+use super::steps::{Build, SSL_CERT};
 use super::stop::{Step, Stop};
 use super::upgraded::read_sources;
 use crate::chroots::apt::{self, Plan};
@@ -13,8 +13,7 @@ use crate::chroots::{self, process};
 
 /// Files that belong to one request and never into a layer; apt's binary caches are of its sources.list, and as large as
 /// many a set of build dependencies.
-const REQUESTED: &str = "rm -f /etc/apt/preferences /etc/apt/trusted.gpg.d/mini-buildd-buildrequest-* \
-                         /etc/apt/apt.conf.d/00mini-buildd-proxies \
+const REQUESTED: &str = "rm -f \"$@\" /etc/apt/preferences /etc/apt/trusted.gpg.d/mini-buildd-buildrequest-* \
                          /var/cache/apt/*.bin; \
                          rm -rf /var/cache/apt/archives/*.deb /etc/apt/mini-buildd-own.list";
 
@@ -35,14 +34,18 @@ pub(super) fn setup(build: &Build) -> Result<Tree, Stop> {
         tree.text("/etc/apt/preferences", preferences);
     }
     let Sources { foreign, own } = read_sources(build)?;
-    let proxies = build.chroots.proxies();
-    tree.secret(apt::PROXIES_FILE, proxies.apt_configuration(&foreign, &own));
+    apt::reach(
+        &mut tree,
+        build.chroots.proxies(),
+        (&foreign, &own),
+        &build.configuration(SSL_CERT)?,
+    );
     Ok(tree)
 }
 
 /// Takes away what must not get into a layer.
 pub(super) fn drop_requested(session: &chroots::Session) -> Result<(), Stop> {
-    let line = ["/bin/sh", "-c", REQUESTED];
+    let line = [&["/bin/sh", "-c", REQUESTED, "sh"], &apt::OF_THIS_HOST[..]].concat();
     session.succeed(&process::of_root(&line, Network::None))?;
     Ok(())
 }

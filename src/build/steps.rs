@@ -16,7 +16,11 @@ use super::watch::{self, Watch};
 use super::{Assignment, dependencies, package, results, section, upgraded};
 use crate::chroots::{self, Chroots};
 use crate::deb::{Changes, Dsc, FileName};
+use crate::fetch::Client;
 use crate::model::{Item, Quirks};
+
+/// The request's file with the certificate of the packager's HTTP server; empty where that speaks no TLS.
+pub(super) const SSL_CERT: &str = "ssl_cert";
 
 /// One build and what its steps share.
 pub(super) struct Build {
@@ -249,12 +253,25 @@ impl Build {
 
     /// A file of the unpacked buildrequest; empty where it has none.
     pub(super) fn configuration(&self, name: &str) -> Result<String, Stop> {
-        let path = self.assignment.request_directory();
-        let path = path.join(".config").join(name);
+        let path = self.configuration_file(name);
         match std::fs::read_to_string(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
             read => read.map_err(|source| Stop::Read { path, source }),
         }
+    }
+
+    fn configuration_file(&self, name: &str) -> PathBuf {
+        let request = self.assignment.request_directory();
+        request.join(".config").join(name)
+    }
+
+    /// Asks the packager itself, who tells in its request how to know it.
+    pub(super) fn packager(&self) -> Result<Client, Stop> {
+        let client = Client::new();
+        if self.configuration(SSL_CERT)?.is_empty() {
+            return Ok(client);
+        }
+        Ok(client.trusting(self.configuration_file(SSL_CERT)))
     }
 
     /// A file of the source package.

@@ -1,9 +1,14 @@
 //! How packages get into a session: apt's configuration, command lines and answers.
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use sandbox::{Network, Process};
 
+use super::tree::Tree;
 use super::{Error, process};
+use crate::certificate;
+use crate::deb::sources_list::Source;
+use crate::fetch::Proxies;
 
 /// Path of [`CONFIGURATION`] inside.
 pub const CONFIGURATION_FILE: &str = "/etc/apt/apt.conf.d/00mini-buildd";
@@ -30,8 +35,14 @@ Dpkg::Options { "--force-confdef"; "--force-confnew"; };
 /// Path of the sources that a base, or a build, has.
 pub const SOURCES_FILE: &str = "/etc/apt/sources.list";
 
-/// Path of what tells apt of proxies; it may hold a password, and never gets into a base or a layer.
-pub const PROXIES_FILE: &str = "/etc/apt/apt.conf.d/00mini-buildd-proxies";
+/// Path of what tells apt how to reach servers.
+const SERVERS_FILE: &str = "/etc/apt/apt.conf.d/00mini-buildd-servers";
+
+/// Path of the certificates that apt trusts.
+const AUTHORITIES_FILE: &str = "/etc/apt/mini-buildd-authorities.crt";
+
+/// Paths of what [`reach`] tells; it may hold a password, and never gets into a base or a layer.
+pub const OF_THIS_HOST: [&str; 2] = [SERVERS_FILE, AUTHORITIES_FILE];
 
 /// Makes an archive that does not answer an error, not a warning only; as an option it is unknown before apt 2.1.
 pub const ERROR_ON_ANY: &str = "-oAPT::Update::Error-Mode=any";
@@ -47,6 +58,23 @@ pub const UPDATE_TRIES: [Duration; 5] = [
 
 /// Between two tries.
 pub const UPDATE_PAUSE: Duration = Duration::from_secs(10);
+
+/// Tells apt how to reach the servers of sources: by which proxies, and by which certificates it knows those that speak
+/// TLS; these are the host's, for a base has none, and `trusted` (PEM).
+pub fn reach(
+    tree: &mut Tree,
+    proxies: &Proxies,
+    (foreign, own): (&[Source], &[Source]),
+    trusted: &str,
+) {
+    let mut text = proxies.apt_configuration(foreign, own);
+    let mut sources = foreign.iter().chain(own);
+    if sources.any(|source| source.uri.starts_with("https:")) {
+        let _ = writeln!(text, "Acquire::https::CaInfo \"{AUTHORITIES_FILE}\";");
+        tree.text(AUTHORITIES_FILE, certificate::authorities() + trusted);
+    }
+    tree.secret(SERVERS_FILE, text);
+}
 
 /// apt-get with a network of the session's.
 pub fn get(network: Network, args: &[&str]) -> Process {

@@ -161,8 +161,7 @@ impl Chroots {
         tree.text(apt::SOURCES_FILE, sources_list(&sources))
             .text(PREFERENCES, preferences(extra))
             .text(TRUSTED, keyring(all(), quirks)?.to_binary());
-        let proxies = self.proxies.apt_configuration(&sources, &[]);
-        tree.secret(apt::PROXIES_FILE, proxies);
+        apt::reach(&mut tree, &self.proxies, (&sources, &[]), "");
         session.unpack(&tree)?;
         session.succeed(&prepare())?;
         session.succeed(&apt::get(Network::Host, &["update"]))?;
@@ -173,7 +172,7 @@ impl Chroots {
         ))?;
         session.succeed(&apt::get(Network::None, &["clean"]))?;
         // Each build brings its own.
-        let rm = ["rm", "-f", PREFERENCES, apt::PROXIES_FILE];
+        let rm = [&["rm", "-f", PREFERENCES], &apt::OF_THIS_HOST[..]].concat();
         session.succeed(&process::of_root(&rm, Network::None))?;
         let mut mark = Tree::default();
         mark.text(PREPARED, apt_configuration(quirks));

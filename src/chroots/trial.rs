@@ -39,8 +39,7 @@ impl Chroots {
         let session = self.begin(chroot, backend.as_ref(), None, Network::Host)?;
         let mut tree = Tree::default();
         configure_apt(&mut tree, &self.quirks(chroot));
-        let proxies = self.proxies.apt_configuration(&sources(&session)?, &[]);
-        tree.secret(apt::PROXIES_FILE, proxies);
+        apt::reach(&mut tree, &self.proxies, (&sources(&session)?, &[]), "");
         session.unpack(&tree)?;
         session.succeed(&apt::get(Network::Host, &["update", apt::ERROR_ON_ANY]))?;
         session.close()?;
@@ -63,8 +62,7 @@ impl Chroots {
         tree.text("/etc/apt/sources.list.d/mini-buildd.sources", trial.sources)
             .text(Trial::KEY, trial.key);
         let own = Source::parse_deb822(trial.sources).unwrap_or_default();
-        let proxies = self.proxies.apt_configuration(&sources(&session)?, &own);
-        tree.secret(apt::PROXIES_FILE, proxies);
+        apt::reach(&mut tree, &self.proxies, (&sources(&session)?, &own), "");
         session.unpack(&tree)?;
         progress("apt-get update");
         session.succeed(&apt::get(Network::Host, &["update", apt::ERROR_ON_ANY]))?;

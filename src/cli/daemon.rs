@@ -211,7 +211,7 @@ pub async fn serve(
     let ftp_server = ftp::Server::bind(&daemon.ftp_endpoint, ftp::Limits::default())?;
     let address = address(
         hostname,
-        (&options.http_endpoints[0], http_server.addresses()[0]),
+        (&options.http_endpoints[0], http_server.address()),
         (&daemon.ftp_endpoint, ftp_server.address()),
     );
     let log = home.access_log();
@@ -284,14 +284,12 @@ fn address(
         };
         bound.url(protocol, &hostname)
     };
+    let certificate = |endpoint: &ServerEndpoint| endpoint.option("certKey").map(PathBuf::from);
     Address {
         http_url: url(http, http_bound, Protocol::Http),
         incoming_url: url(ftp, ftp_bound, Protocol::Ftp),
-        certificates: [http, ftp]
-            .into_iter()
-            .filter_map(|endpoint| endpoint.option("certKey"))
-            .map(PathBuf::from)
-            .collect(),
+        http_certificate: certificate(http),
+        incoming_certificate: certificate(ftp),
         hostname,
     }
 }

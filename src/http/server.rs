@@ -1,6 +1,6 @@
 //! Accepts connections, bounded in number and time, and ends them in order.
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,21 +16,18 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use jiff::Timestamp;
-use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
-use crate::endpoint::{Kind, ServerEndpoint};
+use crate::endpoint::ServerEndpoint;
 
 use super::access_log::{AccessLog, Asked};
 use super::attach::Place;
-use crate::certificate::{self, Certificate};
+use super::listener::{Accepted, Error, Listener};
 
 /// Connections at once; others wait to be accepted. Most only wait for events.
 const CONNECTIONS: usize = 4000;
@@ -38,33 +35,10 @@ const CONNECTIONS: usize = 4000;
 const HEADER_TIME: Duration = Duration::from_secs(30);
 /// Request line and headers together.
 const HEADER_SIZE: usize = 32 * 1024;
-/// How long a client may take nothing of what is sent to it.
-const SEND_TIME: Duration = Duration::from_secs(60);
 /// For running requests when the server ends.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(3);
 /// After a failed accept, which mostly means too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    #[error("can't listen on {endpoint}")]
-    Bind {
-        endpoint: ServerEndpoint,
-        source: io::Error,
-    },
-    #[error(
-        "can't listen on {endpoint}: endpoints of this type are not available yet; use tcp, tcp6 or ssl"
-    )]
-    NotAvailable { endpoint: ServerEndpoint },
-    #[error("can't listen on {endpoint}")]
-    Certificate {
-        endpoint: ServerEndpoint,
-        source: certificate::Error,
-    },
-    #[error("no HTTP endpoint is given")]
-    NoEndpoint,
-}
 
 /// Tells whether a request came by TLS.
 #[derive(Clone, Copy, Debug)]
@@ -73,43 +47,36 @@ pub(super) struct Encrypted(pub(super) bool);
 /// Bound, not yet accepting.
 #[derive(Debug)]
 pub struct Server {
-    listeners: Vec<(TcpListener, Option<Arc<Certificate>>)>,
+    address: SocketAddr,
+    listeners: Vec<Listener>,
 }
 
 impl Server {
+    /// Listens on all endpoints; the first one is where others find the instance.
     pub async fn bind(endpoints: &[ServerEndpoint]) -> Result<Server, Error> {
-        if endpoints.is_empty() {
-            return Err(Error::NoEndpoint);
-        }
         let mut listeners = Vec::new();
         for endpoint in endpoints {
-            let certificate = (endpoint.kind == Kind::Ssl)
-                .then(|| Certificate::of(endpoint, Some(b"http/1.1")))
-                .transpose()
-                .map_err(|source| Error::Certificate {
-                    endpoint: endpoint.clone(),
-                    source,
-                })?;
-            listeners.push((bind(endpoint).await?, certificate.map(Arc::new)));
+            listeners.push(Listener::bind(endpoint).await?);
         }
-        Ok(Server { listeners })
+        let first = listeners.first().ok_or(Error::NoEndpoint)?;
+        Ok(Server {
+            address: first.address().ok_or(Error::NoUrl)?,
+            listeners,
+        })
     }
 
-    /// Where it really listens, in the order of the endpoints.
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners
-            .iter()
-            .filter_map(|(listener, _)| listener.local_addr().ok())
-            .collect()
+    /// Where the first endpoint really listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Answers until `shutdown` is true, then gives running requests a moment.
     pub async fn serve(self, routes: Router, log: AccessLog, shutdown: watch::Receiver<bool>) {
         let permits = Arc::new(Semaphore::new(connections()));
         let mut accepting = JoinSet::new();
-        for (listener, certificate) in self.listeners {
+        for listener in self.listeners {
             accepting.spawn(accept_all(
-                (listener, certificate),
+                listener,
                 permits.clone(),
                 routes.clone(),
                 log.clone(),
@@ -127,34 +94,8 @@ fn connections() -> usize {
     half.unwrap_or(CONNECTIONS).min(CONNECTIONS)
 }
 
-async fn bind(endpoint: &ServerEndpoint) -> Result<TcpListener, Error> {
-    if endpoint.kind == Kind::Unix {
-        let endpoint = endpoint.clone();
-        return Err(Error::NotAvailable { endpoint });
-    }
-    let bound = match TcpListener::bind((endpoint.interface_or_any(), endpoint.port)).await {
-        // The default must work where the kernel has no IPv6.
-        Err(error) if endpoint.interface.is_none() && is_without_ipv6(&error) => {
-            warn!(%endpoint, "no IPv6 here, listening on IPv4 only");
-            TcpListener::bind((Ipv4Addr::UNSPECIFIED, endpoint.port)).await
-        }
-        bound => bound,
-    };
-    bound.map_err(|source| Error::Bind {
-        endpoint: endpoint.clone(),
-        source,
-    })
-}
-
-fn is_without_ipv6(error: &io::Error) -> bool {
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)
-    )
-}
-
 async fn accept_all(
-    (listener, certificate): (TcpListener, Option<Arc<Certificate>>),
+    listener: Listener,
     permits: Arc<Semaphore>,
     routes: Router,
     log: AccessLog,
@@ -169,13 +110,11 @@ async fn accept_all(
             accepted = accept(&listener, permits.clone()) => accepted,
         };
         match accepted {
-            Ok((stream, client, permit)) => {
-                let routes = routes.clone();
-                let log = log.clone();
+            Ok((accepted, client, permit)) => {
+                let sides = (client, routes.clone(), log.clone());
                 let watcher = graceful.watcher();
-                let acceptor = certificate.as_ref().map(|known| known.acceptor());
                 connections.spawn(async move {
-                    begin(stream, acceptor, (client, routes, log), watcher).await;
+                    begin(accepted, sides, watcher).await;
                     drop(permit);
                 });
             }
@@ -192,32 +131,25 @@ async fn accept_all(
 }
 
 async fn accept(
-    listener: &TcpListener,
+    listener: &Listener,
     permits: Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+) -> io::Result<(Accepted, SocketAddr, OwnedSemaphorePermit)> {
     let permit = permits.acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, client) = listener.accept().await?;
-    Ok((stream, client, permit))
-}
-
-fn prepare(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let time = u32::try_from(SEND_TIME.as_millis()).unwrap_or(u32::MAX);
-    rustix::net::sockopt::set_tcp_user_timeout(stream, time)?;
-    Ok(())
+    let (accepted, client) = listener.accept().await?;
+    Ok((accepted, client, permit))
 }
 
 /// Whom a connection is with, who answers, and where that is written down.
 type Sides = (SocketAddr, Router, AccessLog);
 
-async fn begin(stream: TcpStream, acceptor: Option<TlsAcceptor>, sides: Sides, watcher: Watcher) {
+async fn begin(accepted: Accepted, sides: Sides, watcher: Watcher) {
     let client = sides.0;
-    if let Err(error) = prepare(&stream) {
-        debug!(%client, %error, "connection ended");
-        return;
-    }
-    let Some(acceptor) = acceptor else {
-        return converse(stream, Encrypted(false), sides, watcher).await;
+    let (stream, acceptor) = match accepted {
+        Accepted::Unix(stream) => return converse(stream, Encrypted(false), sides, watcher).await,
+        Accepted::Tcp(stream, None) => {
+            return converse(stream, Encrypted(false), sides, watcher).await;
+        }
+        Accepted::Tcp(stream, Some(acceptor)) => (stream, acceptor),
     };
     // Boxed: without it, each connection that has no TLS would keep the room for it.
     let talk = async {

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 /// Where others reach this instance, as written into messages, configuration and the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
@@ -7,6 +9,16 @@ pub struct Address {
     pub http_url: String,
     /// `ftp://HOST:PORT`
     pub incoming_url: String,
-    /// Certificates of our own servers, which our own clients trust.
-    pub certificates: Vec<std::path::PathBuf>,
+    /// Certificate of the HTTP server, if it speaks TLS: builders trust it, and our own clients.
+    pub http_certificate: Option<PathBuf>,
+    /// The same of the FTP server.
+    pub incoming_certificate: Option<PathBuf>,
+}
+
+impl Address {
+    /// Certificates of our own servers.
+    pub fn certificates(&self) -> Vec<PathBuf> {
+        let both = [&self.http_certificate, &self.incoming_certificate];
+        both.into_iter().flatten().cloned().collect()
+    }
 }

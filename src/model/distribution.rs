@@ -3,29 +3,10 @@ use serde::{Deserialize, Serialize};
 use crate::deb::{Architecture, Codename, Component};
 use crate::model::build_check::Mode;
 use crate::model::source::sort_components;
-use crate::model::{Invalid, Item, Kind, Reference, invalid, is_one_line};
+use crate::model::{Invalid, Item, Kind, Reference, invalid, is_one_line, setup_block};
 
 /// Stock's blocks for .sbuildrc.
 pub const CONFIG_BLOCKS: [&str; 2] = ["set-default-path", "ccache"];
-/// Stock's blocks that prepare a session.
-pub const SETUP_BLOCKS: [&str; 16] = [
-    "apt-setup",
-    "apt-update",
-    "ccache",
-    "eatmydata",
-    "show-sbuildrc",
-    "apt-key-binary",
-    "apt-key-add",
-    "apt-no-check-valid-until",
-    "apt-allow-unauthenticated",
-    "apt-force-yes",
-    "apt-no-cache",
-    "apt-no-pipelining",
-    "apt-clear",
-    "bash-devices",
-    "schroot-shm",
-    "sun-java6-license",
-];
 pub const RESOLVERS: [&str; 3] = ["apt", "aptitude", "internal"];
 
 /// A base source with what builds for it need.
@@ -92,7 +73,7 @@ impl Distribution {
             chroot_setup_script: String::new(),
             // Read by builders of the stock program.
             sbuild_config_blocks: "set-default-path ccache".into(),
-            sbuild_setup_blocks: "apt-setup apt-update ccache eatmydata".into(),
+            sbuild_setup_blocks: setup_block::DEFAULT.into(),
             build_dep_resolver: "apt".into(),
             piuparts_extra_options: info(),
             piuparts_root_arg: sudo(),
@@ -191,22 +172,14 @@ impl Distribution {
     }
 
     fn blocks_fault(&self) -> Option<(&'static str, String)> {
-        for (field, blocks, known) in [
-            (
-                "sbuild_config_blocks",
-                &self.sbuild_config_blocks,
-                &CONFIG_BLOCKS[..],
-            ),
-            (
-                "sbuild_setup_blocks",
-                &self.sbuild_setup_blocks,
-                &SETUP_BLOCKS[..],
-            ),
-        ] {
-            let mut blocks = blocks.split_ascii_whitespace();
-            if let Some(block) = blocks.find(|block| !known.contains(block)) {
-                return Some((field, format!("unknown block {block:?}")));
-            }
+        let unknown = |field, block: &str| Some((field, format!("unknown block {block:?}")));
+        let mut blocks = self.sbuild_config_blocks.split_ascii_whitespace();
+        if let Some(block) = blocks.find(|block| !CONFIG_BLOCKS.contains(block)) {
+            return unknown("sbuild_config_blocks", block);
+        }
+        let mut blocks = self.sbuild_setup_blocks.split_ascii_whitespace();
+        if let Some(block) = blocks.find(|block| setup_block::find(block).is_none()) {
+            return unknown("sbuild_setup_blocks", block);
         }
         None
     }

@@ -74,6 +74,8 @@ pub struct Config {
     pub sources_list: String,
     pub preferences: String,
     pub keys: String,
+    /// Of the HTTP server that has the sources, if it speaks TLS.
+    pub ssl_cert: String,
     pub chroot_setup_script: String,
 }
 
@@ -87,7 +89,7 @@ fn members(config: &Config, sources: &[PathBuf]) -> Vec<Member> {
         text("apt_sources.list", &config.sources_list),
         text("apt_preferences", &config.preferences),
         text("apt_keys", &config.keys),
-        text("ssl_cert", ""),
+        text("ssl_cert", &config.ssl_cert),
         text("chroot_setup_script", &config.chroot_setup_script),
         text("sbuildrc_snippet", ""),
     ];

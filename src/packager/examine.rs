@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::archive::ArchiveDir;
+use crate::certificate;
 use crate::deb::{Architecture, Changes, Dsc, FileName, Paragraph, changelog};
 use crate::events::record;
 use crate::home::FileError;
@@ -286,6 +287,13 @@ fn config(
         sources_list: sources.sources_list()?,
         preferences: sources.preferences(),
         keys: keys(target, catalog, &parts.keys.now().signing())?,
+        ssl_cert: parts
+            .address
+            .http_certificate
+            .as_deref()
+            .map(certificate::public)
+            .transpose()?
+            .unwrap_or_default(),
         chroot_setup_script: target.distribution.chroot_setup_script.clone(),
     })
 }

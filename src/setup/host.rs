@@ -12,6 +12,8 @@ use crate::deb::{Architecture, Codename, distro_info};
 
 use super::Error;
 
+const OS_RELEASE: &str = "/etc/os-release";
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostFacts {
     /// As Release files have it: `Debian`.
@@ -31,10 +33,8 @@ pub struct HostFacts {
 
 /// Reads the host.
 pub fn host_facts() -> Result<HostFacts, Error> {
-    let release = read(Path::new("/etc/os-release"))?;
-    let codename: Codename = os_release(&release, "VERSION_CODENAME")
-        .ok_or(Error::NoCodename)?
-        .parse()?;
+    let release = read(Path::new(OS_RELEASE))?;
+    let codename = codename_of(&release)?;
     let origin = origin(&os_release(&release, "ID").unwrap_or_default());
     let version = os_release(&release, "VERSION_ID");
     let distro_info = format!("/usr/share/distro-info/{}.csv", origin.to_lowercase());
@@ -51,6 +51,16 @@ pub fn host_facts() -> Result<HostFacts, Error> {
         check_valid_until: check_valid_until()?,
         keyrings: keyrings(Path::new("/usr/share/keyrings")),
     })
+}
+
+/// Codename of the release that this machine runs.
+pub fn codename() -> Result<Codename, Error> {
+    codename_of(&read(Path::new(OS_RELEASE))?)
+}
+
+fn codename_of(release: &str) -> Result<Codename, Error> {
+    let codename = os_release(release, "VERSION_CODENAME").ok_or(Error::NoCodename)?;
+    Ok(codename.parse()?)
 }
 
 /// What this machine's own packages are built for.

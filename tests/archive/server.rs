@@ -35,7 +35,7 @@ impl Server {
             .unwrap();
         let endpoint = "tcp:port=0:interface=127.0.0.1".parse().unwrap();
         let server = runtime.block_on(http::Server::bind(&[endpoint])).unwrap();
-        let address = server.addresses()[0];
+        let address = server.address();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&asked);
         let routes = http::finish(http::files::router(home, None));

@@ -95,6 +95,28 @@ impl Buildd {
         self
     }
 
+    /// Speaks TLS only from the next start on, at the ports that it had; returns its certificate.
+    pub(crate) fn speak_tls(&mut self) -> PathBuf {
+        let own = |words: &[&str]| {
+            let mut command = Command::new(program());
+            run(command.args(words).arg("--home").arg(self.home.root()));
+        };
+        own(&["self-signed-certificate", "create", "localhost"]);
+        let [key, certificate] = [self.home.certificate_key(), self.home.certificate()];
+        let endpoint = |url: &str| {
+            let port = url.rsplit(':').next().unwrap();
+            format!(
+                "ssl:port={port}:interface=127.0.0.1:host=localhost:privateKey={}:certKey={}",
+                key.display(),
+                certificate.display()
+            )
+        };
+        let field = format!("ftp_endpoint={}", endpoint(&self.incoming_url));
+        own(&["item", "set", "daemon", "daemon", &field, "--pca"]);
+        self.http_endpoint = endpoint(&self.http_url);
+        certificate
+    }
+
     fn log(&self) -> PathBuf {
         self.home.root().join("daemon.log")
     }

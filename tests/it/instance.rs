@@ -247,9 +247,10 @@ impl Running {
         let ftp =
             runtime.block_on(async { ftp::Server::bind(&loopback(), Limits::default()).unwrap() });
         let address = Address {
-            certificates: Vec::new(),
+            http_certificate: None,
+            incoming_certificate: None,
             hostname: "buildd.test".into(),
-            http_url: format!("http://{}", http.addresses()[0]),
+            http_url: format!("http://{}", http.address()),
             incoming_url: format!("ftp://{}", ftp.address()),
         };
         let started = Instance::start_with(home.clone(), address, program());

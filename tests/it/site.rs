@@ -34,7 +34,7 @@ impl Site {
             .unwrap();
         let endpoint = "tcp:port=0:interface=127.0.0.1".parse().unwrap();
         let server = runtime.block_on(Server::bind(&[endpoint])).unwrap();
-        let address = server.addresses()[0];
+        let address = server.address();
         let (log, _) = AccessLog::start(home.access_log()).unwrap();
         let (end, shutdown) = watch::channel(false);
         let routes = http::finish(http::files::router(&home, None));

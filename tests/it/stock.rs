@@ -96,11 +96,8 @@ fn begin(base: &Base) -> Session {
     let mut tree = Tree::default();
     tree.text("/etc/apt/apt.conf.d/99test", APT)
         .text("/opt/test/test_keyring.py", KEYRING)
-        .text("/opt/test/every_call.py", EVERY_CALL)
-        .secret(
-            apt::PROXIES_FILE,
-            proxies.apt_configuration(&[sources], &[]),
-        );
+        .text("/opt/test/every_call.py", EVERY_CALL);
+    apt::reach(&mut tree, &proxies, (&[sources], &[]), "");
     session.unpack(&tree).unwrap();
     run(&session, &["apt-get", "update", "-q"]);
     run(

@@ -1,14 +1,20 @@
 //! HTTPS: what is said by HTTP is said by TLS too, and a renewed certificate is taken without a restart.
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use mini_buildd::model::EventType;
+use rustix::process::Signal;
+
+use crate::buildd::Buildd;
 use crate::daemon::{self, Daemon};
 use crate::package::Upload;
 use crate::packager::{private_apt, run};
 use crate::program::program;
+use crate::small_source::SmallSource;
 
 /// A key and a certificate for this host, signed by itself; not one of an authority, which no server may be (rustls).
 fn certificate(directory: &Path) {
@@ -133,6 +139,87 @@ fn what_is_wrong_with_an_endpoint_is_said() {
     fs::copy(other.path().join("http.key"), place.path().join("http.key")).unwrap();
     let why = refused(&endpoint(place.path()));
     assert!(why.contains("key and certificate don't fit"), "{why}");
+}
+
+#[test]
+fn builds_get_their_dependencies_from_a_repository_that_speaks_tls() {
+    let mut buildd = Buildd::started("tls");
+    buildd.end(Signal::TERM);
+    let certificate = buildd.speak_tls();
+    buildd.start();
+    let place = tempfile::tempdir().unwrap();
+    let version = format!("1.0{}", buildd.suffix);
+    for (name, fields) in [("mbd-base", ""), ("mbd-based", "Build-Depends: mbd-base\n")] {
+        let source = SmallSource {
+            name,
+            build: if fields.is_empty() {
+                "true"
+            } else {
+                "mbd-base"
+            },
+            fields: (fields, ""),
+            ..SmallSource::default()
+        };
+        let tree = source.write(place.path());
+        let changes = buildd.uploader.build_source(&tree, &version, &buildd.dist);
+        let mut dput = Command::new(program());
+        dput.args(["dput", "--check-result", &buildd.incoming_url])
+            .args(["--http-endpoint", &buildd.http_url])
+            .arg(&changes)
+            .env("SSL_CERT_FILE", &certificate);
+        run(&mut dput);
+        buildd.ended(name, EventType::Installed);
+    }
+    let log = buildd.build_logs("mbd-based").concat();
+    assert!(log.contains("mbd-base works"), "{log}");
+}
+
+#[test]
+fn a_socket_in_the_file_system_is_served_beside_a_port_and_goes_away_with_the_daemon() {
+    let home = daemon::new_home();
+    let place = tempfile::tempdir().unwrap();
+    let socket = place.path().join("http");
+    let endpoint = format!("unix:{}:mode=600", socket.display());
+    // One that a daemon left behind which was killed.
+    drop(UnixListener::bind(&socket).unwrap());
+    let daemon = Daemon::start_with(home.path(), &["--http-endpoint", &endpoint]);
+    let mode = fs::metadata(&socket).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let asked = Command::new("curl")
+        .args(["--silent", "--show-error", "--unix-socket"])
+        .arg(&socket)
+        .arg("http://localhost/mini_buildd/api/status/?output=plain")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(asked.stdout).unwrap();
+    assert!(
+        text.contains(&format!("\"url\": \"{}\"", daemon.url())),
+        "{text}"
+    );
+    daemon.end("TERM");
+    assert!(!socket.exists());
+
+    let refused = |endpoints: &[&str]| {
+        let mut command = daemon::command_at(home.path(), endpoints[0]);
+        for endpoint in &endpoints[1..] {
+            command.args(["--http-endpoint", endpoint]);
+        }
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let why = refused(&[&endpoint]);
+    assert!(why.contains("put unix: behind it"), "{why}");
+    let port = "tcp:port=0:interface=127.0.0.1";
+    let why = refused(&[port, "unix:here"]);
+    assert!(why.contains("unix:address=here"), "{why}");
+    let why = refused(&[port, &format!("{endpoint}8")]);
+    assert!(why.contains("mode is not an octal number"), "{why}");
+    // A file that is none of ours stays.
+    fs::write(&socket, "mine").unwrap();
+    let why = refused(&[port, &endpoint]);
+    assert!(why.contains("Address already in use"), "{why}");
+    assert_eq!(fs::read_to_string(&socket).unwrap(), "mine");
 }
 
 /// Sends files over TLS as python's ftplib does.

@@ -87,7 +87,8 @@ mod tests {
 
     fn address() -> Address {
         Address {
-            certificates: Vec::new(),
+            http_certificate: None,
+            incoming_certificate: None,
             hostname: "mbd-peer.localdomain".into(),
             http_url: "http://mbd-peer.localdomain:8066".into(),
             incoming_url: "ftp://mbd-peer.localdomain:8067".into(),
