@@ -1,6 +1,7 @@
 //! Where servers listen and clients connect, in stock's notation: `tcp6:port=8066`, `tcp:host=H:port=P`, URLs.
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,32 @@ impl Error {
 impl ServerEndpoint {
     pub fn option(&self, name: &str) -> Option<&str> {
         option(&self.options, name)
+    }
+
+    /// What keeps FTP from being served there, as far as its notation tells.
+    pub fn ftp_fault(&self) -> Option<String> {
+        if self.kind == Kind::Unix {
+            return Some("FTP needs a TCP port".into());
+        }
+        let needed = ["privateKey", "certKey"].into_iter();
+        let mut needed = needed.filter(|_| self.kind == Kind::Ssl);
+        if let Some(name) = needed.find(|name| self.option(name).is_none()) {
+            return Some(format!("option {name} is missing"));
+        }
+        self.passive_ports().err()
+    }
+
+    /// Ports of FTP's data connections, option `passive_ports=MIN-MAX`; `None`: any free ones.
+    pub fn passive_ports(&self) -> Result<Option<RangeInclusive<u16>>, String> {
+        let Some(text) = self.option("passive_ports") else {
+            return Ok(None);
+        };
+        let range = text.split_once('-').and_then(|(first, last)| {
+            let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+            (0 < first && first <= last).then_some(first..=last)
+        });
+        let fault = || format!("passive_ports {text:?} is not MIN-MAX");
+        range.map(Some).ok_or_else(fault)
     }
 
     /// Address to listen on; all addresses of its family without interface.
@@ -469,5 +496,17 @@ mod tests {
             let error = text.parse::<ClientEndpoint>().unwrap_err();
             assert_eq!(error.fault, fault);
         }
+    }
+
+    #[test]
+    fn passive_ports_are_a_range() {
+        let ports =
+            |text: &str| server(&format!("tcp:port=21:passive_ports={text}")).passive_ports();
+        assert_eq!(ports("4000-4010"), Ok(Some(4000..=4010)));
+        assert_eq!(ports("4000-4000"), Ok(Some(4000..=4000)));
+        for text in ["", "4000", "5-4", "0-4", "4000-70000"] {
+            assert!(ports(text).is_err(), "{text}");
+        }
+        assert_eq!(server("tcp:port=21").passive_ports(), Ok(None));
     }
 }

@@ -28,6 +28,7 @@ use crate::certificate::Certificate;
 use crate::deb::FileName;
 use crate::endpoint::{Kind, ServerEndpoint};
 use crate::incoming::Incoming;
+use crate::shares::Shares;
 
 use session::Session;
 
@@ -76,6 +77,8 @@ impl Door for Incoming {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     pub connections: usize,
+    /// Of these, one client's.
+    pub of_one_client: usize,
     /// Silence on the control connection, and within a transfer.
     pub idle: Duration,
     /// Time to log in.
@@ -89,6 +92,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             connections: 400,
+            of_one_client: 100,
             idle: Duration::from_secs(5 * 60),
             login: Duration::from_secs(60),
             file_size: 8 << 30,
@@ -133,11 +137,7 @@ impl Server {
             endpoint: endpoint.to_string(),
             fault,
         };
-        let passive_ports = endpoint
-            .option("passive_ports")
-            .map(passive::ports)
-            .transpose()
-            .map_err(wrong)?;
+        let passive_ports = endpoint.passive_ports().map_err(wrong)?;
         let certificate = (endpoint.kind == Kind::Ssl)
             .then(|| Certificate::of(endpoint, None))
             .transpose()
@@ -174,6 +174,7 @@ impl Server {
     /// Serves until `shutdown` becomes true or its sender is gone; then sessions end within seconds.
     pub async fn serve(self, door: Arc<dyn Door>, mut shutdown: watch::Receiver<bool>) {
         let mut sessions = JoinSet::new();
+        let shares = Shares::new(self.settings.limits.of_one_client);
         loop {
             let accepted = tokio::select! {
                 () = stopped(&mut shutdown) => break,
@@ -188,8 +189,17 @@ impl Server {
                     control::refuse(&stream, "stopped by an administrator");
                 }
                 Ok((stream, peer)) if sessions.len() < self.settings.limits.connections => {
+                    let Some(share) = shares.take(peer.ip()) else {
+                        warn!(%peer, "too many FTP connections of one client");
+                        control::refuse(&stream, "too many connections from your address");
+                        continue;
+                    };
                     let (door, settings) = (door.clone(), self.settings.clone());
-                    sessions.spawn(talk(stream, peer, door, settings, shutdown.clone()));
+                    let talking = talk(stream, peer, door, settings, shutdown.clone());
+                    sessions.spawn(async move {
+                        talking.await;
+                        drop(share);
+                    });
                 }
                 Ok((stream, peer)) => {
                     warn!(%peer, "too many FTP connections");

@@ -26,6 +26,7 @@ mod profile;
 mod query;
 mod registration;
 mod server;
+mod timely;
 mod times;
 mod tree;
 

@@ -37,6 +37,7 @@ pub mod packager;
 pub mod remotes;
 pub mod repositories;
 pub mod setup;
+pub mod shares;
 
 pub mod api;
 

@@ -9,7 +9,7 @@ const RANKS: [&[&str]; 16] = [
     // 1 model
     &["model"],
     // 2 outside
-    &["home", "command", "certificate", "fault"],
+    &["home", "command", "certificate", "fault", "shares"],
     &["store", "pgp", "upload", "fetch", "mail"],
     &["accounts", "keys", "archive", "message"],
     // 3 engine

@@ -3,10 +3,10 @@ use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::Item as _;
 use crate::model::user::User;
+use crate::model::{Item as _, Uploader};
 use crate::store::links::{self, Purpose};
-use crate::store::users;
+use crate::store::{items, users};
 
 use super::{Accounts, Error, digest, hash, secret};
 
@@ -38,8 +38,10 @@ impl Accounts {
         };
         self.store.write(|tx| {
             links::expire(tx, now)?;
-            if users::get(tx, user.name.as_str())?.is_some() {
-                return Err(Error::Taken(user.name.to_string()));
+            let name = user.name.as_str();
+            // An uploader that has no account is of somebody else, too.
+            if users::get(tx, name)?.is_some() || items::get::<Uploader>(tx, name)?.is_some() {
+                return Err(Error::Taken(name.to_owned()));
             }
             users::put(tx, &pending)?;
             users::set_password(tx, &user.name, &hash)?;
@@ -72,13 +74,7 @@ impl Accounts {
     }
 
     /// The active users who have this e-mail address, each with the secret of a link; mostly one, or none.
-    pub fn forgot(
-        &self,
-        email: &str,
-        address: IpAddr,
-        now: Timestamp,
-    ) -> Result<Vec<(User, String)>, Error> {
-        self.take_letter(address, now)?;
+    pub fn forgot(&self, email: &str, now: Timestamp) -> Result<Vec<(User, String)>, Error> {
         self.store.write(|tx| {
             links::expire(tx, now)?;
             let users = users::all(tx)?.into_iter();
@@ -147,7 +143,7 @@ impl Accounts {
     }
 
     /// So many letters may be sent for an address as logins may fail.
-    fn take_letter(&self, address: IpAddr, now: Timestamp) -> Result<(), Error> {
+    pub fn take_letter(&self, address: IpAddr, now: Timestamp) -> Result<(), Error> {
         let mut letters = super::locked(&self.letters);
         if let Some(wait) = letters.refused(address, now) {
             let seconds = wait.as_secs().max(1).unsigned_abs();
@@ -163,6 +159,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::model::Status;
     use crate::store::Store;
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
@@ -217,20 +214,10 @@ mod tests {
         let (_directory, accounts) = accounts();
         let now = Timestamp::now();
         let secret = accounts.register(&jo(), "pw", HERE, now).unwrap();
-        assert!(
-            accounts
-                .forgot("jo@example.org", HERE, now)
-                .unwrap()
-                .is_empty()
-        );
+        assert!(accounts.forgot("jo@example.org", now).unwrap().is_empty());
         accounts.activate("jo", &secret, now).unwrap();
-        assert!(
-            accounts
-                .forgot("x@example.org", HERE, now)
-                .unwrap()
-                .is_empty()
-        );
-        let mailed = accounts.forgot("JO@example.org", HERE, now).unwrap();
+        assert!(accounts.forgot("x@example.org", now).unwrap().is_empty());
+        let mailed = accounts.forgot("JO@example.org", now).unwrap();
         let [(user, secret)] = mailed.as_slice() else {
             panic!("{mailed:?}");
         };
@@ -258,7 +245,87 @@ mod tests {
     fn nobody_has_a_thousand_letters_sent() {
         let (_directory, accounts) = accounts();
         let now = Timestamp::now();
-        let refused = (0..20).find_map(|_| accounts.forgot("x@example.org", HERE, now).err());
+        let refused = (0..20).find_map(|_| accounts.take_letter(HERE, now).err());
         assert!(matches!(refused, Some(Error::Letters { .. })));
+    }
+
+    #[test]
+    fn links_end_with_what_they_were_mailed_for() {
+        let (_directory, accounts) = accounts();
+        let now = Timestamp::now();
+        let secret = accounts.register(&jo(), "pw", HERE, now).unwrap();
+        let set = |change: fn(&mut User)| {
+            accounts.store.write(|tx| {
+                let (mut user, _) = users::get(tx, "jo")?.unwrap();
+                change(&mut user);
+                users::put(tx, &user)
+            })
+        };
+        let mailed = || accounts.forgot("jo@example.org", now).unwrap().remove(0).1;
+        // An administrator lets somebody in, and thinks better of it.
+        set(|user| user.active = true).unwrap();
+        let reset = mailed();
+        set(|user| user.active = false).unwrap();
+        assert!(!accounts.activate("jo", &secret, now).unwrap());
+        assert!(!accounts.may_reset("jo", &reset, now).unwrap());
+
+        set(|user| user.active = true).unwrap();
+        let reset = mailed();
+        let changed = accounts.change_password(&jo(), ["pw", "new"], HERE, now);
+        assert!(changed.unwrap());
+        assert!(!accounts.may_reset("jo", &reset, now).unwrap());
+
+        let reset = mailed();
+        set(|user| user.staff = true).unwrap();
+        assert!(accounts.may_reset("jo", &reset, now).unwrap());
+        set(|user| user.email = "other@example.org".into()).unwrap();
+        assert!(!accounts.may_reset("jo", &reset, now).unwrap());
+    }
+
+    #[test]
+    fn nobody_registers_as_an_uploader_and_a_key_ends_with_its_user() {
+        let (_directory, accounts) = accounts();
+        let now = Timestamp::now();
+        let status = || {
+            let found = accounts.store.read(|tx| items::get::<Uploader>(tx, "jo"));
+            found.unwrap().map(|(_, status)| status)
+        };
+        let active = Status::Active { checked: now };
+        let put = || {
+            let uploader = Uploader {
+                user: "jo".into(),
+                key: String::new(),
+                may_upload_to: Vec::new(),
+            };
+            accounts
+                .store
+                .write(|tx| items::put(tx, &uploader, active))
+                .unwrap();
+        };
+        put();
+        let refused = accounts.register(&jo(), "pw", HERE, now);
+        assert!(matches!(refused, Err(Error::Taken(_))), "{refused:?}");
+        assert_eq!(status(), Some(active));
+
+        let removed = accounts
+            .store
+            .write(|tx| items::remove::<Uploader>(tx, "jo"));
+        assert!(removed.unwrap());
+        let secret = accounts.register(&jo(), "pw", HERE, now).unwrap();
+        accounts.activate("jo", &secret, now).unwrap();
+        put();
+        let inactive = User {
+            active: false,
+            ..jo()
+        };
+        accounts
+            .store
+            .write(|tx| users::put(tx, &inactive))
+            .unwrap();
+        assert!(status().is_some_and(|status| !status.is_active()));
+        put();
+        let removed = accounts.store.write(|tx| users::remove(tx, &jo().name));
+        assert!(removed.unwrap());
+        assert_eq!(status(), None);
     }
 }

@@ -136,12 +136,8 @@ impl Call {
         (self.run)(context, &arguments).await
     }
 
-    fn permit(
-        &self,
-        caller: &Caller,
-        is_running: impl FnOnce() -> bool,
-        confirmed: Option<&str>,
-    ) -> Result<(), CallError> {
+    /// Checks the role, and what a token is good for.
+    pub fn permit_role(&self, caller: &Caller) -> Result<(), CallError> {
         if !self.auth.allows(caller) {
             return Err(CallError::Unauthorized {
                 call: self.name,
@@ -151,6 +147,16 @@ impl Call {
         if !caller.is_good_for(self.name) {
             return Err(CallError::OutOfScope(self.name));
         }
+        Ok(())
+    }
+
+    fn permit(
+        &self,
+        caller: &Caller,
+        is_running: impl FnOnce() -> bool,
+        confirmed: Option<&str>,
+    ) -> Result<(), CallError> {
+        self.permit_role(caller)?;
         if self.running && !is_running() {
             return Err(CallError::NotRunning(self.name));
         }

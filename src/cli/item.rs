@@ -163,9 +163,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
         opened.lifecycle.act(item, action, force, &mut say)?;
         opened.publish()
     };
-    let put = |kind, fields, after: &After| -> Result<(), Failure> {
-        let store = &opened.lifecycle.store;
-        let (item, is_changed) = store.write(|tx| edit::put(tx, kind, fields))?;
+    let written = |(item, is_changed): (Reference, bool), after: &After| -> Result<(), Failure> {
         say(&format!(
             "{item} {}",
             if is_changed {
@@ -174,10 +172,14 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
                 "is so already"
             }
         ));
-        if after.pca && kind.has_status() {
+        if after.pca && item.kind.has_status() {
             act(&item, Action::Pca, false)?;
         }
         Ok(())
+    };
+    let put = |kind, fields, after: &After| -> Result<(), Failure> {
+        let store = &opened.lifecycle.store;
+        written(store.write(|tx| edit::put(tx, kind, fields))?, after)
     };
     match &options.command {
         Command::List { kind, json, .. } => list(&opened, *kind, *json)?,
@@ -195,11 +197,15 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
         } => {
             let item = Reference::new(*kind, name);
             let store = &opened.lifecycle.store;
-            let (mut present, _) = store.read(|tx| edit::show(tx, &item))?;
-            for (field, value) in fields {
-                present[field] = value.clone();
-            }
-            put(*kind, present, after)?;
+            // In one: who changes another field meanwhile, loses nothing.
+            let done = store.write(|tx| {
+                let (mut present, _) = edit::show(tx, &item)?;
+                for (field, value) in fields {
+                    present[field] = value.clone();
+                }
+                edit::put(tx, *kind, present)
+            })?;
+            written(done, after)?;
         }
         Command::Add {
             kind,

@@ -71,15 +71,6 @@ fn from_anywhere(ports: &RangeInclusive<u16>) -> impl Iterator<Item = u16> {
     (0..count).filter_map(move |step| u16::try_from(first + start.wrapping_add(step) % count).ok())
 }
 
-/// Reads `MIN-MAX`.
-pub(super) fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
-    let range = text.split_once('-').and_then(|(first, last)| {
-        let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-        (0 < first && first <= last).then_some(first..=last)
-    });
-    range.ok_or_else(|| format!("passive_ports {text:?} is not MIN-MAX"))
-}
-
 /// Numbers of the PASV reply (RFC 959, section 4.1.2); nothing for IPv6.
 pub(super) fn numbers(address: SocketAddr) -> Option<String> {
     let IpAddr::V4(ip) = address.ip().to_canonical() else {
@@ -93,15 +84,6 @@ pub(super) fn numbers(address: SocketAddr) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn port_ranges_are_read_strictly() {
-        assert_eq!(ports("4000-4010"), Ok(4000..=4010));
-        assert_eq!(ports("4000-4000"), Ok(4000..=4000));
-        for text in ["", "4000", "4010-4000", "0-10", "1-65536", "a-b"] {
-            assert!(ports(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn every_port_of_a_range_is_tried_once() {

@@ -76,6 +76,10 @@ async fn answer(
     let forbid = |why: &str| problem::answer(StatusCode::FORBIDDEN, why, output);
     let mut confirmed = last(&query, "confirm").map(str::to_owned);
     if method == Method::POST {
+        // Who may not make the call need not send what it is about.
+        if let Err(refused) = call.permit_role(&asker.caller) {
+            return problem::response(&refused, output);
+        }
         match body::read(request).await {
             Ok(given) => {
                 // Stock's queries may say what they like; what is said here only, is meant.

@@ -12,6 +12,7 @@ use axum::response::Response;
 use axum::routing::get;
 use jiff::Timestamp;
 use maud::{Markup, html};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::Semaphore;
 use tracing::{error, info, warn};
 
@@ -92,6 +93,12 @@ impl Postman {
             }
         }
     }
+}
+
+/// The path of a page for one user.
+fn link(page: &str, name: &str, secret: &str) -> String {
+    let [name, secret] = [name, secret].map(|text| utf8_percent_encode(text, NON_ALPHANUMERIC));
+    format!("/accounts/{page}/{name}/{secret}/")
 }
 
 /// A page that says what happened.
@@ -217,7 +224,7 @@ async fn register(
     match registered.await {
         Ok(secret) => {
             info!(user = %user.name, %address, "registered");
-            let path = format!("/accounts/activate/{}/{secret}/", user.name);
+            let path = link("activate", user.name.as_str(), &secret);
             let why = format!(
                 "Somebody registered as {} with this address. To log in, open first:",
                 user.name
@@ -310,24 +317,43 @@ async fn forgot(
     }
     let email = last(&form, "email").unwrap_or_default().trim().to_owned();
     let address = client.ip().to_canonical();
-    let found = in_turn(&parts, move |accounts| {
-        accounts.forgot(&email, address, Timestamp::now())
-    });
-    match found.await {
-        Ok(found) => {
-            tokio::task::spawn_blocking(move || {
-                for (user, secret) in found {
-                    let path = format!("/accounts/reset/{}/{secret}/", user.name);
-                    let why = format!(
-                        "To set a new password for {}, open within a day:",
-                        user.name
-                    );
-                    postman.send(&user, "Set a new password", &path, &why);
-                }
+    match parts.accounts.take_letter(address, Timestamp::now()) {
+        Ok(()) => {
+            // How long it takes would tell whether somebody has the address.
+            tokio::spawn(async move {
+                let found = in_turn(&parts, move |accounts| {
+                    accounts.forgot(&email, Timestamp::now())
+                });
+                write_letters(&postman, found.await).await;
             });
             redirect(StatusCode::FOUND, "/accounts/password_reset/done/")
         }
         Err(error) => mendable(&error, refused),
+    }
+}
+
+/// Sends links to those who may set a password anew.
+async fn write_letters(
+    postman: &Arc<Postman>,
+    found: Result<Vec<(User, String)>, accounts::Error>,
+) {
+    let found = match found {
+        Ok(found) => found,
+        Err(failed) => return error!(error = with_causes(&failed), "can't make a link"),
+    };
+    let postman = Arc::clone(postman);
+    let writing = tokio::task::spawn_blocking(move || {
+        for (user, secret) in found {
+            let path = link("reset", user.name.as_str(), &secret);
+            let why = format!(
+                "To set a new password for {}, open within a day:",
+                user.name
+            );
+            postman.send(&user, "Set a new password", &path, &why);
+        }
+    });
+    if let Err(panicked) = writing.await {
+        error!(%panicked, "can't write letters");
     }
 }
 
@@ -352,7 +378,7 @@ async fn reset_page(
     (name, secret): (String, String),
     fault: Option<(StatusCode, &str)>,
 ) -> Response {
-    let action = format!("/accounts/reset/{name}/{secret}/");
+    let action = link("reset", &name, &secret);
     let good = in_turn(parts, move |accounts| {
         accounts.may_reset(&name, &secret, Timestamp::now())
     });

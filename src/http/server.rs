@@ -28,6 +28,8 @@ use crate::endpoint::ServerEndpoint;
 use super::access_log::{AccessLog, Asked};
 use super::attach::Place;
 use super::listener::{Accepted, Error, Listener};
+use super::timely::Timely;
+use crate::shares::Shares;
 
 /// Connections at once; others wait to be accepted. Most only wait for events.
 const CONNECTIONS: usize = 4000;
@@ -72,12 +74,16 @@ impl Server {
 
     /// Answers until `shutdown` is true, then gives running requests a moment.
     pub async fn serve(self, routes: Router, log: AccessLog, shutdown: watch::Receiver<bool>) {
-        let permits = Arc::new(Semaphore::new(connections()));
+        let most = connections();
+        let bounds = Bounds {
+            permits: Arc::new(Semaphore::new(most)),
+            shares: Shares::new(most / 2),
+        };
         let mut accepting = JoinSet::new();
         for listener in self.listeners {
             accepting.spawn(accept_all(
                 listener,
-                permits.clone(),
+                bounds.clone(),
                 routes.clone(),
                 log.clone(),
                 shutdown.clone(),
@@ -85,6 +91,14 @@ impl Server {
         }
         accepting.join_all().await;
     }
+}
+
+/// Of connections.
+#[derive(Clone, Debug)]
+struct Bounds {
+    permits: Arc<Semaphore>,
+    /// One client takes half of them at most.
+    shares: Shares,
 }
 
 /// As many as leave half of the open files to all else.
@@ -96,7 +110,7 @@ fn connections() -> usize {
 
 async fn accept_all(
     listener: Listener,
-    permits: Arc<Semaphore>,
+    bounds: Bounds,
     routes: Router,
     log: AccessLog,
     mut shutdown: watch::Receiver<bool>,
@@ -107,15 +121,19 @@ async fn accept_all(
         let accepted = tokio::select! {
             _ = shutdown.wait_for(|&is_over| is_over) => break,
             Some(_) = connections.join_next() => continue,
-            accepted = accept(&listener, permits.clone()) => accepted,
+            accepted = accept(&listener, &bounds) => accepted,
         };
         match accepted {
             Ok((accepted, client, permit)) => {
+                let Some(share) = bounds.shares.take(client.ip()) else {
+                    warn!(%client, "too many connections of one client");
+                    continue;
+                };
                 let sides = (client, routes.clone(), log.clone());
                 let watcher = graceful.watcher();
                 connections.spawn(async move {
                     begin(accepted, sides, watcher).await;
-                    drop(permit);
+                    drop((permit, share));
                 });
             }
             Err(error) => {
@@ -132,9 +150,14 @@ async fn accept_all(
 
 async fn accept(
     listener: &Listener,
-    permits: Arc<Semaphore>,
+    bounds: &Bounds,
 ) -> io::Result<(Accepted, SocketAddr, OwnedSemaphorePermit)> {
-    let permit = permits.acquire_owned().await.map_err(io::Error::other)?;
+    let permit = bounds
+        .permits
+        .clone()
+        .acquire_owned()
+        .await
+        .map_err(io::Error::other)?;
     let (accepted, client) = listener.accept().await?;
     Ok((accepted, client, permit))
 }
@@ -179,6 +202,7 @@ async fn converse(
         request.extensions_mut().insert(ConnectInfo(client));
         request.extensions_mut().insert(Place::clone(&place));
         request.extensions_mut().insert(encrypted);
+        let request = request.map(Timely::new);
         let answering =
             hyper::service::Service::call(&TowerToHyperService::new(routes.clone()), request);
         async move { answering.await.map(|response| count(response, logged)) }

@@ -1,3 +1,7 @@
+use std::net::TcpListener;
+
+use crate::certificate::Certificate;
+use crate::endpoint;
 use crate::keys::KeySet;
 use crate::model::{Daemon, Kind, Reference, Status};
 use crate::store::catalog::Catalog;
@@ -26,6 +30,16 @@ impl Managed for Daemon {
     }
 
     fn verify(&mut self, hands: &mut Hands<'_>) -> Result<(), Failure> {
+        let endpoint = &self.ftp_endpoint;
+        if endpoint.kind == endpoint::Kind::Ssl {
+            Certificate::of(endpoint, None)?;
+        }
+        // Its own port may be taken, by ourselves.
+        let address = (endpoint.interface_or_any(), 0);
+        if endpoint.interface.is_some() {
+            TcpListener::bind(address)
+                .map_err(|fault| format!("nobody can listen on {endpoint}: {fault}"))?;
+        }
         let keys = KeySet::load(&hands.lifecycle.home)?;
         Ok(keys.primary().can_sign()?)
     }

@@ -56,6 +56,17 @@ impl Item for Daemon {
         if !is_email(&self.email_address) {
             return Err(invalid(self, "email_address", "must be NAME@HOST"));
         }
+        if let Some(fault) = self.ftp_endpoint.ftp_fault() {
+            return Err(invalid(self, "ftp_endpoint", fault));
+        }
+        for (field, days) in [
+            ("expire_events_after_days", self.expire_events_after_days),
+            ("expire_builds_after_days", self.expire_builds_after_days),
+        ] {
+            if !(1..=36_500).contains(&days) {
+                return Err(invalid(self, field, "must be 1 to 36500"));
+            }
+        }
         if self.max_parallel_builds == 0 {
             return Err(invalid(self, "max_parallel_builds", "must be 1 at least"));
         }
@@ -84,10 +95,10 @@ impl Item for Daemon {
 
 pub fn check_identity(identity: &str) -> Result<(), &'static str> {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
-    if !identity.is_empty() && identity.bytes().all(fits) {
+    if (1..=64).contains(&identity.len()) && identity.bytes().all(fits) {
         return Ok(());
     }
-    Err("must match [a-zA-Z0-9-]+")
+    Err("must match [a-zA-Z0-9-]+, 64 letters at most")
 }
 
 impl Daemon {
@@ -145,6 +156,27 @@ mod tests {
                 "custom_archive_origin",
             ),
             (|d| d.email_address = "a@b <c".into(), "email_address"),
+            (
+                |d| d.ftp_endpoint = "ssl:port=8067:privateKey=k".parse().unwrap(),
+                "ftp_endpoint",
+            ),
+            (
+                |d| d.ftp_endpoint = "tcp:port=8067:passive_ports=9".parse().unwrap(),
+                "ftp_endpoint",
+            ),
+            (
+                |d| d.ftp_endpoint = "unix:/run/ftp".parse().unwrap(),
+                "ftp_endpoint",
+            ),
+            (
+                |d| d.expire_events_after_days = 0,
+                "expire_events_after_days",
+            ),
+            (
+                |d| d.expire_builds_after_days = 0,
+                "expire_builds_after_days",
+            ),
+            (|d| d.limits.disk_mib = 1 << 44, "disk_mib"),
             (|d| d.max_parallel_builds = 0, "max_parallel_builds"),
             (|d| d.limits.cpu_weight = 0, "cpu_weight"),
             (|d| d.gnupg_keyserver = "keys".into(), "gnupg_keyserver"),

@@ -28,6 +28,8 @@ pub struct Limits {
     pub log_mib: u64,
 }
 
+const TOO_MUCH: &str = "must be 1099511627776 at most";
+
 impl Default for Limits {
     /// Lets any package of Debian pass; sbuild ends what is silent for as long.
     fn default() -> Limits {
@@ -90,7 +92,14 @@ impl Limits {
     /// Names the first field that makes no sense, and why.
     pub fn fault(&self) -> Option<(&'static str, &'static str)> {
         let is_weight = |weight| (1..=10_000).contains(&weight);
+        // More than any disk has; beyond, bytes could not be counted.
+        let is_size = |mib| mib <= 1 << 40;
         let checks = [
+            ("memory_mib", is_size(self.memory_mib), TOO_MUCH),
+            ("disk_mib", is_size(self.disk_mib), TOO_MUCH),
+            ("free_disk_mib", is_size(self.free_disk_mib), TOO_MUCH),
+            ("output_mib", is_size(self.output_mib), TOO_MUCH),
+            ("log_mib", is_size(self.log_mib), TOO_MUCH),
             ("processes", self.processes >= 16, "must be 16 at least"),
             (
                 "cpu_weight",

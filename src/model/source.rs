@@ -111,6 +111,18 @@ impl Item for Source {
                 return Err(invalid(self, "extra_identifiers", fault));
             }
         }
+        let is_file = |path: &std::path::Path| {
+            let mut parts = path.components();
+            let is_plain = !parts.any(|part| part == std::path::Component::ParentDir);
+            path.is_absolute() && is_plain && path.to_str().is_some_and(is_one_line)
+        };
+        if let Some(path) = self.apt_keys.iter().find_map(|key| match key {
+            SignedBy::KeyringFile(path) => Some(path).filter(|path| !is_file(path)),
+            SignedBy::Armored(_) | SignedBy::Key(_) => None,
+        }) {
+            let fault = format!("{} is no absolute path of a file", path.display());
+            return Err(invalid(self, "apt_keys", fault));
+        }
         if !is_one_line(&self.remove_from_component) {
             return Err(invalid(self, "remove_from_component", "must be one line"));
         }
@@ -224,6 +236,16 @@ fn archive_fault(url: &str) -> Option<&'static str> {
     if !is_known || !url.bytes().all(|b| b.is_ascii_graphic()) {
         return Some("is no http, https, ftp or file URL");
     }
+    let place = url.split_once("://").map_or("", |(_, place)| place);
+    let authority = place.split('/').next().unwrap_or_default();
+    if authority.contains('@') {
+        return Some(
+            "has a user or password, which everybody could read in apt's sources; apt_auth.conf(5) has a place for it",
+        );
+    }
+    if url.contains(['?', '#']) {
+        return Some("is no URL of a directory");
+    }
     (!url.ends_with('/') || url.ends_with("//")).then_some("must end with exactly one slash")
 }
 
@@ -309,6 +331,9 @@ pub(crate) mod tests {
             ("http://buildd.test/debian//", false),
             ("/srv/debian/", false),
             ("http://buildd.test/a b/", false),
+            ("http://user:secret@buildd.test/debian/", false),
+            ("http://buildd.test/debian/#a/", false),
+            ("file:/srv/debian/", true),
         ] {
             assert_eq!(
                 Archive::new(url.into()).validate().is_ok(),

@@ -10,6 +10,8 @@ use crate::model::{Invalid, Item, Kind, Reference, invalid, is_one_line};
 /// Longest name and longest e-mail address, in characters (stock's limits).
 const MAX_NAME: usize = 150;
 const MAX_EMAIL: usize = 254;
+/// Longest part of an e-mail address before the `@` (RFC 5321, section 4.5.3.1.1).
+const MAX_LOCAL: usize = 64;
 
 /// Name that somebody logs in with: letters, digits and `@.+-_`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -17,7 +19,7 @@ const MAX_EMAIL: usize = 254;
 pub struct UserName(String);
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no user name: 1 to {MAX_NAME} letters, digits and @ . + - _")]
+#[error("{0:?} is no user name: 1 to {MAX_NAME} letters, digits and @ . + - _, not dots alone")]
 pub struct NoUserName(String);
 
 impl UserName {
@@ -30,7 +32,8 @@ impl FromStr for UserName {
     type Err = NoUserName;
     fn from_str(text: &str) -> Result<UserName, NoUserName> {
         let is_word = |c: char| c.is_alphanumeric() || "@.+-_".contains(c);
-        if (1..=MAX_NAME).contains(&text.chars().count()) && text.chars().all(is_word) {
+        let is_path = text.chars().all(|c| c == '.');
+        if (1..=MAX_NAME).contains(&text.chars().count()) && text.chars().all(is_word) && !is_path {
             return Ok(UserName(text.to_owned()));
         }
         Err(NoUserName(text.to_owned()))
@@ -87,14 +90,24 @@ impl Item for User {
     }
 }
 
-/// `NAME@HOST`, as all of us have it.
+/// `NAME@HOST`, as all of us have it: a dot-atom (RFC 5322, section 3.2.3) and a host name.
 pub fn is_email(text: &str) -> bool {
-    let is_plain = |c: char| !c.is_whitespace() && !c.is_control() && !"<>,;\"".contains(c);
-    let parts = text.split_once('@');
+    let is_atom = |atom: &str| {
+        let is_text = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c);
+        !atom.is_empty() && atom.chars().all(is_text)
+    };
+    let is_label = |label: &str| {
+        let is_text = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        !label.is_empty()
+            && label.chars().all(is_text)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
     text.len() <= MAX_EMAIL
-        && text.chars().all(is_plain)
-        && parts.is_some_and(|(local, domain)| {
-            !local.is_empty() && !domain.is_empty() && !domain.contains('@')
+        && text.split_once('@').is_some_and(|(local, host)| {
+            local.len() <= MAX_LOCAL
+                && local.split('.').all(is_atom)
+                && host.split('.').all(is_label)
         })
 }
 
@@ -142,7 +155,17 @@ mod tests {
         for name in ["admin", "j.doe+x@example.org", "Jürgen", "a_b-c", "ß"] {
             assert_eq!(name.parse::<UserName>().unwrap().as_str(), name);
         }
-        for name in ["", "a b", "a/b", "a\nb", "a'b", "<a>", &"x".repeat(151)] {
+        for name in [
+            "",
+            "a b",
+            "a/b",
+            "a\nb",
+            "a'b",
+            "<a>",
+            &"x".repeat(151),
+            ".",
+            "..",
+        ] {
             assert!(name.parse::<UserName>().is_err(), "{name:?}");
         }
     }
@@ -159,7 +182,21 @@ mod tests {
         for email in ["", "a@b", "j.doe+x@example.org"] {
             assert_eq!(user(email).validate(), Ok(()), "{email}");
         }
-        for email in ["a", "@b", "a@", "a@b@c", "a@b\nBcc: x@y", "<a@b>", "a b@c"] {
+        for email in [
+            "a",
+            "@b",
+            "a@",
+            "a@b@c",
+            "a@b\nBcc: x@y",
+            "<a@b>",
+            "a b@c",
+            "a(b)@c",
+            ".a@b",
+            "a..b@c",
+            "a@-",
+            "a@b..c",
+            "é@b",
+        ] {
             assert_eq!(
                 user(email).validate().unwrap_err().field,
                 "email",

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Read as _, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -18,6 +18,9 @@ use crate::model::SignedBy;
 
 use super::verdict::{self, Signer};
 use super::{Error, cleartext};
+
+/// Debian's own keyrings have less than ten mebibytes.
+const LONGEST_FILE: u64 = 64 << 20;
 
 /// Public keys that signatures are checked against.
 #[derive(Clone, Default)]
@@ -73,7 +76,7 @@ impl Keyring {
     }
 
     pub fn add_file(&mut self, path: &Path) -> Result<(), Error> {
-        let keys = fs::read(path).map_err(|source| Error::Read {
+        let keys = read_file(path).map_err(|source| Error::Read {
             path: path.into(),
             source,
         })?;
@@ -200,6 +203,20 @@ fn merged(known: &RawCert<'static>, new: &RawCert<'static>) -> anyhow::Result<Ra
 
 fn reparsed(cert: &Cert) -> anyhow::Result<RawCert<'static>> {
     Ok(RawCert::from_bytes(&cert.to_vec()?)?.into_owned())
+}
+
+/// Reads a regular file: others may have no end.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let mut keys = Vec::new();
+    file.take(LONGEST_FILE + 1).read_to_end(&mut keys)?;
+    if keys.len() as u64 > LONGEST_FILE {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(keys)
 }
 
 #[cfg(test)]

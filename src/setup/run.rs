@@ -145,13 +145,23 @@ impl Setup<'_> {
         let wanted = wanted(&site, self.facts, self.database)?;
         let store = &self.lifecycle.store;
         let mut instances = store.read(|tx| inspect(tx, wanted.clone()))?;
+        for instance in instances.iter().filter(|instance| instance.differs()) {
+            if let Ok(item) = &instance.wanted.item {
+                edit::name(item.kind, &instance.target())?;
+            }
+        }
         if *update != Selection::None {
+            let mut steps = Vec::new();
             store.write(|tx| {
                 for instance in &mut instances {
-                    write(tx, instance, update, say)?;
+                    write(tx, instance, update, &mut |step| {
+                        steps.push(step.to_owned())
+                    })?;
                 }
                 Ok::<(), Error>(())
             })?;
+            // Not before it is so.
+            steps.iter().for_each(|step| say(step));
         }
         let failed = self.activate(&mut instances, pca, say)?;
         dists::publish(&self.lifecycle.home, store)?;

@@ -34,7 +34,10 @@ pub fn add(tx: &Transaction<'_>, title: &str, user: &str, now: Timestamp) -> Res
         .during("note an action")?;
     let id = tx.sql().last_insert_rowid();
     tx.sql()
-        .execute("DELETE FROM action WHERE id <= ?", [id - KEPT])
+        .execute(
+            "DELETE FROM action WHERE id <= ? AND ended_at IS NOT NULL",
+            [id - KEPT],
+        )
         .during("forget old actions")?;
     Ok(id)
 }

@@ -77,6 +77,21 @@ pub fn take(
     Ok(true)
 }
 
+/// Takes from a user all links, or those for one purpose.
+pub fn forget(
+    tx: &Transaction<'_>,
+    user: &UserName,
+    purpose: Option<Purpose>,
+) -> Result<(), Error> {
+    tx.sql()
+        .execute(
+            "DELETE FROM link WHERE user = ?1 AND (?2 IS NULL OR purpose = ?2)",
+            params![user.as_str(), purpose.map(Purpose::as_str)],
+        )
+        .during("forget a user's mailed links")?;
+    Ok(())
+}
+
 /// Forgets links that are no longer good, and users who never proved their address.
 pub fn expire(tx: &Transaction<'_>, now: Timestamp) -> Result<(), Error> {
     let now = now.as_second();

@@ -7,10 +7,11 @@ use jiff::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{OptionalExtension, Row};
 
-use crate::model::Item as _;
 use crate::model::user::{User, UserName};
+use crate::model::{Item as _, Uploader};
 
-use super::{During, Error, Transaction};
+use super::links::{self, Purpose};
+use super::{During, Error, Transaction, items};
 
 const COLUMNS: &str = "user.name, user.email, user.active, user.staff, user.superuser";
 
@@ -57,6 +58,7 @@ pub fn get(tx: &Transaction<'_>, name: &str) -> Result<Option<(User, String)>, E
 /// Makes or changes one; a password stays what it is.
 pub fn put(tx: &Transaction<'_>, user: &User) -> Result<(), Error> {
     user.validate()?;
+    let before = get(tx, user.name.as_str())?;
     tx.sql()
         .prepare_cached(
             "INSERT INTO user (name, email, active, staff, superuser) VALUES (?, ?, ?, ?, ?)
@@ -73,10 +75,23 @@ pub fn put(tx: &Transaction<'_>, user: &User) -> Result<(), Error> {
             ))
         })
         .during("write a user")?;
+    let is_other = before.is_some_and(|(before, _)| before.email != user.email);
+    if is_other || !user.active {
+        links::forget(tx, &user.name, None)?;
+    }
     if !user.active {
         end_sessions(tx, &user.name)?;
+        close(tx, &user.name)?;
     }
     Ok(())
+}
+
+/// Who may not log in may not upload either; an administrator may activate the key again.
+fn close(tx: &Transaction<'_>, name: &UserName) -> Result<(), Error> {
+    match items::get::<Uploader>(tx, name.as_str())? {
+        Some((uploader, status)) => items::put(tx, &uploader, status.deactivate()),
+        None => Ok(()),
+    }
 }
 
 /// Sets the hash of a password, and ends what was begun with the one before.
@@ -85,15 +100,19 @@ pub fn set_password(tx: &Transaction<'_>, name: &UserName, hash: &str) -> Result
         .prepare_cached("UPDATE user SET password = ? WHERE name = ?")
         .and_then(|mut update| update.execute((hash, name.as_str())))
         .during("set a password")?;
+    links::forget(tx, name, Some(Purpose::Reset))?;
     end_sessions(tx, name)
 }
 
-/// With all that is the user's.
+/// With all that is the user's, the key for uploads too.
 pub fn remove(tx: &Transaction<'_>, name: &UserName) -> Result<bool, Error> {
     let removed = tx
         .sql()
         .execute("DELETE FROM user WHERE name = ?", [name.as_str()])
         .during("remove a user")?;
+    if removed > 0 {
+        items::remove::<Uploader>(tx, name.as_str())?;
+    }
     Ok(removed > 0)
 }
 

@@ -57,12 +57,21 @@ impl Peopled {
 
     /// The daemon gets these words too.
     pub(crate) fn start_with(words: &[&str]) -> Peopled {
+        Peopled::started(|home| Daemon::start_with(home, words))
+    }
+
+    /// Its URLs are what others on this host can reach.
+    pub(crate) fn start_reachable() -> Peopled {
+        Peopled::started(|home| Daemon::start_at(home, "tcp:port=0:interface=127.0.0.1"))
+    }
+
+    fn started(start: impl FnOnce(&Path) -> Daemon) -> Peopled {
         let home = daemon::new_home();
         for (name, roles) in USERS {
             let words = [&["add", name, "--password-file", "-"], roles].concat();
             said(&user(home.path(), &words, &format!("{name}{name}\n")));
         }
-        let daemon = Daemon::start_with(home.path(), words);
+        let daemon = start(home.path());
         let place = tempfile::tempdir().unwrap();
         Peopled {
             home,

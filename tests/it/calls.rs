@@ -1,9 +1,12 @@
 //! Calls on packages, in stock's form; and who may make which.
+use std::process::Command;
+
 use mini_buildd::api::{Auth, CALLS};
 use serde_json::{Value, json};
 
 use crate::accounts::{Peopled, USERS, refused, said};
 use crate::history::{archive, hello};
+use crate::program::program;
 use crate::sample::Samples;
 
 const FIRST: &str = "1.0~test13+1";
@@ -246,6 +249,37 @@ fn users_subscribe_and_give_their_keys() {
         "not yet active: {uploaders}"
     );
     assert!(refused(&set("no\nkey")).contains("not an OpenPGP key"));
+
+    // What was granted to a key stays with it, and with no other one.
+    let item = |words: &[&str]| {
+        let mut command = Command::new(program());
+        command.arg("item").args(words);
+        said(
+            &command
+                .arg("--home")
+                .arg(peopled.home.path())
+                .output()
+                .unwrap(),
+        )
+    };
+    let granted = || -> Value {
+        let shown: Value = serde_json::from_str(&item(&["show", "uploader", "user"])).unwrap();
+        shown["may_upload_to"].clone()
+    };
+    item(&[
+        "set",
+        "uploader",
+        "user",
+        "may_upload_to=[\"test\"]",
+        "--pca",
+    ]);
+    let uploaders = said(&peopled.api_as("admin", &["uploaders", "ENDPOINT"]));
+    assert!(uploaders.contains(&key.fingerprint()), "{uploaders}");
+    said(&set(&key.public_armored()));
+    assert_eq!(granted(), json!(["test"]));
+    let other = mini_buildd::pgp::SigningKey::generate("Jo Doe", "jo@example.org").unwrap();
+    said(&set(&other.public_armored()));
+    assert_eq!(granted(), json!([]));
 }
 
 #[test]

@@ -1,23 +1,22 @@
 //! The stock program's own clients, unmodified, against us: from a chroot of the release that has them.
-use std::path::Path;
-use std::process::Command;
+mod apt;
+mod uploads;
+
+use std::path::{Path, PathBuf};
 
 use backends::Bootstrap;
 use mini_buildd::api::{Auth, CALLS};
 use mini_buildd::chroots::tree::Tree;
-use mini_buildd::chroots::{Chroots, Session, apt, process};
+use mini_buildd::chroots::{Chroots, Session, apt as chroot_apt, process};
 use mini_buildd::fetch::Proxies;
 use mini_buildd::home::Home;
-use mini_buildd::model::{Chroot, EventType, Source};
-use sandbox::Network;
+use mini_buildd::model::{Chroot, Source};
+use sandbox::{Network, Process};
 use serde_json::{Value, json};
 
 use crate::accounts::{Peopled, USERS};
 use crate::base::Base;
-use crate::buildd::Buildd;
 use crate::history::{archive, hello};
-use crate::program::program;
-use crate::small_source::SmallSource;
 
 /// The release whose mini-buildd is 2.2.8.
 const CODENAME: &str = "trixie";
@@ -97,7 +96,7 @@ fn begin(base: &Base) -> Session {
     tree.text("/etc/apt/apt.conf.d/99test", APT)
         .text("/opt/test/test_keyring.py", KEYRING)
         .text("/opt/test/every_call.py", EVERY_CALL);
-    apt::reach(&mut tree, &proxies, (&[sources], &[]), "");
+    chroot_apt::reach(&mut tree, &proxies, (&[sources], &[]), "");
     session.unpack(&tree).unwrap();
     run(&session, &["apt-get", "update", "-q"]);
     run(
@@ -110,27 +109,33 @@ fn begin(base: &Base) -> Session {
             "mini-buildd-utils",
             "python3-mini-buildd",
             "dput-ng",
+            "jq",
+            "lsb-release",
         ],
     );
     session
 }
 
 fn run(session: &Session, arguments: &[&str]) -> String {
-    let mut process = process::of_root(arguments, Network::Host);
-    for (name, value) in [
-        ("PYTHONPATH", "/opt/test"),
-        ("PYTHON_KEYRING_BACKEND", "test_keyring.Keyring"),
-    ] {
-        process.env.push((name.to_owned(), value.to_owned()));
-    }
-    session.succeed(&process).unwrap()
+    session.succeed(&command(arguments, &[])).unwrap()
 }
 
-fn include(home: &Path, version: &str) {
-    let place = tempfile::tempdir().unwrap();
-    let files = hello(place.path(), version);
+/// A program in the session, with these variables.
+fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Process {
+    let mut process = process::of_root(arguments, Network::Host);
+    let own = [
+        ("PYTHONPATH", "/opt/test"),
+        ("PYTHON_KEYRING_BACKEND", "test_keyring.Keyring"),
+    ];
+    for (name, value) in own.iter().chain(variables) {
+        process.env.push(((*name).to_owned(), (*value).to_owned()));
+    }
+    process
+}
+
+fn include(home: &Path, dist: &str, files: &[PathBuf; 2]) {
     let [dsc, deb] = files.each_ref().map(|file| file.to_str().unwrap());
-    let included = archive(home, &["include", UNSTABLE, dsc, deb]);
+    let included = archive(home, &["include", dist, dsc, deb]);
     assert!(included.status.success(), "{included:?}");
 }
 
@@ -263,9 +268,11 @@ fn stocks_clients_make_all_calls_and_hear_of_events() {
     }
     let base = Base::get();
     let session = begin(base);
-    let peopled = Peopled::start();
+    let peopled = Peopled::start_reachable();
     let url = peopled.url();
-    include(peopled.home.path(), "1.0~test13+1");
+    let place = tempfile::tempdir().unwrap();
+    let files = hello(place.path(), "1.0~test13+1");
+    include(peopled.home.path(), UNSTABLE, &files);
 
     let given = given();
     let text = json!(given).to_string();
@@ -313,57 +320,8 @@ fn stocks_clients_make_all_calls_and_hear_of_events() {
         (&event["source"], &event["distribution"]),
         (&json!("hello"), &json!(UNSTABLE))
     );
-    uploads_are_followed_to_their_end(&session);
+    apt::the_archive_keyring_is_installed_by_both_programs(&session, &peopled);
+    apt::both_programs_know_the_same_blocks(&session);
+    uploads::are_followed_to_their_end(&session);
     session.close().unwrap();
-}
-
-/// Stock's own upload client waits for the end of a build; dput-ng takes the profile that we give.
-fn uploads_are_followed_to_their_end(session: &Session) {
-    let mut buildd = Buildd::made(Base::get().home("stock-uploads")).with_adjacent_ports();
-    buildd.start();
-    let place = tempfile::tempdir().unwrap();
-    let made = |name: &'static str| {
-        let source = SmallSource {
-            name,
-            ..SmallSource::default()
-        };
-        let tree = source.write(place.path());
-        let version = format!("1.0{}", buildd.suffix);
-        buildd.uploader.build_source(&tree, &version, &buildd.dist)
-    };
-    let [changes, other] = [made("mbd-followed"), made("mbd-sent")];
-    let words = ["api", "dput_conf", &buildd.http_url, "--dput-ng-profile"];
-    let profile = crate::packager::run(Command::new(program()).args(words)).stdout;
-    let ftp = buildd.incoming_url.strip_prefix("ftp://").unwrap();
-    let section = format!(
-        "[mini-buildd-proof]\nmethod = ftp\nfqdn = {ftp}\nlogin = anonymous\nincoming = /incoming\n"
-    );
-    let mut tree = Tree::default();
-    tree.text("/root/.dput.cf", section)
-        .text("/etc/dput.d/profiles/mini-buildd-proof.json", profile);
-    for entry in std::fs::read_dir(place.path()).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_file() {
-            let name = path.file_name().unwrap().to_str().unwrap();
-            tree.text(&format!("/opt/test/{name}"), std::fs::read(&path).unwrap());
-        }
-    }
-    session.unpack(&tree).unwrap();
-    let inside = |changes: &Path| {
-        let name = changes.file_name().unwrap().to_str().unwrap();
-        format!("/opt/test/{name}")
-    };
-    let words = [
-        "mini-buildd-dput",
-        "-C",
-        "mini-buildd-proof",
-        &inside(&changes),
-    ];
-    let said = run(session, &words);
-    assert!(said.contains("INSTALLED"), "{said}");
-    buildd.ended("mbd-followed", EventType::Installed);
-    // Who signed it is ours to know, not this chroot's.
-    let words = ["dput", "--unchecked", "mini-buildd-proof", &inside(&other)];
-    run(session, &words);
-    buildd.ended("mbd-sent", EventType::Installed);
 }

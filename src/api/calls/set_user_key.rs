@@ -10,7 +10,7 @@ use crate::store::items;
 pub(super) const CALL: Call = Call {
     name: "set_user_key",
     doc: "Set the key that you sign uploads with\n\n\
-          It can upload nothing until an administrator has activated it and said where it may upload to.",
+          It can upload nothing until an administrator has activated it and said where it may upload to; a renewed key keeps that.",
     auth: Auth::Login,
     running: false,
     confirm: true,
@@ -43,11 +43,20 @@ async fn run(context: &Context, arguments: &Arguments) -> Result<Value, CallErro
             "There are {count} keys; give one"
         )));
     }
+    let fingerprints = |key: &str| {
+        let mut keyring = Keyring::default();
+        // A key that can't be read has none.
+        let _ = keyring.add(key.as_bytes());
+        keyring.fingerprints()
+    };
     context
         .write(move |tx| {
+            // What was granted to a key, was not granted to another one.
             let present = items::get::<Uploader>(tx, &user)?;
+            let same =
+                present.filter(|(present, _)| fingerprints(&present.key) == fingerprints(&key));
             let uploader = Uploader {
-                may_upload_to: present
+                may_upload_to: same
                     .map(|(present, _)| present.may_upload_to)
                     .unwrap_or_default(),
                 user,

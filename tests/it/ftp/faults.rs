@@ -140,6 +140,7 @@ async fn a_changes_that_is_not_taken_is_not_acknowledged() {
 async fn idle_connections_hinder_nobody_until_there_are_too_many() {
     let limits = Limits {
         connections: 202,
+        of_one_client: 300,
         ..Limits::default()
     };
     let mut served = Served::with(limits, "127.0.0.1", &[]);
@@ -156,6 +157,37 @@ async fn idle_connections_hinder_nobody_until_there_are_too_many() {
     assert!(reply.starts_with("421 too many connections"), "{reply}");
     drop(idle);
     drop(client);
+    served.left().await;
+}
+
+#[tokio::test]
+async fn one_client_does_not_take_all_connections() {
+    let limits = Limits {
+        of_one_client: 2,
+        ..Limits::default()
+    };
+    let mut served = Served::with(limits, "127.0.0.1", &[]);
+    let one = served.client().await;
+    let other = served.client().await;
+    let mut refused = BufReader::new(TcpStream::connect(served.address).await.unwrap());
+    let mut reply = String::new();
+    refused.read_line(&mut reply).await.unwrap();
+    assert!(
+        reply.starts_with("421 too many connections from your address"),
+        "{reply}"
+    );
+    drop(one);
+    // It is gone when the server has noticed.
+    loop {
+        let mut again = BufReader::new(TcpStream::connect(served.address).await.unwrap());
+        reply.clear();
+        again.read_line(&mut reply).await.unwrap();
+        if reply.starts_with("220") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    drop(other);
     served.left().await;
 }
 
