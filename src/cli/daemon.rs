@@ -44,8 +44,9 @@ pub struct Options {
     pub home: super::home::Options,
     /// HTTP endpoint to serve; may be repeated, the first one is in all URLs.
     ///
-    /// tcp6:port=PORT (both IPv6 and IPv4), tcp:port=PORT; with :interface=ADDRESS on this address only, with
-    /// :host=NAME this name is in URLs. Port 0 is any free one.
+    /// tcp6:port=PORT (both IPv6 and IPv4), tcp:port=PORT, ssl:port=PORT:privateKey=FILE:certKey=FILE; with
+    /// :interface=ADDRESS on this address only, with :host=NAME this name is in URLs. Port 0 is any free one. Behind the
+    /// first one also unix:PATH, a socket for a proxy on this host.
     #[arg(
         short = 'E',
         long = "http-endpoint",
