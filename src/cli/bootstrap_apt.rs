@@ -165,16 +165,15 @@ impl Instance {
             return Err(Error::Identity { identity }.into());
         }
         let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-        let lines = match &options.apt_line {
-            Some(line) => line.clone(),
-            None => {
-                let query = format!(
-                    "sources_list/?codenames={}&suites={}",
-                    encoded(codename),
-                    encoded(&options.suite)
-                );
-                text(&url, &answer(&query)?)?
-            }
+        let lines = if let Some(line) = &options.apt_line {
+            line.clone()
+        } else {
+            let query = format!(
+                "sources_list/?codenames={}&suites={}",
+                encoded(codename),
+                encoded(&options.suite)
+            );
+            text(&url, &answer(&query)?)?
         };
         let mut sources = Source::parse_list(&lines)?;
         sources.retain(|source| source.types == ["deb"]);

@@ -28,7 +28,7 @@ use crate::endpoint::ServerEndpoint;
 use super::access_log::{AccessLog, Asked};
 use super::attach::Place;
 use super::listener::{Accepted, Error, Listener};
-use super::timely::Timely;
+use super::timely::{self, Timely};
 use crate::shares::Shares;
 
 /// Connections at once; others wait to be accepted. Most only wait for events.
@@ -202,7 +202,7 @@ async fn converse(
         request.extensions_mut().insert(ConnectInfo(client));
         request.extensions_mut().insert(Place::clone(&place));
         request.extensions_mut().insert(encrypted);
-        let request = request.map(Timely::new);
+        let request = request.map(|body| Timely::new(body, timely::TIME));
         let answering =
             hyper::service::Service::call(&TowerToHyperService::new(routes.clone()), request);
         async move { answering.await.map(|response| count(response, logged)) }

@@ -155,13 +155,15 @@ impl Setup<'_> {
             store.write(|tx| {
                 for instance in &mut instances {
                     write(tx, instance, update, &mut |step| {
-                        steps.push(step.to_owned())
+                        steps.push(step.to_owned());
                     })?;
                 }
                 Ok::<(), Error>(())
             })?;
             // Not before it is so.
-            steps.iter().for_each(|step| say(step));
+            for step in &steps {
+                say(step);
+            }
         }
         let failed = self.activate(&mut instances, pca, say)?;
         dists::publish(&self.lifecycle.home, store)?;
