@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::endpoint::{Protocol, ServerEndpoint};
+use crate::endpoint::{Kind, Protocol, ServerEndpoint};
 use crate::home::Home;
 use crate::http::{self, AccessLog, Postman};
 use crate::instance::{self, Instance};
@@ -285,7 +285,11 @@ fn address(
         };
         bound.url(protocol, &hostname)
     };
-    let certificate = |endpoint: &ServerEndpoint| endpoint.option("certKey").map(PathBuf::from);
+    let certificate = |endpoint: &ServerEndpoint| {
+        let speaks_tls = endpoint.kind == Kind::Ssl;
+        let path = endpoint.option("certKey").filter(|_| speaks_tls);
+        path.map(PathBuf::from)
+    };
     Address {
         http_url: url(http, http_bound, Protocol::Http),
         incoming_url: url(ftp, ftp_bound, Protocol::Ftp),
