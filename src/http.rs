@@ -1,7 +1,7 @@
 //! The HTTP server: API, repository, builds and events.
 //!
-//! Reading order: [`Server`] accepts connections and [`AccessLog`] writes down what they ask for; [`router`] says who
-//! answers: `calls` the API, [`files`] the trees on disk (`path` what is asked for, `tree` finds it below its root,
+//! Reading order: [`Server`] accepts connections (`listener` has the sockets, `timely` bounds how long a request may take
+//! to come) and [`AccessLog`] writes down what they ask for; [`router`] says who answers: `calls` the API, [`files`] the trees on disk (`path` what is asked for, `tree` finds it below its root,
 //! `times` are dists as they were, `conditions` decides what is sent of it, `media_type` says what it is, `listing` shows
 //! directories), `events` the list of events and `attach` those that happen, `accounts` logs in (`auth` says who asks, by `cookies` or a token), `metrics` are numbers for Prometheus. `problem` and `page` are how errors look.
 mod access_log;

@@ -320,8 +320,44 @@ fn stocks_clients_make_all_calls_and_hear_of_events() {
         (&event["source"], &event["distribution"]),
         (&json!("hello"), &json!(UNSTABLE))
     );
+    packages_move(&session, &peopled);
     apt::the_archive_keyring_is_installed_by_both_programs(&session, &peopled);
     apt::both_programs_know_the_same_blocks(&session);
     uploads::are_followed_to_their_end(&session);
     session.close().unwrap();
+}
+
+/// Calls that change packages, as an administrator types them.
+fn packages_move(session: &Session, peopled: &Peopled) {
+    let place = tempfile::tempdir().unwrap();
+    let files = hello(place.path(), "2.0~test13+1");
+    include(peopled.home.path(), UNSTABLE, &files);
+    let endpoint = peopled.url().replace("://", "://admin@");
+    let ask = |words: &[&str]| {
+        let options = ["--script-mode", "--auto-confirm"];
+        let [call, rest @ ..] = words else {
+            panic!("no call");
+        };
+        run(
+            session,
+            &[&["mini-buildd-api"], &options[..], &[call, &endpoint], rest].concat(),
+        )
+    };
+    let versions = |dist: &str| {
+        let listed: Value = serde_json::from_str(&ask(&["ls", "hello"])).unwrap();
+        let found = &listed["test"][dist];
+        let rollbacks = found["rollbacks"]
+            .as_object()
+            .map_or(0, serde_json::Map::len);
+        (found["version"].clone(), rollbacks)
+    };
+    assert_eq!(versions(UNSTABLE), (json!("2.0~test13+1"), 1));
+    assert_eq!(ask(&["migrate", "hello", UNSTABLE]).trim(), "{}");
+    let testing = "trixie-test-testing";
+    assert_eq!(versions(testing), (json!("2.0~test13+1"), 0));
+    assert_eq!(ask(&["remove", "hello", testing]).trim(), "{}");
+    assert_eq!(versions(testing), (json!(null), 1));
+    let rollback = format!("{testing}-rollback0");
+    assert_eq!(ask(&["migrate", "hello", &rollback]).trim(), "{}");
+    assert_eq!(versions(testing).0, json!("2.0~test13+1"));
 }

@@ -8,9 +8,10 @@ use mini_buildd::chroots::tree::Tree;
 use mini_buildd::model::EventType;
 use rustix::process::Signal;
 
-use super::command;
+use super::{command, include};
 use crate::base::Base;
 use crate::buildd::Buildd;
+use crate::history::hello;
 use crate::small_source::SmallSource;
 
 /// Stock's own upload client waits for the end of a build; dput-ng takes the profile that we give.
@@ -18,6 +19,7 @@ pub(super) fn are_followed_to_their_end(session: &Session) {
     let mut buildd = Buildd::made(Base::get().home("stock-uploads")).with_adjacent_ports();
     buildd.start();
     follow(session, &mut buildd, ["mbd-followed", "mbd-sent"], None);
+    sources_are_compared(session, &buildd);
     buildd.end(Signal::TERM);
     let certificate = buildd.speak_tls();
     buildd.start();
@@ -28,6 +30,29 @@ pub(super) fn are_followed_to_their_end(session: &Session) {
         ["mbd-followed-tls", "mbd-sent-tls"],
         Some(&certificate),
     );
+}
+
+/// Two versions that the repository has, unpacked in the chroot of the instance.
+fn sources_are_compared(session: &Session, buildd: &Buildd) {
+    let place = tempfile::tempdir().unwrap();
+    let versions = ["1.0", "2.0"].map(|upstream| format!("{upstream}{}", buildd.suffix));
+    for version in &versions {
+        include(
+            buildd.home.root(),
+            &buildd.dist,
+            &hello(place.path(), version),
+        );
+    }
+    let words = [
+        "mini-buildd-api",
+        "debdiff",
+        &buildd.http_url,
+        "hello",
+        "test",
+    ];
+    let [old, new] = &versions;
+    let said = super::run(session, &[&words[..], &["-a", old, "-b", new]].concat());
+    assert!(said.contains(&format!("+hello ({new})")), "{said}");
 }
 
 fn follow(
