@@ -109,7 +109,9 @@ pub enum Error {
         address: SocketAddr,
         source: io::Error,
     },
-    #[error("FTP endpoint {endpoint}: {fault}")]
+    #[error(
+        "FTP endpoint {endpoint}: {fault}; to set another one: mini-buildd item set daemon daemon ftp_endpoint=tcp6:port=8067 --pca"
+    )]
     Endpoint { endpoint: String, fault: String },
 }
 

@@ -129,7 +129,7 @@ pub enum Error {
         item: Reference,
         source: Failure,
     },
-    #[error("no {kind}: {fault}")]
+    #[error("fields of {kind}: {fault}")]
     Malformed { kind: Kind, fault: String },
     #[error("{item} names {named}, which is not there")]
     Dangling { item: Reference, named: Reference },

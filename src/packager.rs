@@ -31,10 +31,10 @@ use crate::keys::Keys;
 use crate::model::job::{BuildState, Packaging, PackagingState, RequestedBuild};
 use crate::model::message::request_name;
 use crate::model::repository::Identity;
-use crate::model::{Address, BuildKey, Daemon, PackageKey};
+use crate::model::{Address, BuildKey, Check, Daemon, PackageKey, Status};
 use crate::pgp;
 use crate::remotes::Load;
-use crate::store::{self, Store, jobs};
+use crate::store::{self, Store, items, jobs};
 use crate::upload;
 
 pub use publication::Publication;
@@ -114,6 +114,7 @@ pub async fn run(
     mut shutdown: watch::Receiver<bool>,
 ) {
     let mut packager = Packager {
+        is_active: parts.load.value() >= 0.0,
         publication,
         parts,
         again,
@@ -170,6 +171,8 @@ struct Packager {
     publish_at: Option<Instant>,
     publish_pause: Duration,
     batch: Batch,
+    /// Whether the daemon's item was active when it was looked at last.
+    is_active: bool,
 }
 
 /// Installed packages that wait to be published together.
@@ -281,8 +284,26 @@ impl Packager {
         self.publish_pause = longer(self.publish_pause);
     }
 
-    /// Publishes and tells what others changed: keys, or packages.
+    /// Follows what others changed: whether the daemon is active; keys, or packages, which are published and told.
     async fn look(&mut self) {
+        let item = self.blocking(|parts| {
+            let item = parts.store.read(|tx| items::get::<Daemon>(tx, "daemon"))?;
+            Ok(item.and_then(|(_, status)| match status {
+                // Changed fields are for the next start.
+                Status::Prepared(Check::Changed) => None,
+                status => Some(status.is_to_be_active()),
+            }))
+        });
+        if let Some(Some(is_active)) = item.await
+            && is_active != self.is_active
+        {
+            self.is_active = is_active;
+            if is_active {
+                self.parts.load.start();
+            } else {
+                self.parts.load.stop();
+            }
+        }
         let publication = Arc::clone(&self.publication);
         let is_due = self.blocking(move |_| publication.is_due()).await;
         if is_due == Some(true) {

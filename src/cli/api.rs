@@ -1,4 +1,5 @@
 //! `mini-buildd api CALL ENDPOINT …`, made from the declarations of the calls.
+use std::io::{IsTerminal as _, stdin};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -38,6 +39,10 @@ enum Error {
     Refused { url: String, detail: String },
     #[error("{endpoint}: calls are made by http or https")]
     Scheme { endpoint: ClientEndpoint },
+    #[error("nothing was changed")]
+    Unconfirmed,
+    #[error("{0}; to trust it, name a file with its certificate: SSL_CERT_FILE=FILE")]
+    Untrusted(fetch::Error),
     #[error("{0}; is the daemon running? Start it with: mini-buildd --home DIR")]
     NotRunning(fetch::Error),
     #[error("can't start")]
@@ -47,8 +52,12 @@ enum Error {
 pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let call = options.call;
     let mut url = options.url()?;
-    if call.confirm && (options.auto_confirm || is_confirmed(&format!("Really {}?", call.name))) {
-        url = format!("{url}&confirm={}", call.name);
+    if call.confirm {
+        if options.auto_confirm || is_confirmed(&options.question()) {
+            url = format!("{url}&confirm={}", call.name);
+        } else if stdin().is_terminal() {
+            return Err(Error::Unconfirmed.into());
+        }
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -56,7 +65,17 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
         .map_err(Error::Start)?;
     let answer = runtime.block_on(ask(options, &url))?;
     if answer.status != 200 {
-        let detail = detail(&answer.body).unwrap_or_else(|| format!("answered {}", answer.status));
+        let mut detail =
+            detail(&answer.body).unwrap_or_else(|| format!("answered {}", answer.status));
+        match answer.status {
+            400 if call.confirm && !url.contains("&confirm=") => {
+                detail += "; to confirm it without being asked, add --auto-confirm";
+            }
+            401 if options.endpoint.user.is_none() => {
+                detail += "; to log in: http://USER@HOST:PORT";
+            }
+            _ => {}
+        }
         return Err(Error::Refused { url, detail }.into());
     }
     let mut text = String::from_utf8_lossy(&answer.body).into_owned();
@@ -82,8 +101,14 @@ async fn ask(options: &Options, url: &str) -> Result<Answer, Failure> {
         Ok::<_, login::Error>(client.ask(&question, LIMIT, TIME).await?)
     };
     asked.await.map_err(|error| match error {
-        login::Error::Fetch(error @ fetch::Error::Unconnected { .. }) => {
-            Error::NotRunning(error).into()
+        login::Error::Fetch(fetch::Error::Unconnected { url, fault }) => {
+            let is_met = fault.contains("invalid peer certificate");
+            let error = fetch::Error::Unconnected { url, fault };
+            if is_met {
+                Error::Untrusted(error).into()
+            } else {
+                Error::NotRunning(error).into()
+            }
         }
         other => other.into(),
     })
@@ -96,6 +121,12 @@ fn detail(body: &[u8]) -> Option<String> {
 }
 
 impl Options {
+    /// `Really migrate hello trixie-test-unstable?`
+    fn question(&self) -> String {
+        let given = self.query.iter().map(|(_, value)| format!(" {value}"));
+        format!("Really {}{}?", self.call.name, given.collect::<String>())
+    }
+
     fn url(&self) -> Result<String, Error> {
         let endpoint = &self.endpoint;
         if !matches!(endpoint.scheme, Scheme::Http | Scheme::Https) {

@@ -81,8 +81,8 @@ enum Error {
     },
     #[error("its key is {found}, not {expected}: nothing was changed")]
     OtherKey { found: String, expected: String },
-    #[error("not confirmed; to ask nothing: mini-buildd bootstrap-apt {endpoint} auto")]
-    Unconfirmed { endpoint: ClientEndpoint },
+    #[error("not confirmed: nothing was changed; to ask nothing, add: auto")]
+    Unconfirmed,
     #[error(
         "{url} offers no package {package}; to trust its key without one, add --without-package"
     )]
@@ -132,8 +132,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
         lines.replace('\n', "\n        ").trim_end_matches(' ')
     ))?;
     if options.auto.is_none() && !is_confirmed("Trust this key?") {
-        let endpoint = options.endpoint.clone();
-        return Err(Error::Unconfirmed { endpoint }.into());
+        return Err(Error::Unconfirmed.into());
     }
     if options.without_package {
         let key = Path::new(KEYRINGS).join(format!("mini-buildd-{}.asc", instance.identity));

@@ -7,7 +7,8 @@ use super::{Failure, output};
 
 /// Writes a completion script for a shell to standard output.
 ///
-/// For bash: mini-buildd completion bash > ~/.local/share/bash-completion/completions/mini-buildd
+/// For bash: mkdir -p ~/.local/share/bash-completion/completions, then
+/// mini-buildd completion bash > ~/.local/share/bash-completion/completions/mini-buildd
 #[derive(Args, Debug)]
 pub(super) struct Options {
     shell: Shell,

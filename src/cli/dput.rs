@@ -3,9 +3,11 @@ mod target;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use jiff::{Timestamp, ToSpan as _};
+use tokio::time::timeout;
 
 use super::follow::Follower;
 use super::{Failure, output};
@@ -16,6 +18,8 @@ use crate::{message, pgp, upload};
 
 use target::Target;
 
+/// What happened before is told within it.
+const PASSED: Duration = Duration::from_millis(300);
 /// Larger ones are no .changes.
 const LIMIT: u64 = 8 << 20;
 
@@ -72,22 +76,24 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    // The clocks of both machines may differ a little; the version tells the rest.
-    let begun = Timestamp::now() - 1.minute();
+    let follower = if options.check_result {
+        let http = match &options.http_endpoint {
+            Some(endpoint) => endpoint.clone(),
+            None => target.http()?,
+        };
+        Some(runtime.block_on(follow_from_now_on(&http))?)
+    } else {
+        None
+    };
     runtime.block_on(upload::upload(&target.url, &files, &options.changes, &[]))?;
     std::fs::write(&mark, format!("{}\n", target.url))?;
     output::write(&format!(
         "{} {} is uploaded to {}\n",
         changes.source, changes.version, target.url
     ))?;
-    if !options.check_result {
+    let Some(mut follower) = follower else {
         return Ok(ExitCode::SUCCESS);
-    }
-    let http = match &options.http_endpoint {
-        Some(endpoint) => endpoint.clone(),
-        None => target.http()?,
     };
-    let mut follower = Follower::new(&http, Some(begun))?;
     loop {
         let event = runtime.block_on(follower.next())?;
         let is_it =
@@ -103,6 +109,16 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
         output::write(&format!("{}\n", verdict(&event)))?;
         return Ok(code);
     }
+}
+
+/// Follows events; those of an earlier upload of the same version are passed over.
+async fn follow_from_now_on(http: &ClientEndpoint) -> Result<Follower, Failure> {
+    // The clocks of both machines may differ a little.
+    let mut follower = Follower::new(http, Some(Timestamp::now() - 1.minute()))?;
+    while let Ok(passed) = timeout(PASSED, follower.next()).await {
+        passed?;
+    }
+    Ok(follower)
 }
 
 fn verdict(event: &Event) -> String {

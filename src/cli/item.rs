@@ -174,6 +174,10 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
         ));
         if after.pca && item.kind.has_status() {
             act(&item, Action::Pca, false)?;
+        } else if is_changed && item.kind.has_status() {
+            say(&format!(
+                "it is used as it is now after: mini-buildd item pca {item}"
+            ));
         }
         Ok(())
     };

@@ -8,7 +8,7 @@ use super::Failure;
 
 /// Writes the manual pages of all commands into a directory.
 ///
-/// To read them: mini-buildd man ~/.local/share/man/man1 && man mini-buildd
+/// To read them: mini-buildd man ~/.local/share/man/man1 && man -M ~/.local/share/man mini-buildd
 #[derive(Args, Debug)]
 pub(super) struct Options {
     /// Directory for the pages; made if it isn't there.

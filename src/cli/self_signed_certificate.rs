@@ -107,7 +107,7 @@ fn status(home: &Home) -> Result<(), Failure> {
     );
     Ok(output::write(&format!(
         "{}\nHTTPS: mini-buildd --home {} --http-endpoint ssl:port=8066:{files}\n\
-         FTPS:  mini-buildd item set --home {} daemon daemon ftp_endpoint=ssl:port=8067:{files}\n",
+         FTPS:  mini-buildd item set --home {} daemon daemon ftp_endpoint=ssl:port=8067:{files} --pca\n",
         certificate.display(),
         home.root().display(),
         home.root().display(),

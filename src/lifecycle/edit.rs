@@ -75,20 +75,20 @@ pub fn show(tx: &Transaction<'_>, item: &Reference) -> Result<(Value, Status), E
     with(item.kind, Show(tx, item))
 }
 
-struct Name<'a>(Kind, &'a Value);
+struct Names<'a>(Kind, &'a Value);
 
-impl Work for Name<'_> {
-    type Output = Reference;
-    fn run<T: Item>(self) -> Result<Reference, Error> {
+impl Work for Names<'_> {
+    type Output = (Reference, Vec<Reference>);
+    fn run<T: Item>(self) -> Result<Self::Output, Error> {
         let item: T = parse(self.0, self.1.clone())?;
         item.validate()?;
-        Ok(Reference::new(self.0, item.name()))
+        Ok((Reference::new(self.0, item.name()), item.references()))
     }
 }
 
-/// The name of the item that has these fields; they must be valid.
-pub fn name(kind: Kind, fields: &Value) -> Result<Reference, Error> {
-    with(kind, Name(kind, fields))
+/// The item that has these fields, which must be valid, and those that it names.
+pub fn names(kind: Kind, fields: &Value) -> Result<(Reference, Vec<Reference>), Error> {
+    with(kind, Names(kind, fields))
 }
 
 struct Put<'a> {
@@ -219,7 +219,13 @@ fn unused(tx: &Transaction<'_>, item: &Reference) -> Result<(), Error> {
     let users = references
         .iter()
         .filter(|(_, _, names)| names.contains(item));
-    let users: Vec<String> = users.map(|(user, _, _)| user.to_string()).collect();
+    let users = users.map(|(user, _, _)| user.to_string());
+    // Sources have the URLs of archives, which their check finds among the items.
+    let sources = catalog.sources.values().map(|(source, _)| source);
+    let carried =
+        sources.filter(|source| item.kind == Kind::Archive && source.archives.contains(&item.name));
+    let carried = carried.map(|source| Reference::new(Kind::Source, source.name()).to_string());
+    let users: Vec<String> = users.chain(carried).collect();
     if users.is_empty() {
         return Ok(());
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What one build may use here, whoever asked for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Of all its processes together; 0: nine tenths of what the machine has.
     pub memory_mib: u64,

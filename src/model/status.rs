@@ -32,7 +32,7 @@ pub enum Preparation {
 pub enum Refused {
     #[error("it is not prepared")]
     NotPrepared,
-    #[error("it was changed and must be prepared again")]
+    #[error("it was changed and must be prepared again: mini-buildd item pca KIND NAME")]
     Changed,
     #[error("its last check failed; it will be active when a check passes")]
     WillReactivate,

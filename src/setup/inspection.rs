@@ -261,7 +261,21 @@ pub fn is_same(a: &Value, b: &Value) -> bool {
                 && a.iter()
                     .all(|one| b.iter().any(|other| is_same_key(one, other)))
         }
-        _ => a == b,
+        _ => without_nulls(a) == without_nulls(b),
+    }
+}
+
+/// Without fields that have no value: TOML has no null.
+pub fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| (name.clone(), without_nulls(value)))
+            .filter(|(_, value)| !value.is_null())
+            .collect::<Map<_, _>>()
+            .into(),
+        Value::Array(list) => list.iter().map(without_nulls).collect(),
+        other => other.clone(),
     }
 }
 
@@ -275,7 +289,7 @@ fn is_same_key(a: &Value, b: &Value) -> bool {
             SignedBy::Armored(_) => None,
         }
     };
-    a == b || file(a).is_some_and(|a| Some(a) == file(b))
+    without_nulls(a) == without_nulls(b) || file(a).is_some_and(|a| Some(a) == file(b))
 }
 
 fn difference(present: &Value, target: &Value) -> Value {

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use crate::cause::with_causes;
-use crate::lifecycle::{Action, Lifecycle, Machine, edit};
+use crate::lifecycle::{self, Action, Lifecycle, Machine, edit};
 use crate::model::{Kind, Source};
 use crate::repositories::dists;
 use crate::store::catalog::Catalog;
 
 use super::distributions::Database;
 use super::host::HostFacts;
-use super::inspection::{self, Instance, inspect, is_found_out};
+use super::inspection::{self, Instance, inspect, is_found_out, without_nulls};
 use super::request::Request;
 use super::site::Site;
 use super::wanted::wanted;
@@ -123,7 +123,7 @@ impl Setup<'_> {
                         default.is_some_and(|default| inspection::is_same(&default[field], value));
                     !is_default && !is_found_out(item.kind, field)
                 })
-                .map(|(field, value)| (field, without_nulls(value)))
+                .map(|(field, value)| (field, without_nulls(&value)))
                 .filter(|(_, value)| !value.is_null())
                 .collect();
             if default.is_none() || !fields.is_empty() {
@@ -145,11 +145,7 @@ impl Setup<'_> {
         let wanted = wanted(&site, self.facts, self.database)?;
         let store = &self.lifecycle.store;
         let mut instances = store.read(|tx| inspect(tx, wanted.clone()))?;
-        for instance in instances.iter().filter(|instance| instance.differs()) {
-            if let Ok(item) = &instance.wanted.item {
-                edit::name(item.kind, &instance.target())?;
-            }
-        }
+        self.refuse_what_can_not_be(&instances)?;
         if *update != Selection::None {
             let mut steps = Vec::new();
             store.write(|tx| {
@@ -176,6 +172,30 @@ impl Setup<'_> {
             instances,
             failed,
         })
+    }
+
+    /// Refuses invalid fields, and names of what is neither there nor wanted, before anything is said or written.
+    fn refuse_what_can_not_be(&self, instances: &[Instance]) -> Result<(), Error> {
+        let items = || {
+            instances
+                .iter()
+                .filter_map(|one| one.wanted.item.as_ref().ok())
+        };
+        for instance in instances.iter().filter(|instance| instance.differs()) {
+            let Ok(item) = &instance.wanted.item else {
+                continue;
+            };
+            let (_, named) = edit::names(item.kind, &instance.target())?;
+            let mut named = named.into_iter();
+            if let Some(named) = named.find(|named| !items().any(|item| item == named)) {
+                let store = &self.lifecycle.store;
+                if store.read(|tx| inspection::present(tx, &named))?.is_none() {
+                    let item = item.clone();
+                    return Err(lifecycle::Error::Dangling { item, named }.into());
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Prepares, checks and activates; tells what failed, by name.
@@ -281,18 +301,4 @@ fn present(catalog: &Catalog) -> Site {
             || chroots.any(|(chroot, _)| chroot.source == name)
     };
     site::Site::of_catalog(catalog, is_base)
-}
-
-/// TOML has no null: what has none is left out.
-fn without_nulls(value: Value) -> Value {
-    match value {
-        Value::Object(fields) => fields
-            .into_iter()
-            .map(|(name, value)| (name, without_nulls(value)))
-            .filter(|(_, value)| !value.is_null())
-            .collect::<Map<_, _>>()
-            .into(),
-        Value::Array(list) => list.into_iter().map(without_nulls).collect(),
-        other => other,
-    }
 }

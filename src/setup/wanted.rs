@@ -310,16 +310,16 @@ impl List {
                         wanted.fields[field] = value.clone();
                         wanted.decided.insert(field.clone(), value.clone());
                     }
-                    let named = edit::name(kind, &wanted.fields);
-                    let named = named.map_err(|error| wrong(error.to_string()))?;
+                    let named = edit::names(kind, &wanted.fields);
+                    let (named, _) = named.map_err(|error| wrong(error.to_string()))?;
                     if named != item {
                         return Err(wrong(format!("its fields name {named}")));
                     }
                     continue;
                 }
                 let fields = Value::Object(given.clone());
-                let named = edit::name(kind, &fields);
-                let named = named.map_err(|error| wrong(error.to_string()))?;
+                let named = edit::names(kind, &fields);
+                let (named, _) = named.map_err(|error| wrong(error.to_string()))?;
                 if named != item {
                     return Err(wrong(format!("its fields name {named}")));
                 }

@@ -2,6 +2,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use mini_buildd::pgp::SigningKey;
 use serde_json::{Value, json};
@@ -244,6 +245,57 @@ fn the_daemon_stops_with_its_item() {
     let job = act(&peopled, ["daemon", "daemon"], "activate");
     assert_eq!(job["state"], "done", "{job}");
     assert!(load() >= 0.0);
+
+    // The same from the shell, beside the daemon.
+    for (action, is_running) in [("deactivate", false), ("activate", true)] {
+        shell(&peopled, &[action, "daemon"]);
+        let began = Instant::now();
+        while (load() >= 0.0) != is_running {
+            assert!(began.elapsed() < Duration::from_secs(60), "{action}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+    let told = shell(
+        &peopled,
+        &["set", "daemon", "daemon", "event_queue_size=501"],
+    );
+    assert!(told.contains("mini-buildd item pca daemon"), "{told}");
+}
+
+/// `mini-buildd item …` beside the daemon; what it says.
+fn shell(peopled: &Peopled, words: &[&str]) -> String {
+    let output = in_shell(peopled, words);
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+fn in_shell(peopled: &Peopled, words: &[&str]) -> Output {
+    Command::new(program())
+        .arg("item")
+        .args(words)
+        .arg("--home")
+        .arg(peopled.home.path())
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn what_is_used_or_misspelt_in_the_shell_is_refused() {
+    let peopled = Peopled::start();
+    let archives = item(&peopled, ["source", "Debian:trixie"])["fields"]["archives"].clone();
+    let archive = archives[0].as_str().unwrap();
+    let why = refused(&in_shell(&peopled, &["delete", "archive", archive]));
+    assert!(why.contains("is used by source Debian:trixie"), "{why}");
+    let wrong = ["set", "daemon", "daemon", "limits={\"memory_mb\": 5}"];
+    let why = refused(&in_shell(&peopled, &wrong));
+    assert!(
+        why.contains("memory_mb") && why.contains("fields of daemon"),
+        "{why}"
+    );
+    let wrong = "daemon daemon ftp_endpoint=ssl:port=0:privateKey=/nosuch:certKey=/nosuch --pca";
+    let words: Vec<&str> = ["set"].into_iter().chain(wrong.split(' ')).collect();
+    let why = refused(&in_shell(&peopled, &words));
+    assert!(why.contains("/nosuch"), "{why}");
 }
 
 fn setup(home: &Path, words: &[&str]) -> Output {
@@ -296,6 +348,20 @@ fn a_site_is_exported_changed_and_applied() {
     assert_eq!(address["used_by"], json!(["repository test"]));
     let plan = said(&setup(home, &["--file", path]));
     assert!(!plan.contains("history_days"), "{plan}");
+
+    // A layout comes back as it was, and one that is not there is refused before anything is announced.
+    let preset = Command::new(program())
+        .args(["layout", "preset", "Default (no rollbacks)", "--home"])
+        .arg(home)
+        .output();
+    said(&preset.unwrap());
+    fs::write(&file, said(&setup(home, &["--export"]))).unwrap();
+    let plan = said(&setup(home, &["--file", path]));
+    assert!(!plan.contains("rollback"), "{plan}");
+    let other = changed.replace("history_days = 9", "layout = \"Defaul\"");
+    fs::write(&file, other).unwrap();
+    let refusal = refused(&setup(home, &["--file", path]));
+    assert!(refusal.contains("layout Defaul"), "{refusal}");
 
     fs::write(&file, "sources = [\"trixie\"]\nsourcse = 1\n").unwrap();
     let refusal = refused(&setup(home, &["--file", path]));

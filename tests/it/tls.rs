@@ -169,6 +169,13 @@ fn builds_get_their_dependencies_from_a_repository_that_speaks_tls() {
             .env("SSL_CERT_FILE", &certificate);
         run(&mut dput);
         buildd.ended(name, EventType::Installed);
+        if fields.is_empty() {
+            // The same again is refused, whatever happened before.
+            let again = dput.arg("--force").output().unwrap();
+            assert_eq!(again.status.code(), Some(1), "{again:?}");
+            let said = String::from_utf8(again.stdout).unwrap();
+            assert!(said.contains("REJECTED"), "{said}");
+        }
     }
     let log = buildd.build_logs("mbd-based").concat();
     assert!(log.contains("mbd-base works"), "{log}");

@@ -8,7 +8,8 @@ use crate::store::users::{self, Subscription};
 
 pub(super) const SUBSCRIBE: Call = Call {
     name: "subscribe",
-    doc: "Be told of packages by mail\n\nWithout a source of any, without a distribution of those in any.",
+    doc: "Be told of packages by mail\n\n\
+          Without a source of any, without a distribution of those in any. Such letters are not written yet.",
     auth: Auth::Login,
     running: false,
     confirm: false,

@@ -12,7 +12,7 @@ pub(super) const PORT: Call = Call {
     running: true,
     ..call(
         "port",
-        "Port a source package that is here to other distributions",
+        "Port a source package that is here to other distributions (not available yet)",
         Auth::Staff,
         &[
             SOURCE.spec,
@@ -28,7 +28,7 @@ pub(super) const PORT_EXT: Call = Call {
     running: true,
     ..call(
         "port_ext",
-        "Port a source package from elsewhere",
+        "Port a source package from elsewhere (not available yet)",
         Auth::Staff,
         &[
             DSC.spec,
@@ -43,7 +43,7 @@ pub(super) const RETRY: Call = Call {
     running: true,
     ..call(
         "retry",
-        "Retry a packaging that failed",
+        "Retry a packaging that failed (not available yet)",
         Auth::Staff,
         &[FAILED_KEY.spec],
     )
@@ -51,12 +51,17 @@ pub(super) const RETRY: Call = Call {
 
 pub(super) const CANCEL: Call = Call {
     running: true,
-    ..call("cancel", "Cancel a build", Auth::Staff, &[RUNNING_KEY.spec])
+    ..call(
+        "cancel",
+        "Cancel a build (not available yet)",
+        Auth::Staff,
+        &[RUNNING_KEY.spec],
+    )
 };
 
 pub(super) const WAKE: Call = call(
     "wake",
-    "Wake a remote instance",
+    "Wake a remote instance (not available yet)",
     Auth::Staff,
     &[REMOTE.spec, SLEEP.spec, ATTEMPTS.spec],
 );
@@ -66,7 +71,7 @@ pub(super) const HANDSHAKE: Call = Call {
     changes: false,
     ..call(
         "handshake",
-        "Check whether a signed message is a known remote's, and answer it",
+        "Check whether a signed message is a known remote's, and answer it (not available yet)",
         Auth::None,
         &[SIGNED_MESSAGE.spec],
     )
@@ -74,7 +79,7 @@ pub(super) const HANDSHAKE: Call = Call {
 
 pub(super) const DEBMIRROR: Call = call(
     "debmirror",
-    "Make a partial mirror of the repositories",
+    "Make a partial mirror of the repositories (not available yet)",
     Auth::Admin,
     &[
         SUITES.spec,
@@ -91,7 +96,7 @@ pub(super) const KEYRING_PACKAGES: Call = Call {
     running: true,
     ..call(
         "keyring_packages",
-        "Make and upload packages that hold the keys of this instance",
+        "Make and upload packages that hold the keys of this instance (not available yet)",
         Auth::Admin,
         &[KEYRING_DISTRIBUTIONS.spec, WITHOUT_MIGRATION.spec],
     )
@@ -101,7 +106,7 @@ pub(super) const TEST_PACKAGES: Call = Call {
     running: true,
     ..call(
         "test_packages",
-        "Make and upload packages that try this instance",
+        "Make and upload packages that try this instance (not available yet)",
         Auth::Admin,
         &[
             TEST_SOURCES.spec,
