@@ -210,6 +210,17 @@ mod tests {
     }
 
     #[test]
+    fn home_stands_before_and_behind_subcommands() {
+        for line in [
+            ["mini-buildd", "user", "--home", "/x", "list"],
+            ["mini-buildd", "user", "list", "--home", "/x"],
+            ["mini-buildd", "archive", "ls", "--home=/x", "hello"],
+        ] {
+            assert!(parse(words(&line)).is_ok(), "{line:?}");
+        }
+    }
+
+    #[test]
     fn malformed_identity_is_refused_before_anything_is_made() {
         let refused = parse(words(&["mini-buildd", "up", "--identity", "a b"])).unwrap_err();
         assert!(refused.to_string().contains("[a-zA-Z0-9-]+"), "{refused}");

@@ -29,7 +29,7 @@ use crate::store::Store;
 #[derive(Args, Debug)]
 pub(super) struct Options {
     #[command(flatten)]
-    home: home::Options,
+    home: home::OfAll,
     #[command(subcommand)]
     command: Command,
 }

@@ -3,7 +3,7 @@ use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{ArgMatches, Args, Command, FromArgMatches};
 
 use crate::home::Home;
 
@@ -17,6 +17,35 @@ pub struct Options {
     /// mini-buildd); else mini-buildd in $XDG_DATA_HOME (~/.local/share).
     #[arg(short = 'H', long, value_name = "DIR")]
     pub home: Option<PathBuf>,
+}
+
+/// The same of a command with subcommands: it may stand behind these, too.
+#[derive(Clone, Debug, Default)]
+pub struct OfAll(Options);
+
+impl Args for OfAll {
+    fn augment_args(command: Command) -> Command {
+        Options::augment_args(command).mut_arg("home", |home| home.global(true))
+    }
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for OfAll {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<OfAll, clap::Error> {
+        Options::from_arg_matches(matches).map(OfAll)
+    }
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0.update_from_arg_matches(matches)
+    }
+}
+
+impl OfAll {
+    /// See [`Options::own`].
+    pub fn own(&self) -> Result<Home, Error> {
+        self.0.own()
+    }
 }
 
 /// Why a command on an instance does not begin.

@@ -21,7 +21,7 @@ use crate::store::{self, Store, Transaction, users};
 #[derive(Args, Debug)]
 pub(super) struct Options {
     #[command(flatten)]
-    home: home::Options,
+    home: home::OfAll,
     #[command(subcommand)]
     action: Action,
 }
