@@ -23,9 +23,14 @@ pub struct Options {
 #[derive(Clone, Debug, Default)]
 pub struct OfAll(Options);
 
+/// What clap calls it: under the name of the daemon's own option, it would count as that.
+const OF_ALL: &str = "home-of-all";
+
 impl Args for OfAll {
     fn augment_args(command: Command) -> Command {
-        Options::augment_args(command).mut_arg("home", |home| home.global(true))
+        let one = Options::augment_args(Command::new(OF_ALL));
+        let option = one.get_arguments().cloned();
+        command.args(option.map(|option| option.id(OF_ALL).global(true)))
     }
     fn augment_args_for_update(command: Command) -> Command {
         Self::augment_args(command)
@@ -34,10 +39,12 @@ impl Args for OfAll {
 
 impl FromArgMatches for OfAll {
     fn from_arg_matches(matches: &ArgMatches) -> Result<OfAll, clap::Error> {
-        Options::from_arg_matches(matches).map(OfAll)
+        let home = matches.get_one(OF_ALL).cloned();
+        Ok(OfAll(Options { home }))
     }
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        self.0.update_from_arg_matches(matches)
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
     }
 }
 
