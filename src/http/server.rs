@@ -97,7 +97,7 @@ impl Server {
 #[derive(Clone, Debug)]
 struct Bounds {
     permits: Arc<Semaphore>,
-    /// One client takes half of them at most.
+    /// A client of another host takes half of them at most.
     shares: Shares,
 }
 
@@ -125,10 +125,12 @@ async fn accept_all(
         };
         match accepted {
             Ok((accepted, client, permit)) => {
-                let Some(share) = bounds.shares.take(client.ip()) else {
+                let share = bounds.shares.take(client.ip());
+                // A proxy of this host has the connections of all its clients.
+                if share.is_none() && !client.ip().to_canonical().is_loopback() {
                     warn!(%client, "too many connections of one client");
                     continue;
-                };
+                }
                 let sides = (client, routes.clone(), log.clone());
                 let watcher = graceful.watcher();
                 connections.spawn(async move {
