@@ -128,7 +128,7 @@ async fn accept_all(
                 let share = bounds.shares.take(client.ip());
                 // A proxy of this host has the connections of all its clients.
                 if share.is_none() && !client.ip().to_canonical().is_loopback() {
-                    warn!(%client, "too many connections of one client");
+                    debug!(%client, "too many connections of one client");
                     continue;
                 }
                 let sides = (client, routes.clone(), log.clone());
