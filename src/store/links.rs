@@ -68,25 +68,16 @@ pub fn take(
     if !has(tx, digest, user, purpose, now)? {
         return Ok(false);
     }
-    tx.sql()
-        .execute(
-            "DELETE FROM link WHERE user = ? AND purpose = ?",
-            params![user, purpose.as_str()],
-        )
-        .during("use a mailed link up")?;
+    forget(tx, user, Some(purpose))?;
     Ok(true)
 }
 
 /// Takes from a user all links, or those for one purpose.
-pub fn forget(
-    tx: &Transaction<'_>,
-    user: &UserName,
-    purpose: Option<Purpose>,
-) -> Result<(), Error> {
+pub fn forget(tx: &Transaction<'_>, user: &str, purpose: Option<Purpose>) -> Result<(), Error> {
     tx.sql()
         .execute(
             "DELETE FROM link WHERE user = ?1 AND (?2 IS NULL OR purpose = ?2)",
-            params![user.as_str(), purpose.map(Purpose::as_str)],
+            params![user, purpose.map(Purpose::as_str)],
         )
         .during("forget a user's mailed links")?;
     Ok(())

@@ -77,7 +77,7 @@ pub fn put(tx: &Transaction<'_>, user: &User) -> Result<(), Error> {
         .during("write a user")?;
     let is_other = before.is_some_and(|(before, _)| before.email != user.email);
     if is_other || !user.active {
-        links::forget(tx, &user.name, None)?;
+        links::forget(tx, user.name.as_str(), None)?;
     }
     if !user.active {
         end_sessions(tx, &user.name)?;
@@ -100,7 +100,7 @@ pub fn set_password(tx: &Transaction<'_>, name: &UserName, hash: &str) -> Result
         .prepare_cached("UPDATE user SET password = ? WHERE name = ?")
         .and_then(|mut update| update.execute((hash, name.as_str())))
         .during("set a password")?;
-    links::forget(tx, name, Some(Purpose::Reset))?;
+    links::forget(tx, name.as_str(), Some(Purpose::Reset))?;
     end_sessions(tx, name)
 }
 
