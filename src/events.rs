@@ -1,10 +1,12 @@
-//! What happened, told to everybody who should know: files below var/events, hooks, attached clients.
+//! What happened, told to everybody who should know: files below var/events, hooks, attached clients, letters.
 //!
 //! An event is a row in the transaction of its state change ([`crate::store::event_log`]); [`Events::flush`] writes the
 //! files of new rows and runs the hooks, so that each comes out once, whatever crashes.
 //!
-//! [`record`] makes events of messages, [`hooks`] runs what administrators put into etc/event-hooks.
+//! [`record`] makes events of messages, [`hooks`] runs what administrators put into etc/event-hooks,
+//! [`notification`] writes letters.
 pub mod hooks;
+pub mod notification;
 pub mod record;
 
 use std::collections::BTreeMap;
@@ -27,6 +29,7 @@ const BACKLOG: usize = 512;
 pub struct Events {
     home: Home,
     store: Arc<Store>,
+    has_letters: bool,
     attached: broadcast::Sender<Arc<Told>>,
     flushing: Mutex<()>,
     told: Mutex<BTreeMap<EventType, u64>>,
@@ -77,10 +80,12 @@ fn is_due(kind: EventType, is_published: bool) -> bool {
 }
 
 impl Events {
-    pub fn new(home: Home, store: Arc<Store>) -> Events {
+    /// `has_letters`: a [`notification::Notification`] writes letters about what is told from now on.
+    pub fn new(home: Home, store: Arc<Store>, has_letters: bool) -> Events {
         Events {
             home,
             store,
+            has_letters,
             attached: broadcast::Sender::new(BACKLOG),
             flushing: Mutex::new(()),
             told: Mutex::default(),
@@ -105,7 +110,7 @@ impl Events {
             let file = self.write(&logged)?;
             hooks::run(&self.home.event_hooks(), &file);
             self.store
-                .write(|tx| event_log::mark_written(tx, logged.id))?;
+                .write(|tx| event_log::mark_written(tx, logged.id, self.has_letters))?;
             *self.counts().entry(logged.event.kind).or_default() += 1;
             // An error only says that nobody is attached.
             let _ = self.attached.send(Told::of(logged)?);

@@ -44,16 +44,10 @@ use crate::instance::Instance;
 
 pub use access_log::{AccessLog, Written};
 pub use listener::Error;
-pub use registration::Postman;
 pub use server::Server;
 
-/// All routes of an instance; who waits for events is answered when `shutdown` is true. Without a postman nobody can
-/// register, or set a password anew.
-pub fn router(
-    instance: &Arc<Instance>,
-    postman: Option<Arc<Postman>>,
-    shutdown: watch::Receiver<bool>,
-) -> Router {
+/// All routes of an instance; who waits for events is answered when `shutdown` is true.
+pub fn router(instance: &Arc<Instance>, shutdown: watch::Receiver<bool>) -> Router {
     finish(
         Router::new()
             .route("/", get(home))
@@ -62,7 +56,7 @@ pub fn router(
             .merge(accounts::router(Arc::clone(&instance.accounts)))
             .merge(registration::router(
                 Arc::clone(&instance.accounts),
-                postman,
+                instance.postman.clone(),
             ))
             .merge(profile::router(instance.clone()))
             .merge(calls::router(instance.clone()))

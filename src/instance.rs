@@ -16,11 +16,13 @@ use crate::cause::with_causes;
 use crate::cron::Cron;
 use crate::deb::Architecture;
 use crate::events::Events;
+use crate::events::notification::Notification;
 use crate::home::{self, Home, Lock};
 use crate::incoming::door::{self, Door};
 use crate::incoming::{self, Incoming};
 use crate::keys::{self, Keys};
 use crate::lifecycle::Lifecycle;
+use crate::mail::{Postman, Relay};
 use crate::maintenance::{Maintenance, Queue};
 use crate::model::{Address, Daemon};
 use crate::packager::Publication;
@@ -42,6 +44,8 @@ pub struct Instance {
     pub daemon: Daemon,
     pub incoming: Arc<Incoming>,
     pub events: Arc<Events>,
+    /// `None`: no letters are sent.
+    pub postman: Option<Arc<Postman>>,
     pub builder: Builder,
     pub past: Arc<Past>,
     pub accounts: Arc<Accounts>,
@@ -103,15 +107,21 @@ struct Opened {
 impl Instance {
     /// Opens home and database, brings every job to its next state or back to its last safe one, starts the engine.
     ///
-    /// The servers are bound already: `address` is final. They accept connections after this.
-    pub async fn start(home: Home, address: Address) -> Result<Arc<Instance>, Error> {
-        Instance::start_with(home, address, PathBuf::from("/proc/self/exe")).await
+    /// The servers are bound already: `address` is final. They accept connections after this. Without a relay nobody
+    /// gets letters, so that nobody can register, or set a password anew.
+    pub async fn start(
+        home: Home,
+        address: Address,
+        relay: Option<Relay>,
+    ) -> Result<Arc<Instance>, Error> {
+        Instance::start_with(home, address, relay, PathBuf::from("/proc/self/exe")).await
     }
 
     /// As [`Instance::start`], where another program than this one is to supervise builds.
     pub async fn start_with(
         home: Home,
         address: Address,
+        relay: Option<Relay>,
         supervisor: PathBuf,
     ) -> Result<Arc<Instance>, Error> {
         let opened = {
@@ -120,7 +130,7 @@ impl Instance {
                 .await
                 .map_err(|ended| Error::Ended(ended.to_string()))??
         };
-        let (instance, published) = run(home, address, opened, supervisor);
+        let (instance, published) = run(home, address, opened, relay, supervisor);
         instance.incoming.recover()?;
         // Whoever is told our address finds the dists; a long publication goes on beside the servers.
         let _ = timeout(FIRST_PUBLICATION, published).await;
@@ -179,6 +189,7 @@ fn run(
     home: Home,
     address: Address,
     opened: Opened,
+    relay: Option<Relay>,
     supervisor: PathBuf,
 ) -> (Arc<Instance>, oneshot::Receiver<()>) {
     let Opened {
@@ -194,7 +205,9 @@ fn run(
     let (closed, staged) = mpsc::unbounded_channel();
     let (arrived, arrivals) = mpsc::unbounded_channel();
     let (requested, requests) = mpsc::unbounded_channel();
-    let events = Arc::new(Events::new(home.clone(), Arc::clone(&store)));
+    let postman = relay.map(|relay| postman(relay, &daemon, &address));
+    let has_letters = postman.is_some();
+    let events = Arc::new(Events::new(home.clone(), Arc::clone(&store), has_letters));
     let load = load(&daemon, is_active);
     let lifecycle = lifecycle(&home, &store, &address, &load, &supervisor);
     let door = Door {
@@ -229,12 +242,8 @@ fn run(
         phases: Phases::default(),
     };
     let mut tasks = JoinSet::new();
-    tasks.spawn(door::run(
-        Arc::new(door),
-        staged,
-        closed.clone(),
-        stopping.clone(),
-    ));
+    let door = Arc::new(door);
+    tasks.spawn(door::run(door, staged, closed.clone(), stopping.clone()));
     let (publishing, published) = oneshot::channel();
     tasks.spawn(packager::run(
         packager,
@@ -244,21 +253,21 @@ fn run(
         arrived,
         stopping.clone(),
     ));
-    let builder = Builder::new(Arc::new(builder));
+    let builder = Builder::new(builder.into());
     tasks.spawn(builder::run(builder.clone(), requests, stopping.clone()));
     let repositories = Repositories::new(home.clone(), Arc::clone(&store));
     let cron = Cron::new(home.clone(), Arc::clone(&store), repositories.clone());
     let cron = Arc::new(cron);
     let maintenance = Arc::new(maintenance);
     tasks.spawn(Arc::clone(&cron).run(stopping.clone()));
-    tasks.spawn(Arc::clone(&maintenance).run(queue, stopping));
+    tasks.spawn(Arc::clone(&maintenance).run(queue, stopping.clone()));
+    if let Some(postman) = &postman {
+        let notification = notification(&store, postman, &address);
+        tasks.spawn(notification.run(events.subscribe(), stopping));
+    }
+    let incoming = Incoming::new(home.clone(), Arc::clone(&store), closed, load);
     let instance = Instance {
-        incoming: Arc::new(Incoming::new(
-            home.clone(),
-            Arc::clone(&store),
-            closed,
-            load,
-        )),
+        incoming: Arc::new(incoming),
         past: Arc::new(Past::new(repositories.clone(), Arc::clone(&keys))),
         accounts: Arc::new(Accounts::new(Arc::clone(&store))),
         repositories,
@@ -271,6 +280,7 @@ fn run(
         address,
         daemon,
         events,
+        postman,
         builder,
         cron,
         comparing: Semaphore::new(1),
@@ -280,6 +290,27 @@ fn run(
         _lock: lock,
     };
     (Arc::new(instance), published)
+}
+
+fn postman(relay: Relay, daemon: &Daemon, address: &Address) -> Arc<Postman> {
+    Arc::new(Postman {
+        relay,
+        from: daemon.email_address.clone(),
+        identity: daemon.identity.clone(),
+        url: address.http_url.clone(),
+    })
+}
+
+fn notification(
+    store: &Arc<Store>,
+    postman: &Arc<Postman>,
+    address: &Address,
+) -> Arc<Notification> {
+    Arc::new(Notification {
+        store: Arc::clone(store),
+        postman: Arc::clone(postman),
+        hostname: address.hostname.clone(),
+    })
 }
 
 fn load(daemon: &Daemon, is_active: bool) -> Arc<Load> {

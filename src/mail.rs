@@ -2,9 +2,10 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use lettre::message::Mailbox;
-use lettre::message::header::ContentType;
+use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::{Attachment, Mailbox, MultiPart, SinglePart};
 use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::response::Category;
 use lettre::{Message, SmtpTransport, Transport};
 
 const TIME: Duration = Duration::from_secs(30);
@@ -26,12 +27,26 @@ impl std::fmt::Debug for Relay {
     }
 }
 
+/// Who takes our letters, and in whose name they are written.
+#[derive(Clone, Debug)]
+pub struct Postman {
+    pub relay: Relay,
+    pub from: String,
+    pub identity: String,
+    /// Our own base URL.
+    pub url: String,
+}
+
 #[derive(Clone, Debug)]
 pub struct Letter {
-    pub from: String,
     pub to: String,
+    /// After the name of the instance.
     pub subject: String,
     pub text: String,
+    /// Name and text of a file.
+    pub attachment: Option<(String, String)>,
+    /// What is before the host in its Message-ID; a letter that comes again has the same.
+    pub id: Option<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +65,28 @@ pub enum Error {
         to: String,
         source: lettre::transport::smtp::Error,
     },
+}
+
+impl Error {
+    /// Tells whether another attempt is of no use: the letter itself or its recipient is refused for good.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Error::Address { .. } | Error::Write(_) => true,
+            // 53x is about our own login (RFC 4954, section 6).
+            Error::Send { source, .. } => {
+                let category = source.status().map(|code| code.category);
+                source.is_permanent() && category != Some(Category::Unspecified3)
+            }
+        }
+    }
+
+    /// Tells whether the relay has answered: where it does not, it will not for other letters.
+    pub fn is_answer(&self) -> bool {
+        match self {
+            Error::Address { .. } | Error::Write(_) => true,
+            Error::Send { source, .. } => source.status().is_some(),
+        }
+    }
 }
 
 impl FromStr for Relay {
@@ -89,24 +126,55 @@ impl FromStr for Relay {
     }
 }
 
-impl Relay {
+impl Postman {
     pub fn send(&self, letter: &Letter) -> Result<(), Error> {
+        let message = self.message(letter)?;
+        self.relay.send(&message, &letter.to)
+    }
+
+    fn message(&self, letter: &Letter) -> Result<Message, Error> {
         let mailbox = |address: &str| -> Result<Mailbox, Error> {
             address.parse().map_err(|source| Error::Address {
                 address: address.to_owned(),
                 source,
             })
         };
+        let from = mailbox(&self.from)?;
+        let host = from.email.domain();
+        let id = letter.id.as_ref().map(|id| format!("<{id}@{host}>"));
+        // No machine answers it (RFC 3834).
+        let auto_submitted = HeaderValue::new(
+            HeaderName::new_from_ascii_str("Auto-Submitted"),
+            "auto-generated".to_owned(),
+        );
         let message = Message::builder()
-            .from(mailbox(&letter.from)?)
+            .message_id(id)
+            .from(from)
             .to(mailbox(&letter.to)?)
-            .subject(&letter.subject)
-            .header(ContentType::TEXT_PLAIN)
-            .body(letter.text.clone())
-            .map_err(Error::Write)?;
+            .subject(format!(
+                "[mini-buildd-{}] {}",
+                self.identity, letter.subject
+            ))
+            .raw_header(auto_submitted);
+        let text = SinglePart::plain(letter.text.clone());
+        let message = match &letter.attachment {
+            None => message.singlepart(text),
+            Some((name, file)) => {
+                // As text, any mail program shows it.
+                let kind = ContentType::TEXT_PLAIN;
+                let file = Attachment::new(name.clone()).body(file.clone(), kind);
+                message.multipart(MultiPart::mixed().singlepart(text).singlepart(file))
+            }
+        };
+        message.map_err(Error::Write)
+    }
+}
+
+impl Relay {
+    fn send(&self, message: &Message, to: &str) -> Result<(), Error> {
         let failed = |source| Error::Send {
             relay: format!("{self:?}"),
-            to: letter.to.clone(),
+            to: to.to_owned(),
             source,
         };
         let builder = if self.is_private {
@@ -118,7 +186,7 @@ impl Relay {
         if let Some((user, password)) = &self.credentials {
             builder = builder.credentials(Credentials::new(user.clone(), password.clone()));
         }
-        builder.build().send(&message).map(drop).map_err(failed)
+        builder.build().send(message).map(drop).map_err(failed)
     }
 }
 

@@ -1,12 +1,14 @@
 //! The database: one SQLite file that holds items, jobs, events and the archive's tables.
 //!
 //! Reading order: this file opens, [`schema`] makes and migrates the tables, [`items`] is what administrators configure
-//! ([`catalog`]: all of it at once) and [`actions`] what they asked for, [`users`] who may log in ([`links`] is what was mailed to them), [`jobs`] what is going on, [`event_log`] what happened.
+//! ([`catalog`]: all of it at once) and [`actions`] what they asked for, [`users`] who may log in ([`links`] is what was mailed to them), [`jobs`]
+//! what is going on, [`event_log`] what happened, [`letters`] whom it is still to be told.
 pub mod actions;
 pub mod catalog;
 pub mod event_log;
 pub mod items;
 pub mod jobs;
+pub mod letters;
 pub mod links;
 mod schema;
 pub mod users;

@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use crate::endpoint::{Kind, Protocol, ServerEndpoint};
 use crate::home::Home;
-use crate::http::{self, AccessLog, Postman};
+use crate::http::{self, AccessLog};
 use crate::instance::{self, Instance};
 use crate::mail::Relay;
 use crate::model::{Address, Daemon};
@@ -58,10 +58,18 @@ pub struct Options {
     /// [default: the system's].
     #[arg(short = 'N', long, visible_alias = "fqdn", value_name = "FQDN")]
     pub hostname: Option<String>,
-    /// Who takes letters to people who register or forgot their password, like smtp://HOST:PORT; none are sent without.
+    /// Who takes letters: about packages, and to people who register or forgot their password. None are sent without.
     ///
     /// ssmtp instead of smtp is STARTTLS; USER:PASSWORD@ may come before it.
-    #[arg(short = 'S', long, value_name = "[USER:PASSWORD@]smtp://HOST[:PORT]")]
+    ///
+    /// In the environment, other users of this machine do not see the password.
+    #[arg(
+        short = 'S',
+        long,
+        env = "MINI_BUILDD_SMTP",
+        hide_env_values = true,
+        value_name = "[USER:PASSWORD@]smtp://HOST[:PORT]"
+    )]
     pub smtp: Option<Relay>,
     /// Set the password of the user admin, who is made where there is none, and end; - reads it from standard input.
     ///
@@ -216,7 +224,7 @@ pub async fn serve(
         (&daemon.ftp_endpoint, ftp_server.address()),
     );
     let log = home.access_log();
-    let instance = Instance::start(home, address).await?;
+    let instance = Instance::start(home, address, options.smtp.clone()).await?;
     let (log, written) =
         AccessLog::start(log.clone()).map_err(|source| Error::AccessLog { path: log, source })?;
     info!(
@@ -230,13 +238,7 @@ pub async fn serve(
         source,
     })?;
     ready(&instance);
-    let postman = options.smtp.clone().map(|relay| Postman {
-        relay,
-        from: instance.daemon.email_address.clone(),
-        identity: instance.daemon.identity.clone(),
-        url: instance.address.http_url.clone(),
-    });
-    let routes = http::router(&instance, postman.map(Arc::new), shutdown.clone());
+    let routes = http::router(&instance, shutdown.clone());
     tokio::join!(
         http_server.serve(routes, log, shutdown.clone()),
         ftp_server.serve(instance.incoming.clone(), shutdown),

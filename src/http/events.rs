@@ -7,11 +7,11 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
 use maud::{Markup, html};
-use serde_json::{Map, Value};
 use tracing::error;
 
 use crate::instance::Instance;
-use crate::model::{Event, EventType};
+use crate::model::Event;
+use crate::model::event::Build;
 use crate::store;
 use crate::store::event_log::{self, Logged};
 
@@ -81,58 +81,26 @@ fn table(events: &[Logged]) -> Markup {
                     td { (event.source) }
                     td { (event.version) }
                     td { a href=(directory) { "files" } }
-                    td { @for log in logs(event) { a href=(log.link) { (log.text) } " " } }
-                    td { (reason(event)) }
+                    td {
+                        @for build in event.builds() {
+                            @let (link, text) = log(event, &build);
+                            a href=(link) { (text) } " "
+                        }
+                    }
+                    td { (event.reason().unwrap_or_default()) }
                 }
             }
         }
     }
 }
 
-/// The log of one architecture's build.
-#[derive(Debug, PartialEq, Eq)]
-struct Log {
-    link: String,
-    /// The architecture, and how its build ended.
-    text: String,
-}
-
-/// Logs of the builds that an event is about: its own, or those whose results decided.
-fn logs(event: &Event) -> Vec<Log> {
-    match event.kind {
-        // Still with the builder, and growing.
-        EventType::Building | EventType::Built => {
-            let own = log("/mini_buildd/builds-dir", &event.extra);
-            own.into_iter().collect()
-        }
-        EventType::Rejected
-        | EventType::Packaging
-        | EventType::Installed
-        | EventType::Failed
-        | EventType::Migrated
-        | EventType::Removed => {
-            let results = event.extra.get("buildresults").and_then(Value::as_object);
-            let results = results.into_iter().flat_map(Map::values);
-            let results = results.filter_map(Value::as_object);
-            let installed = results.map(|result| log("/mini_buildd/events-dir", result));
-            installed.flatten().collect()
-        }
-    }
-}
-
-fn log(place: &str, build: &Map<String, Value>) -> Option<Log> {
-    let word = |name| build.get(name).and_then(Value::as_str);
-    let status = word("sbuild_status").map_or_else(String::new, |status| format!(": {status}"));
-    Some(Log {
-        link: link(place, word("buildlog")?),
-        text: format!("{}{status}", word("architecture")?),
-    })
-}
-
-fn reason(event: &Event) -> &str {
-    let error = event.extra.get("error");
-    let detail = error.and_then(|error| error.get("detail")?.as_str());
-    detail.unwrap_or_default()
+/// A link to the log of a build, and its words: the architecture, and how it ended.
+fn log(event: &Event, build: &Build<'_>) -> (String, String) {
+    let status = build.status.map(|status| format!(": {status}"));
+    (
+        link(event.log_place(), build.log),
+        build.architecture.to_owned() + &status.unwrap_or_default(),
+    )
 }
 
 fn link(place: &str, path: &str) -> String {
@@ -144,9 +112,10 @@ fn link(place: &str, path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::model::EventType;
 
     fn event(kind: EventType, extra: &Value) -> Logged {
         Logged {
@@ -175,12 +144,11 @@ mod tests {
     fn running_build_links_to_its_growing_log() {
         let mut build = build("i386", "");
         build.as_object_mut().unwrap().remove("sbuild_status");
-        let logs = logs(&event(EventType::Building, &build).event);
-        let log = Log {
-            link: "/mini_buildd/builds-dir/hello/1%3A2/T/i386/hello_2_i386.buildlog".into(),
-            text: "i386".into(),
-        };
-        assert_eq!(logs, [log]);
+        let event = event(EventType::Building, &build).event;
+        let logs = event.builds().into_iter();
+        let logs: Vec<_> = logs.map(|build| log(&event, &build)).collect();
+        let link = "/mini_buildd/builds-dir/hello/1%3A2/T/i386/hello_2_i386.buildlog";
+        assert_eq!(logs, [(link.to_owned(), "i386".to_owned())]);
     }
 
     #[test]

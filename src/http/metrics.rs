@@ -21,7 +21,7 @@ use crate::chroots::Chroots;
 use crate::instance::Instance;
 use crate::model::Item as _;
 use crate::store::catalog::Catalog;
-use crate::store::jobs;
+use crate::store::{jobs, letters};
 
 use super::beside;
 
@@ -99,6 +99,12 @@ fn collect(instance: &Instance) -> Result<String, Box<dyn Error + Send + Sync>> 
         "event_clients",
         "Clients that wait for events",
         count(instance.events.attached()),
+    );
+    let letters = instance.store.read(letters::count)?;
+    all.number(
+        "letters",
+        "Letters that the relay has not taken yet",
+        letters.into(),
     );
 
     let (packages, unpublished, pool) = (Family::default(), Family::default(), Family::default());

@@ -18,7 +18,7 @@ use tracing::{error, info, warn};
 
 use crate::accounts::{self, Accounts};
 use crate::cause::with_causes;
-use crate::mail::{Letter, Relay};
+use crate::mail::{Letter, Postman};
 use crate::model::user::{User, UserName};
 
 use super::auth::{blocking, is_own_form};
@@ -29,16 +29,6 @@ use super::{page, redirect};
 
 /// Of a form.
 const LIMIT: usize = 64 * 1024;
-
-/// What writes letters, and in whose name.
-#[derive(Clone, Debug)]
-pub struct Postman {
-    pub relay: Relay,
-    pub from: String,
-    pub identity: String,
-    /// Our own base URL.
-    pub url: String,
-}
 
 #[derive(Clone)]
 struct Parts {
@@ -74,23 +64,20 @@ pub(super) fn router(accounts: Arc<Accounts>, postman: Option<Arc<Postman>>) -> 
         .with_state(parts)
 }
 
-impl Postman {
-    /// Sends a letter with a link to one of our pages.
-    fn send(&self, user: &User, title: &str, path: &str, why: &str) {
-        let letter = Letter {
-            from: self.from.clone(),
-            to: user.email.clone(),
-            subject: format!("[mini-buildd-{}] {title}", self.identity),
-            text: format!(
-                "{why}\n\n{}{path}\n\nIf you did not ask for it, do nothing.\n",
-                self.url
-            ),
-        };
-        match self.relay.send(&letter) {
-            Ok(()) => info!(user = %user.name, title, "sent a letter"),
-            Err(failed) => {
-                error!(user = %user.name, error = with_causes(&failed), "can't send a letter");
-            }
+/// Sends a letter with a link to one of our pages.
+fn send(postman: &Postman, user: &User, title: &str, path: &str, why: &str) {
+    let url = &postman.url;
+    let letter = Letter {
+        to: user.email.clone(),
+        subject: title.to_owned(),
+        text: format!("{why}\n\n{url}{path}\n\nIf you did not ask for it, do nothing.\n"),
+        attachment: None,
+        id: None,
+    };
+    match postman.send(&letter) {
+        Ok(()) => info!(user = %user.name, title, "sent a letter"),
+        Err(failed) => {
+            error!(user = %user.name, error = with_causes(&failed), "can't send a letter");
         }
     }
 }
@@ -231,7 +218,7 @@ async fn register(
             );
             // Nobody waits for the relay.
             tokio::task::spawn_blocking(move || {
-                postman.send(&user, "Activate your account", &path, &why);
+                send(&postman, &user, "Activate your account", &path, &why);
             });
             let text = "A letter with a link is on its way to you. Open the link to activate your account.";
             said(StatusCode::OK, "Activation email sent", text)
@@ -349,7 +336,7 @@ async fn write_letters(
                 "To set a new password for {}, open within a day:",
                 user.name
             );
-            postman.send(&user, "Set a new password", &path, &why);
+            send(&postman, &user, "Set a new password", &path, &why);
         }
     });
     if let Err(panicked) = writing.await {

@@ -24,6 +24,27 @@ pub struct Event {
     pub extra: Map<String, Value>,
 }
 
+/// The build of one architecture, as an event tells of it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Build<'a> {
+    pub architecture: &'a str,
+    /// How it ended.
+    pub status: Option<&'a str>,
+    /// Path below [`Event::log_place`].
+    pub log: &'a str,
+}
+
+impl<'a> Build<'a> {
+    fn of(extra: &'a Map<String, Value>) -> Option<Build<'a>> {
+        let word = |name| extra.get(name).and_then(Value::as_str);
+        Some(Build {
+            architecture: word("architecture")?,
+            status: word("sbuild_status"),
+            log: word("buildlog")?,
+        })
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum EventType {
@@ -100,6 +121,32 @@ impl Event {
             version: key.package.version.to_string(),
             timestamp,
             extra,
+        }
+    }
+
+    /// Why something failed.
+    pub fn reason(&self) -> Option<&str> {
+        self.extra.get("error")?.get("detail")?.as_str()
+    }
+
+    /// Builds that it is about: its own, or those whose results decided.
+    pub fn builds(&self) -> Vec<Build<'_>> {
+        if self.kind.is_of_a_build() {
+            return Build::of(&self.extra).into_iter().collect();
+        }
+        let results = self.extra.get("buildresults").and_then(Value::as_object);
+        let results = results.into_iter().flat_map(Map::values);
+        results
+            .filter_map(|result| Build::of(result.as_object()?))
+            .collect()
+    }
+
+    /// Path on the server that logs of its builds are below; who builds still has them, and they grow.
+    pub fn log_place(&self) -> &'static str {
+        if self.kind.is_of_a_build() {
+            "/mini_buildd/builds-dir"
+        } else {
+            "/mini_buildd/events-dir"
         }
     }
 

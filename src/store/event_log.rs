@@ -48,12 +48,33 @@ pub fn last(tx: &Transaction<'_>) -> Result<i64, Error> {
         .during("look for the newest event")
 }
 
-pub fn mark_written(tx: &Transaction<'_>, id: i64) -> Result<(), Error> {
+/// `has_letters`: letters about it are to be written.
+pub fn mark_written(tx: &Transaction<'_>, id: i64, has_letters: bool) -> Result<(), Error> {
     tx.sql()
-        .prepare_cached("UPDATE event SET written = 1 WHERE id = ?")
-        .and_then(|mut update| update.execute([id]))
+        .prepare_cached("UPDATE event SET written = 1, mailed = ? WHERE id = ?")
+        .and_then(|mut update| update.execute((!has_letters, id)))
         .during("mark an event as written")?;
     Ok(())
+}
+
+/// Those that letters are to be written about, oldest first.
+pub fn unmailed(tx: &Transaction<'_>) -> Result<Vec<Logged>, Error> {
+    let query = "SELECT id, directory, body FROM event WHERE mailed = 0 ORDER BY id";
+    logged(tx, query, [])
+}
+
+pub fn mark_mailed(tx: &Transaction<'_>, id: i64) -> Result<(), Error> {
+    tx.sql()
+        .prepare_cached("UPDATE event SET mailed = 1 WHERE id = ?")
+        .and_then(|mut update| update.execute([id]))
+        .during("mark an event as mailed")?;
+    Ok(())
+}
+
+/// One of them.
+pub fn get(tx: &Transaction<'_>, id: i64) -> Result<Option<Logged>, Error> {
+    let query = "SELECT id, directory, body FROM event WHERE id = ?";
+    Ok(logged(tx, query, [id])?.pop())
 }
 
 /// Forgets events that happened before a time and were told.

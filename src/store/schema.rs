@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/4-accounts.sql"),
     include_str!("schema/5-actions.sql"),
     include_str!("schema/6-links.sql"),
+    include_str!("schema/7-letters.sql"),
 ];
 
 /// Refuses files of other programs and of newer versions, without writing.

@@ -257,6 +257,27 @@ pub fn subscriptions(tx: &Transaction<'_>, name: &UserName) -> Result<Vec<Subscr
         .during("read subscriptions")
 }
 
+/// Who subscribed to what; only users who may log in.
+pub fn subscribers(tx: &Transaction<'_>) -> Result<Vec<(User, Subscription)>, Error> {
+    tx.sql()
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS}, package, distribution FROM subscription JOIN user ON user.name = subscription.user
+             WHERE user.active ORDER BY user.name, package, distribution"
+        ))
+        .and_then(|mut query| {
+            query
+                .query_map([], |row| {
+                    let subscription = Subscription {
+                        package: row.get(5)?,
+                        distribution: row.get(6)?,
+                    };
+                    Ok((user(row)?, subscription))
+                })?
+                .collect()
+        })
+        .during("read subscriptions")
+}
+
 /// `false`: it is there already.
 pub fn subscribe(
     tx: &Transaction<'_>,

@@ -80,6 +80,22 @@ impl Peopled {
         }
     }
 
+    /// The daemon is killed, and started again with these words.
+    pub(crate) fn restart(self, words: &[&str]) -> Peopled {
+        let Peopled {
+            home,
+            daemon,
+            place,
+        } = self;
+        daemon.end("KILL");
+        let daemon = Daemon::start_with(home.path(), words);
+        Peopled {
+            home,
+            daemon,
+            place,
+        }
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.daemon.address())
     }

@@ -253,11 +253,11 @@ impl Running {
             http_url: format!("http://{}", http.address()),
             incoming_url: format!("ftp://{}", ftp.address()),
         };
-        let started = Instance::start_with(home.clone(), address, program());
+        let started = Instance::start_with(home.clone(), address, None, program());
         let instance = runtime.block_on(started).unwrap();
         let (end, shutdown) = watch::channel(false);
         let (log, _) = AccessLog::start(home.access_log()).unwrap();
-        let routes = http::router(&instance, None, shutdown.clone());
+        let routes = http::router(&instance, shutdown.clone());
         let mut serving = vec![runtime.spawn(http.serve(routes, log, shutdown.clone()))];
         let deaf = if answers {
             serving.push(runtime.spawn(ftp.serve(instance.incoming.clone(), shutdown)));
@@ -290,7 +290,7 @@ fn loopback() -> ServerEndpoint {
     "tcp:port=0:interface=127.0.0.1".parse().unwrap()
 }
 
-fn files_below(directory: &Path, found: &mut Vec<PathBuf>) {
+pub(crate) fn files_below(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

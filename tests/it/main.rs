@@ -22,6 +22,7 @@ mod instance;
 mod items;
 mod keys;
 mod layouts;
+mod letters;
 mod limbo;
 mod limits;
 mod memory;
@@ -38,6 +39,7 @@ mod results;
 #[path = "../../src/archive/sample.rs"]
 mod sample;
 mod served;
+mod sink;
 mod site;
 mod slow;
 mod small_source;

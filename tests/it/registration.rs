@@ -1,88 +1,18 @@
 //! What people do by a link that is mailed to them.
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, ChildStdout, Command, Stdio};
-
 use crate::accounts::Peopled;
+use crate::sink::Sink;
 
-/// Takes letters on a free port, and writes each as one line of JSON: to whom, and its text.
-const SINK: &str = r#"
-import email, email.policy, json, socketserver
-class Handler(socketserver.StreamRequestHandler):
-    def say(self, text):
-        self.wfile.write(text.encode() + b"\r\n")
-    def handle(self):
-        self.say("220 sink")
-        to = []
-        for line in self.rfile:
-            verb = line.decode().strip().upper()
-            if verb.startswith("RCPT"):
-                to.append(line.decode().strip()[8:].strip("<>"))
-            if verb == "DATA":
-                self.say("354 go on")
-                lines = []
-                for line in self.rfile:
-                    if line == b".\r\n":
-                        break
-                    lines.append(line)
-                letter = email.message_from_bytes(b"".join(lines), policy=email.policy.default)
-                said = {"to": to, "subject": letter["Subject"], "text": letter.get_content()}
-                self.say("250 taken")
-                print(json.dumps(said), flush=True)
-                to = []
-            elif verb == "QUIT":
-                self.say("221 bye")
-                return
-            else:
-                self.say("250 sink")
-server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
-print(server.server_address[1], flush=True)
-server.serve_forever()
-"#;
-
-struct Sink {
-    port: String,
-    server: Child,
-    letters: BufReader<ChildStdout>,
-}
-
-impl Sink {
-    fn new() -> Sink {
-        let mut server = Command::new("python3")
-            .args(["-c", SINK])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut letters = BufReader::new(server.stdout.take().unwrap());
-        let mut port = String::new();
-        letters.read_line(&mut port).unwrap();
-        Sink {
-            port: port.trim().into(),
-            server,
-            letters,
-        }
-    }
-
-    /// The next letter: to whom, and the path that it leads to.
-    fn letter(&mut self) -> (String, String) {
-        let mut written = String::new();
-        self.letters.read_line(&mut written).unwrap();
-        let letter: serde_json::Value = serde_json::from_str(&written).unwrap();
-        let subject = letter["subject"].as_str().unwrap();
-        assert!(subject.starts_with("[mini-buildd-peer] "), "{letter}");
-        let text = letter["text"].as_str().unwrap();
-        let mut lines = text.lines();
-        let link = lines.find(|text| text.starts_with("http://")).unwrap();
-        let to = letter["to"][0].as_str().unwrap().to_owned();
-        let (_, path) = link.split_once("/accounts/").unwrap();
-        (to, format!("/accounts/{path}"))
-    }
-}
-
-impl Drop for Sink {
-    fn drop(&mut self) {
-        self.server.kill().unwrap();
-        self.server.wait().unwrap();
-    }
+/// The next letter: to whom, and the path that it leads to.
+fn next(sink: &mut Sink) -> (String, String) {
+    let letter = sink.letter();
+    assert!(
+        letter.subject.starts_with("[mini-buildd-peer] "),
+        "{letter:?}"
+    );
+    let mut lines = letter.text.lines();
+    let link = lines.find(|text| text.starts_with("http://")).unwrap();
+    let (_, path) = link.split_once("/accounts/").unwrap();
+    (letter.to, format!("/accounts/{path}"))
 }
 
 /// Sends a form as a browser does: status and page.
@@ -113,8 +43,7 @@ const JO: [(&str, &str); 4] = [
 /// Somebody registers, and opens the link; all that can go wrong on the way does.
 fn registered() -> (Peopled, Sink) {
     let mut sink = Sink::new();
-    let relay = format!("smtp://127.0.0.1:{}", sink.port);
-    let peopled = Peopled::start_with(&["--smtp", &relay]);
+    let peopled = Peopled::start_with(&["--smtp", &sink.relay()]);
 
     let mut other = JO;
     other[3].1 = "sekret";
@@ -144,7 +73,7 @@ fn registered() -> (Peopled, Sink) {
         (200, true),
         "{page}"
     );
-    let (to, path) = sink.letter();
+    let (to, path) = next(&mut sink);
     assert_eq!(to, "jo@example.org");
     let (_, ends) = peopled.log_in("jo", "secret");
     assert!(
@@ -227,7 +156,7 @@ fn a_password_is_set_anew_by_a_link_that_is_mailed() {
         send(&peopled, forgot, &[("email", "jo@example.org")]).0,
         302
     );
-    let (to, path) = sink.letter();
+    let (to, path) = next(&mut sink);
     assert_eq!(to, "jo@example.org", "and none to nobody");
     let fields = [("new_password1", "third"), ("new_password2", "third")];
     assert_eq!(send(&peopled, &path, &fields).0, 302);

@@ -167,7 +167,7 @@ fn second_daemon_is_refused() {
     let address = instance.running.as_ref().unwrap().instance.address.clone();
     let home = instance.home.clone();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let second = runtime.block_on(mini_buildd::instance::Instance::start(home, address));
+    let second = runtime.block_on(mini_buildd::instance::Instance::start(home, address, None));
     let error = second.err().expect("the home is taken").to_string();
     assert!(error.contains("in use"), "{error}");
 }

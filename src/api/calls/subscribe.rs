@@ -9,7 +9,8 @@ use crate::store::users::{self, Subscription};
 pub(super) const SUBSCRIBE: Call = Call {
     name: "subscribe",
     doc: "Be told of packages by mail\n\n\
-          Without a source of any, without a distribution of those in any. Such letters are not written yet.",
+          Without a source of any, without a distribution of those in any. Letters are sent where the daemon has a\n\
+          relay (--smtp), to the user's address.",
     auth: Auth::Login,
     running: false,
     confirm: false,

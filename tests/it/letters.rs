@@ -1,0 +1,241 @@
+//! Letters about packages: who gets which, whatever becomes of the relay.
+use std::fs;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use mini_buildd::model::{Event, EventType};
+
+use crate::accounts::{Peopled, said, user};
+use crate::package::Upload;
+use crate::program::program;
+use crate::sink::{Letter, Sink};
+
+const DIST: &str = "trixie-test-unstable";
+
+fn item(peopled: &Peopled, words: &[&str]) {
+    let mut command = Command::new(program());
+    command.arg("item").args(words);
+    command.arg("--home").arg(peopled.home.path());
+    said(&command.output().unwrap());
+}
+
+/// An instance that sends letters: ops, and of repository test also repo, get all; user subscribed to hello.
+fn telling(sink: &Sink) -> Peopled {
+    let peopled = Peopled::start_with(&["--smtp", &sink.relay()]);
+    for name in ["ops", "repo", "nobody", "busy"] {
+        let path = peopled.home.path().join("address.json");
+        fs::write(&path, format!(r#"{{"address": "{name}@example.org"}}"#)).unwrap();
+        item(&peopled, &["put", "email_address", path.to_str().unwrap()]);
+    }
+    item(
+        &peopled,
+        &[
+            "set",
+            "--pca",
+            "daemon",
+            "daemon",
+            r#"notify=["ops@example.org"]"#,
+        ],
+    );
+    item(
+        &peopled,
+        &[
+            "set",
+            "--pca",
+            "repository",
+            "test",
+            r#"notify=["repo@example.org","ops@example.org"]"#,
+        ],
+    );
+    said(&user(
+        peopled.home.path(),
+        &["set", "user", "--email", "user@example.org"],
+        "",
+    ));
+    said(&peopled.api_as("user", &["subscribe", "ENDPOINT", "hello", DIST]));
+    peopled
+}
+
+/// Uploads what is rejected; its event.
+fn rejected(peopled: &mut Peopled, source: &str, distribution: &str) -> Event {
+    let directory = tempfile::tempdir().unwrap();
+    let mut names = Vec::new();
+    for (name, content) in Upload::new(source, "1.0", distribution).unsigned() {
+        fs::write(directory.path().join(&name), content).unwrap();
+        names.push(name);
+    }
+    let (_, port) = peopled.daemon.incoming_url.rsplit_once(':').unwrap();
+    let mut curl = Command::new("curl");
+    curl.args(["--silent", "--show-error", "--upload-file"])
+        .arg(format!("{{{}}}", names.join(",")))
+        .arg(format!("ftp://127.0.0.1:{port}/incoming/"))
+        .current_dir(directory.path());
+    said(&curl.output().unwrap());
+    let wanted = format!("{source}_1.0_REJECTED.json");
+    for _ in 0..300 {
+        let mut found = Vec::new();
+        crate::instance::files_below(&peopled.home.path().join("var/events"), &mut found);
+        if let Some(path) = found.iter().find(|path| path.ends_with(&wanted)) {
+            return serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        }
+        sleep(Duration::from_millis(100));
+    }
+    panic!("no {wanted}");
+}
+
+fn recipients(sink: &mut Sink, count: usize) -> (Vec<String>, Vec<Letter>) {
+    let letters: Vec<Letter> = (0..count).map(|_| sink.letter()).collect();
+    (
+        letters.iter().map(|letter| letter.to.clone()).collect(),
+        letters,
+    )
+}
+
+fn waiting(peopled: &Peopled) -> String {
+    let (_, metrics) = peopled.curl(&[], "/metrics");
+    let line = metrics
+        .lines()
+        .find(|line| line.starts_with("mini_buildd_letters "));
+    line.unwrap().to_owned()
+}
+
+#[test]
+fn everybody_who_should_know_gets_one_letter() {
+    let mut sink = Sink::new();
+    let mut peopled = telling(&sink);
+    let event = rejected(&mut peopled, "hello", DIST);
+    let (to, letters) = recipients(&mut sink, 3);
+    assert_eq!(
+        to,
+        ["ops@example.org", "repo@example.org", "user@example.org"]
+    );
+    let why = event.reason().unwrap();
+    for letter in &letters {
+        let subject = format!("[mini-buildd-peer] REJECTED({DIST}): hello-1.0 (source): ");
+        assert!(letter.subject.starts_with(&subject), "{letter:?}");
+        assert!(letter.text.contains(why), "{letter:?}");
+        let (name, attached) = &letter.files[0];
+        assert_eq!(name, "hello_1.0_REJECTED.json");
+        assert_eq!(serde_json::from_str::<Event>(attached).unwrap(), event);
+        assert_eq!(letter.headers["auto-submitted"], "auto-generated");
+    }
+    let reasons = [
+        "because its administrators want you to know all that happens here.",
+        "because its administrators want you to know all that happens in repository test.",
+        "because user user subscribed to hello in trixie-test-unstable.",
+    ];
+    for (letter, reason) in letters.iter().zip(reasons) {
+        assert!(letter.text.contains(reason), "{letter:?}");
+    }
+
+    // Fields of packages count where the repository says so, for addresses that the administrators allow.
+    item(
+        &peopled,
+        &[
+            "set",
+            "--pca",
+            "repository",
+            "test",
+            "notify=[]",
+            "notify_changed_by=true",
+        ],
+    );
+    rejected(&mut peopled, "other", DIST);
+    assert_eq!(sink.letter().to, "ops@example.org");
+    item(
+        &peopled,
+        &[
+            "set",
+            "--pca",
+            "daemon",
+            "daemon",
+            r"allow_emails_to=.*@buildd\.test",
+        ],
+    );
+    rejected(&mut peopled, "third", DIST);
+    let (to, letters) = recipients(&mut sink, 2);
+    assert_eq!(to, ["ops@example.org", "upl@buildd.test"]);
+    assert!(
+        letters[1]
+            .text
+            .contains("names you in its field Changed-By."),
+        "{letters:?}"
+    );
+    rejected(&mut peopled, "lost", "nosuch");
+    let (to, _) = recipients(&mut sink, 2);
+    assert_eq!(
+        to,
+        ["ops@example.org", "upl@buildd.test"],
+        "no repository forbids it"
+    );
+    item(
+        &peopled,
+        &["set", "repository", "test", "notify_changed_by=false"],
+    );
+    said(&peopled.api_as("user", &["unsubscribe", "ENDPOINT"]));
+    rejected(&mut peopled, "hello", "trixie-test-testing");
+    assert_eq!(sink.letter().to, "ops@example.org");
+    assert_eq!(waiting(&peopled), "mini_buildd_letters 0.0");
+}
+
+#[test]
+fn letters_outlive_a_relay_that_is_away_and_a_kill() {
+    let mut sink = Sink::new();
+    let mut peopled = telling(&sink);
+    sink.away(|| {
+        let event = rejected(&mut peopled, "hello", DIST);
+        assert_eq!(event.kind, EventType::Rejected);
+        let why = peopled.daemon.logged("will try to send a letter again");
+        assert!(why.contains("smtp://127.0.0.1:"), "{why}");
+        assert_eq!(waiting(&peopled), "mini_buildd_letters 3.0");
+    });
+    let mut peopled = peopled.restart(&["--smtp", &sink.relay()]);
+    let (to, _) = recipients(&mut sink, 3);
+    assert_eq!(
+        to,
+        ["ops@example.org", "repo@example.org", "user@example.org"]
+    );
+
+    // One that is refused holds up no other.
+    let notify = r#"notify=["nobody@example.org","busy@example.org","ops@example.org"]"#;
+    item(&peopled, &["set", "--pca", "daemon", "daemon", notify]);
+    rejected(&mut peopled, "other", "trixie-test-testing");
+    let (to, letters) = recipients(&mut sink, 4);
+    assert_eq!(
+        to,
+        [
+            "nobody@example.org",
+            "busy@example.org",
+            "ops@example.org",
+            "repo@example.org"
+        ]
+    );
+    assert_eq!(
+        [true, true, false, false],
+        [0, 1, 2, 3].map(|letter: usize| letters[letter].refused)
+    );
+    assert!(
+        peopled
+            .daemon
+            .logged("gave a letter up")
+            .contains("nobody@example.org")
+    );
+    assert_eq!(
+        waiting(&peopled),
+        "mini_buildd_letters 1.0",
+        "to who is busy"
+    );
+}
+
+#[test]
+fn nothing_is_mailed_later_that_happened_without_a_relay() {
+    let mut sink = Sink::new();
+    let peopled = telling(&sink);
+    let mut peopled = peopled.restart(&[]);
+    rejected(&mut peopled, "hello", DIST);
+    let mut peopled = peopled.restart(&["--smtp", &sink.relay()]);
+    rejected(&mut peopled, "later", DIST);
+    let letter = sink.letter();
+    assert!(letter.subject.contains("later-1.0"), "{letter:?}");
+}
