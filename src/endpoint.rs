@@ -4,6 +4,7 @@ mod client;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -91,6 +92,19 @@ impl ServerEndpoint {
         });
         let fault = || format!("passive_ports {text:?} is not MIN-MAX");
         range.map(Some).ok_or_else(fault)
+    }
+
+    /// Path and mode of a socket in the file system: `unix:ADDRESS[:mode=OCTAL]`; without a mode everybody may connect, as
+    /// with a port.
+    pub fn socket(&self) -> Result<(PathBuf, u32), String> {
+        let path = PathBuf::from(self.option("address").unwrap_or_default());
+        if !path.is_absolute() {
+            return Err("address is no absolute path".into());
+        }
+        let mode = u32::from_str_radix(self.option("mode").unwrap_or("666"), 8).ok();
+        let mode = mode.filter(|mode| *mode <= 0o777);
+        let mode = mode.ok_or("mode is not an octal number up to 777")?;
+        Ok((path, mode))
     }
 
     /// Address to listen on; all addresses of its family without interface.
@@ -396,6 +410,23 @@ mod tests {
         ] {
             let error = text.parse::<ClientEndpoint>().unwrap_err();
             assert_eq!(error.fault, fault);
+        }
+    }
+
+    #[test]
+    fn a_socket_has_a_path_and_a_mode() {
+        let socket = |text: &str| server(text).socket();
+        assert_eq!(socket("unix:/run/http"), Ok(("/run/http".into(), 0o666)));
+        assert_eq!(
+            socket("unix:/run/http:mode=660"),
+            Ok(("/run/http".into(), 0o660))
+        );
+        for text in [
+            "unix:run/http",
+            "unix:/run/http:mode=1777",
+            "unix:/run/http:mode=rw",
+        ] {
+            assert!(socket(text).is_err(), "{text}");
         }
     }
 

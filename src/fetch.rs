@@ -6,6 +6,7 @@ mod question;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use std::{io, iter};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -32,6 +33,9 @@ pub enum Error {
     Url { url: String },
     #[error("{url}: {fault}")]
     Failed { url: String, fault: String },
+    /// Its certificate is of nobody whom we know.
+    #[error("{url}: {fault}; to trust it, name a file with its certificate: SSL_CERT_FILE=FILE")]
+    Untrusted { url: String, fault: String },
     /// Nobody listens there.
     #[error("{url}: {fault}")]
     Unconnected { url: String, fault: String },
@@ -165,12 +169,14 @@ impl Client {
             .connections
             .get_or_init(|| connections(Arc::clone(&self.proxies), &self.trusted));
         connections.request(request).await.map_err(|fault| {
-            let (url, is_connect) = (url.into(), fault.is_connect());
+            let (url, is_connect, is_untrusted) =
+                (url.into(), fault.is_connect(), is_untrusted(&fault));
             let fault = causes(&fault);
-            if is_connect {
-                return Error::Unconnected { url, fault };
+            match (is_untrusted, is_connect) {
+                (true, _) => Error::Untrusted { url, fault },
+                (false, true) => Error::Unconnected { url, fault },
+                (false, false) => Error::Failed { url, fault },
             }
-            Error::Failed { url, fault }
         })
     }
 }
@@ -286,6 +292,18 @@ fn causes(fault: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+fn is_untrusted(fault: &(dyn std::error::Error + 'static)) -> bool {
+    let is_of_certificate = |fault: &(dyn std::error::Error + 'static)| {
+        // What an io::Error holds is none of its sources.
+        let fault = fault
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        let fault = fault.and_then(|fault| fault.downcast_ref::<rustls::Error>());
+        matches!(fault, Some(rustls::Error::InvalidCertificate(_)))
+    };
+    iter::successors(Some(fault), |fault| fault.source()).any(is_of_certificate)
 }
 
 #[cfg(test)]

@@ -41,8 +41,6 @@ enum Error {
     Scheme { endpoint: ClientEndpoint },
     #[error("nothing was changed")]
     Unconfirmed,
-    #[error("{0}; to trust it, name a file with its certificate: SSL_CERT_FILE=FILE")]
-    Untrusted(fetch::Error),
     #[error("{0}; is the daemon running? Start it with: mini-buildd --home DIR")]
     NotRunning(fetch::Error),
     #[error("can't start")]
@@ -101,14 +99,8 @@ async fn ask(options: &Options, url: &str) -> Result<Answer, Failure> {
         Ok::<_, login::Error>(client.ask(&question, LIMIT, TIME).await?)
     };
     asked.await.map_err(|error| match error {
-        login::Error::Fetch(fetch::Error::Unconnected { url, fault }) => {
-            let is_met = fault.contains("invalid peer certificate");
-            let error = fetch::Error::Unconnected { url, fault };
-            if is_met {
-                Error::Untrusted(error).into()
-            } else {
-                Error::NotRunning(error).into()
-            }
+        login::Error::Fetch(error @ fetch::Error::Unconnected { .. }) => {
+            Error::NotRunning(error).into()
         }
         other => other.into(),
     })

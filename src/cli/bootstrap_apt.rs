@@ -1,6 +1,6 @@
 //! `mini-buildd bootstrap-apt`: makes this machine's apt trust an instance, ours or stock's.
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -155,7 +155,14 @@ impl Instance {
             return Err(Error::Scheme { endpoint }.into());
         }
         let url = endpoint.url();
-        let answer = |call: &str| ask(&format!("{url}/mini_buildd/api/{call}"));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let client = Client::new();
+        let answer = |call: &str| {
+            let url = format!("{url}/mini_buildd/api/{call}");
+            runtime.block_on(ask(&client, &url))
+        };
         let identity = match &options.identity {
             Some(identity) => identity.clone(),
             None => text(&url, &answer("status/")?["identity"])?,
@@ -212,11 +219,8 @@ impl Instance {
     }
 }
 
-fn ask(url: &str) -> Result<Value, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let body = runtime.block_on(Client::new().get(url, LIMIT, TIME))?;
+async fn ask(client: &Client, url: &str) -> Result<Value, Failure> {
+    let body = client.get(url, LIMIT, TIME).await?;
     let unexpected = |fault: serde_json::Error| Error::Answer {
         url: url.to_owned(),
         fault: fault.to_string(),
@@ -236,19 +240,15 @@ fn text(url: &str, value: &Value) -> Result<String, Error> {
 fn install(instance: &Instance, asks_nothing: bool) -> Result<String, Failure> {
     let place = Place::new(instance)?;
     let package = format!("{}-archive-keyring", instance.identity);
-    place.apt(
-        "apt-get",
-        &place.only,
-        &["update", "-oAPT::Get::List-Cleanup=0"],
-    )?;
-    let known = place.apt("apt-cache", &place.only, &["show", &package]);
-    if known.is_err() {
+    place.get(&place.only, &["update", "-oAPT::Get::List-Cleanup=0"])?;
+    let mut show = place.apt("apt-cache", &place.only);
+    if command::run(show.args(["show", &package])).is_err() {
         let url = instance.url.clone();
         return Err(Error::NoPackage { url, package }.into());
     }
     let yes = if asks_nothing { "--yes" } else { "--no-remove" };
     let words = ["install", "--no-install-recommends", yes, &package];
-    place.apt("apt-get", &place.all, &words)?;
+    place.get(&place.all, &words)?;
     Ok(package)
 }
 
@@ -285,31 +285,33 @@ impl Place {
         })
     }
 
-    fn apt(&self, program: &'static str, parts: &Path, words: &[&str]) -> Result<(), Failure> {
-        let mut apt = Command::new(program);
-        apt.arg("-q");
-        if parts == self.only {
-            apt.arg("-oDir::Etc::SourceList=/dev/null");
-        }
-        let mut option = OsString::from("-oDir::Etc::SourceParts=");
-        option.push(parts);
-        apt.arg(option);
-        if let Some(certificates) = env::var_os("SSL_CERT_FILE") {
-            let mut option = OsString::from("-oAcquire::https::CaInfo=");
-            option.push(certificates);
-            apt.arg(option);
-        }
-        apt.arg("-oAPT::Update::Error-Mode=any").args(words);
-        if program == "apt-cache" {
-            command::run(&mut apt)?;
-            return Ok(());
-        }
-        let status = apt.status()?;
+    /// Shows what it says.
+    fn get(&self, parts: &Path, words: &[&str]) -> Result<(), Failure> {
+        let command = "apt-get";
+        let status = self.apt(command, parts).args(words).status()?;
         if status.success() {
             return Ok(());
         }
-        let command = program;
         Err(Error::Apt { command, status }.into())
+    }
+
+    /// A program of apt, which knows these sources only.
+    fn apt(&self, program: &str, parts: &Path) -> Command {
+        let mut apt = Command::new(program);
+        apt.args(["-q", "-oAPT::Update::Error-Mode=any"]);
+        if parts == self.only {
+            apt.arg("-oDir::Etc::SourceList=/dev/null");
+        }
+        let mut set = |option: &str, path: &OsStr| {
+            let mut option = OsString::from(format!("-o{option}="));
+            option.push(path);
+            apt.arg(option);
+        };
+        set("Dir::Etc::SourceParts", parts.as_os_str());
+        if let Some(certificates) = env::var_os("SSL_CERT_FILE") {
+            set("Acquire::https::CaInfo", &certificates);
+        }
+        apt
     }
 }
 

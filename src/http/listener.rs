@@ -16,8 +16,6 @@ use crate::endpoint::{Kind, ServerEndpoint};
 
 /// How long a client may take nothing of what is sent to it.
 const SEND_TIME: Duration = Duration::from_secs(60);
-/// Who may connect to a socket in the file system, unless `mode` says it: everybody, as with a port.
-const MODE: u32 = 0o666;
 /// Clients of a socket in the file system are of this host.
 const HERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -37,7 +35,7 @@ pub enum Error {
     #[error("can't listen on {endpoint}: {fault}")]
     Socket {
         endpoint: ServerEndpoint,
-        fault: &'static str,
+        fault: String,
     },
     #[error("no HTTP endpoint is given")]
     NoEndpoint,
@@ -112,22 +110,12 @@ impl Listener {
 }
 
 impl UnixSocket {
-    /// `unix:ADDRESS[:mode=OCTAL]`; a socket that nobody listens on any more is replaced.
+    /// A socket that nobody listens on any more is replaced.
     fn bind(endpoint: &ServerEndpoint) -> Result<UnixSocket, Error> {
-        let refused = |fault| Error::Socket {
+        let (path, mode) = endpoint.socket().map_err(|fault| Error::Socket {
             endpoint: endpoint.clone(),
             fault,
-        };
-        let path = PathBuf::from(endpoint.option("address").unwrap_or_default());
-        if !path.is_absolute() {
-            return Err(refused("address is no absolute path"));
-        }
-        let mode = endpoint.option("mode");
-        let mode = mode.map_or(Ok(MODE), |text| u32::from_str_radix(text, 8));
-        let mode = mode
-            .ok()
-            .filter(|mode| *mode <= 0o777)
-            .ok_or_else(|| refused("mode is not an octal number up to 777"))?;
+        })?;
         let bound = || {
             remove_stale(&path)?;
             let listener = UnixListener::bind(&path)?;
