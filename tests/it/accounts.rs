@@ -65,7 +65,7 @@ impl Peopled {
         Peopled::started(|home| Daemon::start_at(home, "tcp:port=0:interface=127.0.0.1"))
     }
 
-    fn started(start: impl FnOnce(&Path) -> Daemon) -> Peopled {
+    pub(crate) fn started(start: impl FnOnce(&Path) -> Daemon) -> Peopled {
         let home = daemon::new_home();
         for (name, roles) in USERS {
             let words = [&["add", name, "--password-file", "-"], roles].concat();

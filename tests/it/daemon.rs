@@ -98,7 +98,7 @@ impl Daemon {
         Daemon::started(&mut command_at(home, endpoint))
     }
 
-    fn started(command: &mut Command) -> Daemon {
+    pub(crate) fn started(command: &mut Command) -> Daemon {
         let mut child = command.spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
         let mut daemon = Daemon {

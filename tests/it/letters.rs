@@ -1,5 +1,6 @@
 //! Letters about packages: who gets which, whatever becomes of the relay.
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
@@ -7,9 +8,11 @@ use std::time::Duration;
 use mini_buildd::model::{Event, EventType};
 
 use crate::accounts::{Peopled, said, user};
+use crate::daemon::{self, Daemon};
 use crate::package::Upload;
 use crate::program::program;
 use crate::sink::{Letter, Sink};
+use crate::tls::certificate;
 
 const DIST: &str = "trixie-test-unstable";
 
@@ -20,13 +23,25 @@ fn item(peopled: &Peopled, words: &[&str]) {
     said(&command.output().unwrap());
 }
 
-/// An instance that sends letters: ops, and of repository test also repo, get all; user subscribed to hello.
+/// A file with the item of NAME@example.org.
+fn address(peopled: &Peopled, name: &str) -> String {
+    let path = peopled.home.path().join("address.json");
+    fs::write(&path, format!(r#"{{"address": "{name}@example.org"}}"#)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// As [`prepare`], with this relay.
 fn telling(sink: &Sink) -> Peopled {
-    let peopled = Peopled::start_with(&["--smtp", &sink.relay()]);
+    prepare(Peopled::start_with(&["--smtp", &sink.relay()]))
+}
+
+/// All that happens is told to ops, of repository test also to repo; user subscribed to hello.
+fn prepare(peopled: Peopled) -> Peopled {
     for name in ["ops", "repo", "nobody", "busy"] {
-        let path = peopled.home.path().join("address.json");
-        fs::write(&path, format!(r#"{{"address": "{name}@example.org"}}"#)).unwrap();
-        item(&peopled, &["put", "email_address", path.to_str().unwrap()]);
+        item(
+            &peopled,
+            &["put", "email_address", &address(&peopled, name)],
+        );
     }
     item(
         &peopled,
@@ -238,4 +253,43 @@ fn nothing_is_mailed_later_that_happened_without_a_relay() {
     rejected(&mut peopled, "later", DIST);
     let letter = sink.letter();
     assert!(letter.subject.contains("later-1.0"), "{letter:?}");
+}
+
+#[test]
+fn a_relay_is_told_the_password_over_tls_only() {
+    let directory = tempfile::tempdir().unwrap();
+    certificate(directory.path());
+    let mut sink = Sink::secure(directory.path());
+    let trusting = |home: &Path, relay: &str| {
+        let mut command = daemon::command(home);
+        command.env("MINI_BUILDD_SMTP", relay);
+        command.env("SSL_CERT_FILE", directory.path().join("http.crt"));
+        Daemon::started(&mut command)
+    };
+    let mut peopled = prepare(Peopled::started(|home| trusting(home, &sink.relay())));
+    rejected(&mut peopled, "hello", DIST);
+    let (to, _) = recipients(&mut sink, 3);
+    assert_eq!(to[0], "ops@example.org");
+
+    let mut wrong =
+        Peopled::started(|home| trusting(home, &sink.relay().replace("password", "sesame")));
+    item(&wrong, &["put", "email_address", &address(&wrong, "ops")]);
+    item(
+        &wrong,
+        &[
+            "set",
+            "--pca",
+            "daemon",
+            "daemon",
+            r#"notify=["ops@example.org"]"#,
+        ],
+    );
+    rejected(&mut wrong, "hello", DIST);
+    let why = wrong.daemon.logged("will try to send a letter again");
+    assert!(why.contains("535") && !why.contains("sesame"), "{why}");
+
+    let mut unknown = prepare(Peopled::start_with(&["--smtp", &sink.relay()]));
+    rejected(&mut unknown, "hello", DIST);
+    let why = unknown.daemon.logged("will try to send a letter again");
+    assert!(why.contains("certificate"), "{why}");
 }

@@ -1,35 +1,53 @@
 //! A mail server that takes letters, and shows what came.
 use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde::Deserialize;
 
 /// Takes letters on the given port, or a free one, and writes each as one line of JSON.
 /// It refuses those to nobody@… for good, and those to busy@… for now, and tells so, too.
+/// With a certificate and its key it takes none but over TLS, from who logs in as user:password.
 const SINK: &str = r#"
-import email, email.policy, json, socketserver, sys
+import base64, email, email.policy, json, socketserver, ssl, sys
+port, *tls = sys.argv[1:]
 def tell(**said):
     print(json.dumps(said), flush=True)
 class Handler(socketserver.StreamRequestHandler):
-    def say(self, text):
-        self.wfile.write(text.encode() + b"\r\n")
+    def say(self, *lines):
+        for line in lines[:-1]:
+            self.wfile.write(line.replace(" ", "-", 1).encode() + b"\r\n")
+        self.wfile.write(lines[-1].encode() + b"\r\n")
+        self.wfile.flush()
     def handle(self):
         self.say("220 sink")
-        for line in self.rfile:
-            verb = line.decode().strip().upper()
-            if verb.startswith("RCPT"):
-                to = line.decode().strip()[8:].strip("<>")
+        secure = known = not tls
+        while line := self.rfile.readline():
+            verb, _, words = line.decode().strip().partition(" ")
+            if verb == "EHLO":
+                self.say("250 sink", "250 AUTH PLAIN" if secure else "250 STARTTLS")
+            elif verb == "STARTTLS":
+                self.say("220 go on")
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                context.load_cert_chain(*tls)
+                secured = context.wrap_socket(self.request, server_side=True)
+                self.rfile, self.wfile = secured.makefile("rb"), secured.makefile("wb")
+                secure = True
+            elif verb == "AUTH":
+                known = secure and base64.b64decode(words.split()[1]) == b"\0user\0password"
+                self.say("235 welcome" if known else "535 unknown")
+            elif verb == "RCPT":
+                to = words[3:].strip("<>")
                 name = to.split("@")[0]
                 if name in ("nobody", "busy"):
                     tell(to=to, refused=True)
                     self.say("550 unknown" if name == "nobody" else "451 later")
-                    continue
-            if verb == "DATA":
+                else:
+                    self.say("250 welcome")
+            elif verb == "DATA" and known:
                 self.say("354 go on")
                 lines = []
-                for line in self.rfile:
-                    if line == b".\r\n":
-                        break
+                while (line := self.rfile.readline()) != b".\r\n":
                     lines.append(line[1:] if line.startswith(b"..") else line)
                 letter = email.message_from_bytes(b"".join(lines), policy=email.policy.default)
                 files = [(part.get_filename(), part.get_content()) for part in letter.iter_attachments()]
@@ -41,15 +59,16 @@ class Handler(socketserver.StreamRequestHandler):
                 self.say("221 bye")
                 return
             else:
-                self.say("250 sink")
+                self.say("250 sink" if known else "530 who are you")
 socketserver.ThreadingTCPServer.allow_reuse_address = True
-server = socketserver.ThreadingTCPServer(("127.0.0.1", int(sys.argv[1])), Handler)
+server = socketserver.ThreadingTCPServer(("127.0.0.1", int(port)), Handler)
 print(server.server_address[1], flush=True)
 server.serve_forever()
 "#;
 
 pub(crate) struct Sink {
     port: String,
+    is_secure: bool,
     server: Child,
     letters: BufReader<ChildStdout>,
 }
@@ -67,12 +86,21 @@ pub(crate) struct Letter {
 
 impl Sink {
     pub(crate) fn new() -> Sink {
-        Sink::at("0")
+        Sink::at("0", &[])
     }
 
-    fn at(port: &str) -> Sink {
+    /// With http.crt and http.key of a directory.
+    pub(crate) fn secure(directory: &Path) -> Sink {
+        Sink::at(
+            "0",
+            &["http.crt", "http.key"].map(|name| directory.join(name)),
+        )
+    }
+
+    fn at(port: &str, certificate: &[PathBuf]) -> Sink {
         let mut server = Command::new("python3")
             .args(["-c", SINK, port])
+            .args(certificate)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -81,6 +109,7 @@ impl Sink {
         letters.read_line(&mut port).unwrap();
         Sink {
             port: port.trim().into(),
+            is_secure: !certificate.is_empty(),
             server,
             letters,
         }
@@ -88,7 +117,11 @@ impl Sink {
 
     /// As `--smtp` wants it.
     pub(crate) fn relay(&self) -> String {
-        format!("smtp://127.0.0.1:{}", self.port)
+        let port = &self.port;
+        if self.is_secure {
+            return format!("user:password@ssmtp://localhost:{port}");
+        }
+        format!("smtp://127.0.0.1:{port}")
     }
 
     /// The next letter that came, or was refused.
@@ -102,7 +135,7 @@ impl Sink {
     pub(crate) fn away<T>(&mut self, work: impl FnOnce() -> T) -> T {
         self.end();
         let done = work();
-        *self = Sink::at(&self.port);
+        *self = Sink::at(&self.port, &[]);
         done
     }
 

@@ -17,7 +17,7 @@ use crate::program::program;
 use crate::small_source::SmallSource;
 
 /// A key and a certificate for this host, signed by itself; not one of an authority, which no server may be (rustls).
-fn certificate(directory: &Path) {
+pub(crate) fn certificate(directory: &Path) {
     run(Command::new("openssl")
         .args([
             "req",
