@@ -439,3 +439,28 @@ fn stocks_call_inspects_and_extends() {
         assert!(refusal.contains(said), "{refusal}");
     }
 }
+
+#[test]
+fn changes_at_the_same_time_all_count() {
+    let peopled = Peopled::start();
+    let changes = [
+        "history_days=77",
+        "pool_grace_hours=88",
+        "sha512=true",
+        "notify_changed_by=true",
+        "notify_maintainer=true",
+        "external_home_url=http://example.org/",
+    ];
+    std::thread::scope(|scope| {
+        for change in changes {
+            let peopled = &peopled;
+            scope.spawn(move || shell(peopled, &["set", "repository", "test", change]));
+        }
+    });
+    let fields = &item(&peopled, ["repository", "test"])["fields"];
+    for change in changes {
+        let (field, value) = change.split_once('=').unwrap();
+        let stored = fields[field].to_string();
+        assert_eq!(stored.trim_matches('"'), value, "{field}");
+    }
+}
