@@ -178,12 +178,12 @@ impl SigningKey {
 
     /// Signs in the cleartext framework, SHA-512.
     pub fn clearsign(&self, text: &str) -> Result<String, Error> {
-        signature::clearsign(vec![self.pair()?], text)
+        signature::clearsign(&[self.pair()?], text)
     }
 
     /// Armored detached signature, SHA-512.
     pub fn detach_sign(&self, data: &[u8]) -> Result<String, Error> {
-        signature::detach_sign(vec![self.pair()?], data)
+        signature::detach_sign(&[self.pair()?], data)
     }
 
     /// A key of the certificate that may sign now.

@@ -70,12 +70,12 @@ impl SigningKeys {
 
     /// One text with the signatures of all.
     pub fn clearsign(&self, text: &str) -> Result<String, Error> {
-        signature::clearsign(self.pairs()?, text)
+        signature::clearsign(&self.pairs()?, text)
     }
 
     /// One armored block with the detached signatures of all.
     pub fn detach_sign(&self, data: &[u8]) -> Result<String, Error> {
-        signature::detach_sign(self.pairs()?, data)
+        signature::detach_sign(&self.pairs()?, data)
     }
 
     fn pairs(&self) -> Result<Vec<KeyPair>, Error> {
