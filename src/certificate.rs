@@ -1,13 +1,13 @@
 //! Certificates of servers, and what clients trust: `ssl:port=8066:privateKey=FILE:certKey=FILE`; a renewed file is taken without a restart.
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
+use std::{fs, io, iter};
 
 use pem::{EncodeConfig, LineEnding, Pem};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::Error as PemError};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{CertificateError, ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
@@ -49,6 +49,38 @@ pub fn client_config(also: &[PathBuf]) -> ClientConfig {
         .expect("ring speaks TLS 1.2 and 1.3")
         .with_root_certificates(roots)
         .with_no_client_auth()
+}
+
+/// What to do where [`is_unknown`] says so.
+pub const TO_TRUST: &str =
+    "to trust it, set SSL_CERT_FILE=FILE, a file with the system's authorities and its certificate";
+
+/// Tells whether a connection failed for a certificate that would do if it were trusted.
+pub fn is_unknown(fault: &(dyn std::error::Error + 'static)) -> bool {
+    iter::successors(Some(fault), |fault| fault.source()).any(|fault| {
+        // What an io::Error holds is none of its sources.
+        let fault = fault
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        match fault.and_then(|fault| fault.downcast_ref::<rustls::Error>()) {
+            Some(rustls::Error::InvalidCertificate(fault)) => !is_of_itself(fault),
+            _ => false,
+        }
+    })
+}
+
+/// Which fault an untrusted certificate has depends on the authorities that it is compared with.
+fn is_of_itself(fault: &CertificateError) -> bool {
+    matches!(
+        fault,
+        CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. }
+            | CertificateError::NotValidForName
+            | CertificateError::NotValidForNameContext { .. }
+            | CertificateError::Revoked
+    )
 }
 
 /// The system's authorities (of $SSL_CERT_FILE, if that is set), as PEM.

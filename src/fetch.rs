@@ -6,7 +6,6 @@ mod question;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use std::{io, iter};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -34,7 +33,7 @@ pub enum Error {
     #[error("{url}: {fault}")]
     Failed { url: String, fault: String },
     /// Its certificate is of nobody whom we know.
-    #[error("{url}: {fault}; to trust it, name a file with its certificate: SSL_CERT_FILE=FILE")]
+    #[error("{url}: {fault}; {}", certificate::TO_TRUST)]
     Untrusted { url: String, fault: String },
     /// Nobody listens there.
     #[error("{url}: {fault}")]
@@ -169,8 +168,11 @@ impl Client {
             .connections
             .get_or_init(|| connections(Arc::clone(&self.proxies), &self.trusted));
         connections.request(request).await.map_err(|fault| {
-            let (url, is_connect, is_untrusted) =
-                (url.into(), fault.is_connect(), is_untrusted(&fault));
+            let (url, is_connect, is_untrusted) = (
+                url.into(),
+                fault.is_connect(),
+                certificate::is_unknown(&fault),
+            );
             let fault = causes(&fault);
             match (is_untrusted, is_connect) {
                 (true, _) => Error::Untrusted { url, fault },
@@ -292,18 +294,6 @@ fn causes(fault: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-fn is_untrusted(fault: &(dyn std::error::Error + 'static)) -> bool {
-    let is_of_certificate = |fault: &(dyn std::error::Error + 'static)| {
-        // What an io::Error holds is none of its sources.
-        let fault = fault
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
-        let fault = fault.and_then(|fault| fault.downcast_ref::<rustls::Error>());
-        matches!(fault, Some(rustls::Error::InvalidCertificate(_)))
-    };
-    iter::successors(Some(fault), |fault| fault.source()).any(is_of_certificate)
 }
 
 #[cfg(test)]

@@ -306,11 +306,11 @@ fn notification(
     postman: &Arc<Postman>,
     address: &Address,
 ) -> Arc<Notification> {
-    Arc::new(Notification {
-        store: Arc::clone(store),
-        postman: Arc::clone(postman),
-        hostname: address.hostname.clone(),
-    })
+    Arc::new(Notification::new(
+        Arc::clone(store),
+        Arc::clone(postman),
+        address.hostname.clone(),
+    ))
 }
 
 fn load(daemon: &Daemon, is_active: bool) -> Arc<Load> {

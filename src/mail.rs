@@ -1,31 +1,15 @@
 //! Letters to people, by SMTP. Synchronous.
-use std::str::FromStr;
+mod relay;
+
 use std::time::Duration;
 
+use lettre::Message;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Attachment, Mailbox, MultiPart, SinglePart};
-use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::response::Category;
-use lettre::{Message, SmtpTransport, Transport};
 
-const TIME: Duration = Duration::from_secs(30);
+use crate::certificate;
 
-/// Who takes letters, in stock's notation: `[USER:PASSWORD@]smtp://HOST[:PORT]`; with `ssmtp` over TLS (STARTTLS).
-#[derive(Clone, PartialEq, Eq)]
-pub struct Relay {
-    host: String,
-    port: u16,
-    is_private: bool,
-    credentials: Option<(String, String)>,
-}
-
-impl std::fmt::Debug for Relay {
-    /// Without the password.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let scheme = if self.is_private { "ssmtp" } else { "smtp" };
-        write!(f, "{scheme}://{}:{}", self.host, self.port)
-    }
-}
+pub use relay::{Notation, Relay};
 
 /// Who takes our letters, and in whose name they are written.
 #[derive(Clone, Debug)]
@@ -59,8 +43,20 @@ pub enum Error {
     },
     #[error("can't write a letter")]
     Write(#[source] lettre::error::Error),
+    /// It does not answer, or does not take us: other letters would fare alike.
+    #[error("{relay} takes no letters")]
+    Relay {
+        relay: String,
+        source: lettre::transport::smtp::Error,
+    },
+    #[error("{relay} takes no letters; {}", certificate::TO_TRUST)]
+    Untrusted {
+        relay: String,
+        source: lettre::transport::smtp::Error,
+    },
+    /// It said so, or broke off, after it was told the recipient.
     #[error("{relay} does not take a letter to {to}")]
-    Send {
+    Letter {
         relay: String,
         to: String,
         source: lettre::transport::smtp::Error,
@@ -72,64 +68,41 @@ impl Error {
     pub fn is_final(&self) -> bool {
         match self {
             Error::Address { .. } | Error::Write(_) => true,
-            // 53x is about our own login (RFC 4954, section 6).
-            Error::Send { source, .. } => {
-                let category = source.status().map(|code| code.category);
-                source.is_permanent() && category != Some(Category::Unspecified3)
+            Error::Relay { .. } | Error::Untrusted { .. } => false,
+            Error::Letter { source, .. } => {
+                source.is_permanent() && is_of_letter(&source.to_string())
             }
         }
     }
 
-    /// Tells whether the relay has answered: where it does not, it will not for other letters.
-    pub fn is_answer(&self) -> bool {
-        match self {
-            Error::Address { .. } | Error::Write(_) => true,
-            Error::Send { source, .. } => source.status().is_some(),
-        }
+    pub fn is_of_relay(&self) -> bool {
+        matches!(self, Error::Relay { .. } | Error::Untrusted { .. })
     }
 }
 
-impl FromStr for Relay {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Relay, String> {
-        let malformed = || "must be [USER:PASSWORD@]smtp://HOST[:PORT] or …ssmtp://…".to_owned();
-        let (credentials, url) = match text.rsplit_once('@') {
-            Some((credentials, url)) => (credentials, url),
-            None => ("", text),
-        };
-        let (scheme, host) = url.split_once("://").ok_or_else(malformed)?;
-        let is_private = match scheme {
-            "smtp" => false,
-            "ssmtp" => true,
-            _ => return Err(malformed()),
-        };
-        let (host, port) = match host.rsplit_once(':') {
-            Some((host, port)) => (host, port.parse().map_err(|_| malformed())?),
-            None if is_private => (host, 587),
-            None => (host, 25),
-        };
-        let is_host = |c: char| c.is_ascii_alphanumeric() || "-._[]:".contains(c);
-        if host.is_empty() || !host.chars().all(is_host) {
-            return Err(malformed());
+/// Tells whether what a relay said (after lettre's words) is about recipient or letter: its enhanced status code, if it
+/// has one, is about the address, the mailbox, the length or the content (RFC 3463); policies and systems are mended.
+fn is_of_letter(said: &str) -> bool {
+    let code = said.split_whitespace().find_map(|word| {
+        let mut numbers = word.split('.').map(str::parse::<u16>);
+        match (
+            numbers.next(),
+            numbers.next(),
+            numbers.next(),
+            numbers.next(),
+        ) {
+            (Some(Ok(5)), Some(Ok(subject)), Some(Ok(detail)), None) => Some((subject, detail)),
+            _ => None,
         }
-        let credentials = match credentials.split_once(':') {
-            Some(("", "")) | None if credentials.trim_matches(':').is_empty() => None,
-            Some((user, password)) => Some((user.to_owned(), password.to_owned())),
-            None => return Err(malformed()),
-        };
-        Ok(Relay {
-            host: host.to_owned(),
-            port,
-            is_private,
-            credentials,
-        })
-    }
+    });
+    matches!(code, None | Some((1 | 2 | 6, _) | (3, 4)))
 }
 
 impl Postman {
-    pub fn send(&self, letter: &Letter) -> Result<(), Error> {
+    /// `patience`: with each answer of the relay.
+    pub fn send(&self, letter: &Letter, patience: Duration) -> Result<(), Error> {
         let message = self.message(letter)?;
-        self.relay.send(&message, &letter.to)
+        self.relay.send(&message, &letter.to, patience)
     }
 
     fn message(&self, letter: &Letter) -> Result<Message, Error> {
@@ -170,46 +143,20 @@ impl Postman {
     }
 }
 
-impl Relay {
-    fn send(&self, message: &Message, to: &str) -> Result<(), Error> {
-        let failed = |source| Error::Send {
-            relay: format!("{self:?}"),
-            to: to.to_owned(),
-            source,
-        };
-        let builder = if self.is_private {
-            SmtpTransport::starttls_relay(&self.host).map_err(failed)?
-        } else {
-            SmtpTransport::builder_dangerous(&self.host)
-        };
-        let mut builder = builder.port(self.port).timeout(Some(TIME));
-        if let Some((user, password)) = &self.credentials {
-            builder = builder.credentials(Credentials::new(user.clone(), password.clone()));
-        }
-        builder.build().send(message).map(drop).map_err(failed)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn relays_are_written_as_stocks() {
-        let relay: Relay = "me:s:e@cret@ssmtp://mail.example.org:587".parse().unwrap();
-        assert_eq!(format!("{relay:?}"), "ssmtp://mail.example.org:587");
-        assert_eq!(relay.credentials, Some(("me".into(), "s:e@cret".into())));
-        let plain: Relay = ":@smtp://localhost".parse().unwrap();
-        assert_eq!((plain.port, plain.credentials), (25, None));
-        for wrong in [
-            "",
-            "localhost",
-            "smtp://",
-            "http://localhost",
-            "me@smtp://h",
-            "smtp://h:x",
+    fn a_letter_is_given_up_for_what_it_is_itself() {
+        for (said, expected) in [
+            ("permanent error (550): 5.1.1 unknown", true),
+            ("permanent error (552): 5.3.4 too long", true),
+            ("permanent error (550): unknown user 10.0.0.1", true),
+            ("permanent error (554): 5.7.1 Relay access denied", false),
+            ("permanent error (550): 5.4.5 quota", false),
         ] {
-            assert!(wrong.parse::<Relay>().is_err(), "{wrong}");
+            assert_eq!(is_of_letter(said), expected, "{said}");
         }
     }
 }

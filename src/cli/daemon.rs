@@ -17,7 +17,7 @@ use crate::endpoint::{Kind, Protocol, ServerEndpoint};
 use crate::home::Home;
 use crate::http::{self, AccessLog};
 use crate::instance::{self, Instance};
-use crate::mail::Relay;
+use crate::mail;
 use crate::model::{Address, Daemon};
 use crate::store::{self, Store, items};
 use crate::{ftp, home};
@@ -70,7 +70,7 @@ pub struct Options {
         hide_env_values = true,
         value_name = "[USER:PASSWORD@]smtp://HOST[:PORT]"
     )]
-    pub smtp: Option<Relay>,
+    pub smtp: Option<mail::Notation>,
     /// Set the password of the user admin, who is made where there is none, and end; - reads it from standard input.
     ///
     /// What stands on a command line, everybody on this machine may see: - is better.
@@ -89,6 +89,8 @@ pub enum Error {
     Settings { home: PathBuf, source: store::Error },
     #[error(transparent)]
     Home(#[from] home::Error),
+    #[error("can't read --smtp (or $MINI_BUILDD_SMTP): {0}")]
+    Relay(String),
     #[error(transparent)]
     Http(#[from] http::Error),
     #[error(transparent)]
@@ -211,6 +213,8 @@ pub async fn serve(
     shutdown: watch::Receiver<bool>,
     ready: impl FnOnce(&Arc<Instance>),
 ) -> Result<Arc<Instance>, Error> {
+    let relay = options.smtp.as_ref().map(mail::Notation::read);
+    let relay = relay.transpose().map_err(Error::Relay)?.flatten();
     let home = options.home.home()?;
     let daemon = settings(&home)?;
     // Says who runs already, before a port of its is found taken.
@@ -224,7 +228,7 @@ pub async fn serve(
         (&daemon.ftp_endpoint, ftp_server.address()),
     );
     let log = home.access_log();
-    let instance = Instance::start(home, address, options.smtp.clone()).await?;
+    let instance = Instance::start(home, address, relay).await?;
     let (log, written) =
         AccessLog::start(log.clone()).map_err(|source| Error::AccessLog { path: log, source })?;
     info!(

@@ -80,7 +80,11 @@ mod tests {
     use std::fs::File;
     use std::time::Duration;
 
+    use serde_json::json;
+
     use super::*;
+    use crate::model::Event;
+    use crate::store::letters;
 
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -112,5 +116,38 @@ mod tests {
         let kept = HashSet::from([young.clone()]);
         remove(&home.events(), vec![young.clone()], &kept, days(0)).unwrap();
         assert!(young.exists());
+    }
+
+    #[test]
+    fn an_event_stays_until_its_letters_are_sent() {
+        let place = tempfile::tempdir().unwrap();
+        let home = Home::new(place.path());
+        home.create().unwrap();
+        let store = Store::open(&home.database()).unwrap();
+        let event: Event = serde_json::from_value(json!({
+            "type": "INSTALLED", "distribution": "unstable", "source": "hello", "version": "1",
+            "timestamp": "2025-11-22T05:48:16.994455+00:00", "extra": {},
+        }))
+        .unwrap();
+        let id = store.write(|tx| event_log::add(tx, &event, "hello/1/t1/source"));
+        let id = id.unwrap();
+        let is_known = || {
+            events(&home, &store, Timestamp::now()).unwrap();
+            store.read(|tx| event_log::get(tx, id)).unwrap().is_some()
+        };
+        store
+            .write(|tx| event_log::mark_written(tx, id, true))
+            .unwrap();
+        assert!(is_known());
+        store
+            .write(|tx| {
+                letters::add(tx, id, "jo@example.org", "", Timestamp::now())?;
+                event_log::mark_mailed(tx, id)
+            })
+            .unwrap();
+        assert!(is_known());
+        let (letter, _) = store.read(letters::next).unwrap().unwrap();
+        store.write(|tx| letters::remove(tx, letter.id)).unwrap();
+        assert!(!is_known());
     }
 }

@@ -50,6 +50,8 @@ fn is_executable(path: &Path) -> bool {
 fn run_one(hook: &Path, event: &Path, limit: Duration) -> std::io::Result<Option<ExitStatus>> {
     let mut child = Command::new(hook)
         .arg(event)
+        // It may hold a password.
+        .env_remove("MINI_BUILDD_SMTP")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn()?;

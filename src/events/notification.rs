@@ -2,15 +2,17 @@
 mod letter;
 mod recipients;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 use tokio::sync::{broadcast, watch};
 use tracing::{error, info, warn};
 
 use crate::cause::with_causes;
-use crate::mail::{self, Postman};
+use crate::mail::Postman;
+use crate::model::Event;
 use crate::store::catalog::Catalog;
 use crate::store::event_log::{self, Logged};
 use crate::store::letters::{self, Letter};
@@ -22,17 +24,33 @@ use super::Told;
 const WORTH: SignedDuration = SignedDuration::from_hours(72);
 /// How long a letter waits after the first attempt in vain, twice as long after each further one, and how long at most.
 const PATIENCE: [SignedDuration; 2] = [SignedDuration::from_mins(1), SignedDuration::from_hours(1)];
+/// With each answer of the relay: it may look at a letter for long before it says that it has it, and must not get it
+/// again (RFC 5321, section 4.5.3.2).
+const RELAY: Duration = Duration::from_secs(10 * 60);
+/// So many events of uploads that nobody known has signed are worth a letter within the time.
+const UNVERIFIED: u32 = 20;
+const UNVERIFIED_TIME: SignedDuration = SignedDuration::from_hours(1);
 /// Without letters that wait, the next event brings some.
 const UNTOLD: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub struct Notification {
-    pub store: Arc<Store>,
-    pub postman: Arc<Postman>,
+    store: Arc<Store>,
+    postman: Arc<Postman>,
     /// Ours; its addresses are told unless the daemon's item says otherwise.
-    pub hostname: String,
+    hostname: String,
+    unverified: Mutex<(u32, Timestamp)>,
 }
 
 impl Notification {
+    pub fn new(store: Arc<Store>, postman: Arc<Postman>, hostname: String) -> Notification {
+        Notification {
+            store,
+            postman,
+            hostname,
+            unverified: Mutex::new((0, Timestamp::MIN)),
+        }
+    }
+
     /// Tells of all that `events` brings, and of what an earlier run left, until `shutdown`.
     pub async fn run(
         self: Arc<Self>,
@@ -81,7 +99,10 @@ impl Notification {
             let now = Timestamp::now();
             match self.store.read(letters::next)? {
                 None => break,
-                Some((_, due)) if due > now => return Ok(Some(due)),
+                // Later than any waits: the clock was put back.
+                Some((_, due)) if due > now && due.duration_since(now) <= PATIENCE[1] => {
+                    return Ok(Some(due));
+                }
                 Some((letter, _)) => self.send(&letter, now)?,
             }
         }
@@ -98,7 +119,11 @@ impl Notification {
         let subscribers = users::subscribers(tx)?;
         let now = Timestamp::now();
         for Logged { id, event, .. } in unmailed {
-            let told = recipients::of(&event, &catalog, &subscribers, &self.hostname);
+            let told = if self.is_one_too_many(&event, now) {
+                Vec::new()
+            } else {
+                recipients::of(&event, &catalog, &subscribers, &self.hostname)
+            };
             for (recipient, reason) in told {
                 letters::add(tx, id, &recipient, &reason, now)?;
             }
@@ -107,52 +132,62 @@ impl Notification {
         Ok(())
     }
 
+    /// Whoever reaches the FTP port can upload what is rejected.
+    fn is_one_too_many(&self, event: &Event, now: Timestamp) -> bool {
+        if event.extra.get("unverified") != Some(&Value::Bool(true)) {
+            return false;
+        }
+        let mut unverified = self
+            .unverified
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let (count, since) = &mut *unverified;
+        if now.duration_since(*since).abs() >= UNVERIFIED_TIME {
+            (*count, *since) = (0, now);
+        }
+        *count = count.saturating_add(1);
+        if *count == UNVERIFIED + 1 {
+            warn!(
+                since = %since,
+                "too many uploads that nobody known has signed: no letters about more of them for an hour; see var/events"
+            );
+        }
+        *count > UNVERIFIED
+    }
+
     fn send(&self, letter: &Letter, now: Timestamp) -> Result<(), store::Error> {
         let Some(logged) = self.store.read(|tx| event_log::get(tx, letter.event))? else {
             return self.store.write(|tx| letters::remove(tx, letter.id));
         };
+        let to = &letter.recipient;
+        if letter.attempts > 0 && now.duration_since(logged.event.timestamp) > WORTH {
+            error!(to, "gave a letter up: the relay did not take it in time");
+            return self.store.write(|tx| letters::remove(tx, letter.id));
+        }
+        let due = now
+            .saturating_add(patience(letter.attempts))
+            .unwrap_or(Timestamp::MAX);
+        // First: what could not be noted afterwards would be sent again and again.
+        self.store
+            .write(|tx| letters::put_off(tx, letter.id, due))?;
         let written = letter::write(letter, &logged.event, &self.postman);
-        let failed = match self.postman.send(&written) {
+        let failed = match self.postman.send(&written, RELAY) {
             Ok(()) => {
-                info!(
-                    to = letter.recipient,
-                    event = logged.event.file_name(),
-                    "sent a letter"
-                );
+                info!(to, event = logged.event.file_name(), "sent a letter");
                 return self.store.write(|tx| letters::remove(tx, letter.id));
             }
             Err(failed) => failed,
         };
         let why = with_causes(&failed);
-        if failed.is_final() || now.duration_since(logged.event.timestamp) > WORTH {
-            error!(to = letter.recipient, error = why, "gave a letter up");
+        if failed.is_final() {
+            error!(to, error = why, "gave a letter up");
             return self.store.write(|tx| letters::remove(tx, letter.id));
         }
-        self.put_off(letter, &failed, now)?;
-        warn!(
-            to = letter.recipient,
-            error = why,
-            "will try to send a letter again"
-        );
+        warn!(to, error = why, "will try to send a letter again");
+        if failed.is_of_relay() {
+            self.store.write(|tx| letters::put_all_off(tx, due))?;
+        }
         Ok(())
-    }
-
-    fn put_off(
-        &self,
-        letter: &Letter,
-        failed: &mail::Error,
-        now: Timestamp,
-    ) -> Result<(), store::Error> {
-        let due = now
-            .saturating_add(patience(letter.attempts))
-            .unwrap_or(Timestamp::MAX);
-        self.store.write(|tx| {
-            letters::put_off(tx, letter.id, due)?;
-            if failed.is_answer() {
-                return Ok(());
-            }
-            letters::put_all_off(tx, due)
-        })
     }
 }
 

@@ -4,6 +4,7 @@ mod change;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Extension, Form as Body, Path, State};
@@ -29,6 +30,8 @@ use super::{page, redirect};
 
 /// Of a form.
 const LIMIT: usize = 64 * 1024;
+/// With each answer of the relay.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Clone)]
 struct Parts {
@@ -74,7 +77,7 @@ fn send(postman: &Postman, user: &User, title: &str, path: &str, why: &str) {
         attachment: None,
         id: None,
     };
-    match postman.send(&letter) {
+    match postman.send(&letter, PATIENCE) {
         Ok(()) => info!(user = %user.name, title, "sent a letter"),
         Err(failed) => {
             error!(user = %user.name, error = with_causes(&failed), "can't send a letter");

@@ -77,13 +77,14 @@ pub fn get(tx: &Transaction<'_>, id: i64) -> Result<Option<Logged>, Error> {
     Ok(logged(tx, query, [id])?.pop())
 }
 
-/// Forgets events that happened before a time and were told.
+/// Forgets events that happened before a time and were told, by all their letters too.
 pub fn forget(tx: &Transaction<'_>, before: Timestamp) -> Result<(), Error> {
     // As they are written: of one form, in UTC.
     let before = before.strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00").to_string();
     tx.sql()
         .execute(
-            "DELETE FROM event WHERE written = 1 AND json_extract(body, '$.timestamp') < ?",
+            "DELETE FROM event WHERE written = 1 AND mailed = 1 AND json_extract(body, '$.timestamp') < ?
+             AND id NOT IN (SELECT event FROM letter)",
             [before],
         )
         .during("forget old events")?;

@@ -30,11 +30,11 @@ pub fn add(
     Ok(())
 }
 
-/// The one that is due first, and when it is.
+/// The one that is due first, and when it is; of those that are due at once, the one that was tried least.
 pub fn next(tx: &Transaction<'_>) -> Result<Option<(Letter, Timestamp)>, Error> {
     tx.sql()
         .prepare_cached(
-            "SELECT id, event, recipient, reason, attempts, due_at FROM letter ORDER BY due_at, id LIMIT 1",
+            "SELECT id, event, recipient, reason, attempts, due_at FROM letter ORDER BY due_at, attempts, id LIMIT 1",
         )
         .and_then(|mut query| {
             query

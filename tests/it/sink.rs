@@ -6,7 +6,8 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use serde::Deserialize;
 
 /// Takes letters on the given port, or a free one, and writes each as one line of JSON.
-/// It refuses those to nobody@… for good, and those to busy@… for now, and tells so, too.
+/// It refuses those to nobody@… for good, and those to busy@… for now; it hangs up at mute@…; and tells so, too.
+/// Of stranger@… it takes nothing, and says so as if that were for good.
 /// With a certificate and its key it takes none but over TLS, from who logs in as user:password.
 const SINK: &str = r#"
 import base64, email, email.policy, json, socketserver, ssl, sys
@@ -36,9 +37,14 @@ class Handler(socketserver.StreamRequestHandler):
             elif verb == "AUTH":
                 known = secure and base64.b64decode(words.split()[1]) == b"\0user\0password"
                 self.say("235 welcome" if known else "535 unknown")
+            elif verb == "MAIL" and "<stranger@" in words:
+                self.say("550 5.7.1 not from you")
             elif verb == "RCPT":
                 to = words[3:].strip("<>")
                 name = to.split("@")[0]
+                if name == "mute":
+                    tell(to=to, refused=True)
+                    return
                 if name in ("nobody", "busy"):
                     tell(to=to, refused=True)
                     self.say("550 unknown" if name == "nobody" else "451 later")

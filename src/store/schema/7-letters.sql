@@ -12,4 +12,4 @@ CREATE TABLE letter (
     due_at    INTEGER NOT NULL,
     UNIQUE (event, recipient)
 ) STRICT;
-CREATE INDEX due_letter ON letter (due_at);
+CREATE INDEX due_letter ON letter (due_at, attempts, id);
