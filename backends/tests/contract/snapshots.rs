@@ -114,10 +114,10 @@ fn any_tree_is_deleted(fixture: &Fixture) {
     assert!(entries(&fixture.config.sessions).is_empty());
 }
 
-/// A hundred thousand files; with --long, a million.
+/// Thirty thousand files; with --long, a million.
 fn many_are_deleted(fixture: &Fixture) {
     let is_long = std::env::args().any(|argument| argument == "--long");
-    let directories = if is_long { 1000 } else { 100 };
+    let directories = if is_long { 1000 } else { 30 };
     fixture.with_base();
     let snapshot = fixture.snapshot(None);
     let script = format!(
