@@ -46,7 +46,9 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args as _, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{
+    Arg, ArgAction, ArgMatches, Args as _, CommandFactory, FromArgMatches, Parser, Subcommand,
+};
 
 use crate::cause::with_causes;
 
@@ -137,8 +139,24 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     })
 }
 
+/// Commands that stock has as programs of their own, which say what they are; some have another `-V`.
+const PROGRAMS: [&str; 5] = ["api", "bootstrap-apt", "dput", "events", "internals"];
+
 fn command() -> clap::Command {
-    CommandLine::command()
+    PROGRAMS
+        .iter()
+        .fold(CommandLine::command(), |line, program| {
+            line.mut_subcommand(program, with_version)
+        })
+}
+
+fn with_version(command: clap::Command) -> clap::Command {
+    let version = Arg::new("version").long("version");
+    let version = version.action(ArgAction::Version).help("Print the version");
+    command
+        .version(env!("CARGO_PKG_VERSION"))
+        .disable_version_flag(true)
+        .arg(version)
 }
 
 /// Takes the daemon's own options only where no command follows.

@@ -172,7 +172,7 @@ impl Events {
 
     /// The newest events whose files are written, newest first.
     pub fn recent(&self, limit: u32) -> Result<Vec<Logged>, Error> {
-        Ok(self.store.read(|tx| event_log::recent(tx, limit))?)
+        Ok(self.store.read(|tx| event_log::recent(tx, limit, None))?)
     }
 }
 

@@ -98,8 +98,11 @@ async fn home() -> Response {
 
 /// Adds the slash that a page's URL lacks; nothing else is known.
 async fn elsewhere(method: Method, uri: Uri) -> Response {
-    let is_page = uri.path().starts_with("/mini_buildd") && !uri.path().ends_with('/');
-    if is_page && matches!(method, Method::GET | Method::HEAD) {
+    let path = uri.path();
+    let is_page = ["/mini_buildd", "/accounts"]
+        .iter()
+        .any(|place| path.starts_with(place));
+    if is_page && !path.ends_with('/') && matches!(method, Method::GET | Method::HEAD) {
         return redirect(StatusCode::MOVED_PERMANENTLY, &with_slash(&uri));
     }
     page::error(StatusCode::NOT_FOUND)

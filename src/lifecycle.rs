@@ -96,6 +96,12 @@ pub enum Error {
     Store(#[from] store::Error),
     #[error(transparent)]
     Invalid(#[from] Invalid),
+    #[error(
+        "{item} can't become {named}: what names an item stays; make another: mini-buildd item add"
+    )]
+    Renamed { item: Reference, named: Reference },
+    #[error("{item} is the same key as apt_key {other}: their last eight digits are the same")]
+    SameKey { item: Reference, other: String },
     #[error("no {kind} {name:?}; there is: {known}")]
     Unknown {
         kind: Kind,

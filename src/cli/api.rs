@@ -16,6 +16,18 @@ use super::confirm::is_confirmed;
 use super::login::{self, Credentials};
 use super::{Failure, output};
 
+/// Options of stock's program that scripts may bring.
+const STOCKS: [(&str, &str); 2] = [
+    (
+        "script-mode",
+        "Does nothing: without a terminal nothing is asked anyway",
+    ),
+    (
+        "auto-save-passwords",
+        "Does nothing: passwords are never kept; a token may be, in a file (--token-file)",
+    ),
+];
+
 /// Largest answer that is taken.
 const LIMIT: usize = 256 * 1024 * 1024;
 const TIME: Duration = Duration::from_secs(600);
@@ -161,6 +173,10 @@ impl Args for Options {
                     .action(ArgAction::SetTrue)
                     .help("Confirm what needs to be confirmed"),
             )
+            .args(STOCKS.map(|(name, help)| {
+                let option = Arg::new(name).long(name).global(true).hide(true);
+                option.action(ArgAction::SetTrue).help(help)
+            }))
             .args(Credentials::arguments())
             .subcommands(CALLS.iter().map(subcommand))
     }

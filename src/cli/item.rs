@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 use super::configured::{Opened, read_value};
 use super::{Failure, output};
 use crate::api::json;
-use crate::lifecycle::{Action, edit};
+use crate::lifecycle::Action;
+use crate::lifecycle::edit::{self, Written};
 use crate::model::{Kind, Reference, Status};
 use crate::store::catalog::Catalog;
 
@@ -107,7 +108,7 @@ struct Checked {
 
 #[derive(Args, Debug)]
 struct After {
-    /// Prepare, check and activate it then.
+    /// Prepare, check and activate it then, and what it puts out of use.
     #[arg(short, long)]
     pca: bool,
     #[command(flatten)]
@@ -152,8 +153,11 @@ impl Named {
 
 fn field(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').ok_or("must be FIELD=VALUE")?;
-    let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
-    Ok((name.to_owned(), value))
+    // An id of digits alone is no number.
+    let read = serde_json::from_str(value)
+        .ok()
+        .filter(|_| name != "key_id");
+    Ok((name.to_owned(), read.unwrap_or_else(|| value.into())))
 }
 
 pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
@@ -163,21 +167,28 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
         opened.lifecycle.act(item, action, force, &mut say)?;
         opened.publish()
     };
-    let written = |(item, is_changed): (Reference, bool), after: &After| -> Result<(), Failure> {
-        say(&format!(
-            "{item} {}",
-            if is_changed {
-                "is written"
+    let written = |written: Written, after: &After| -> Result<(), Failure> {
+        let Written {
+            item,
+            is_changed,
+            put_out_of_use,
+        } = written;
+        let how = if is_changed {
+            "is written"
+        } else {
+            "is so already"
+        };
+        say(&format!("{item} {how}"));
+        let is_waiting = item.kind.has_status() && (after.pca || is_changed);
+        let waiting = is_waiting.then_some(item).into_iter();
+        for item in waiting.chain(put_out_of_use) {
+            if after.pca {
+                act(&item, Action::Pca, false)?;
             } else {
-                "is so already"
+                say(&format!(
+                    "{item} is used as it is now after: mini-buildd item pca {item}"
+                ));
             }
-        ));
-        if after.pca && item.kind.has_status() {
-            act(&item, Action::Pca, false)?;
-        } else if is_changed && item.kind.has_status() {
-            say(&format!(
-                "it is used as it is now after: mini-buildd item pca {item}"
-            ));
         }
         Ok(())
     };
@@ -202,14 +213,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
             let item = Reference::new(*kind, name);
             let store = &opened.lifecycle.store;
             // In one: who changes another field meanwhile, loses nothing.
-            let done = store.write(|tx| {
-                let (mut present, _) = edit::show(tx, &item)?;
-                for (field, value) in fields {
-                    present[field] = value.clone();
-                }
-                edit::put(tx, *kind, present)
-            })?;
-            written(done, after)?;
+            written(store.write(|tx| edit::set(tx, &item, fields))?, after)?;
         }
         Command::Add {
             kind,

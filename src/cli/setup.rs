@@ -51,7 +51,10 @@ enum Error {
 
 pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let opened = Opened::new(&options.home, options.hostname.as_deref())?;
-    let (facts, database) = (host_facts()?, Database::of_today());
+    let (facts, database) = (
+        host_facts(opened.lifecycle.hostname.clone())?,
+        Database::of_today(),
+    );
     let setup = Setup {
         lifecycle: &opened.lifecycle,
         facts: &facts,

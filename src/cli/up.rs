@@ -279,7 +279,7 @@ fn plan(home: &Home, wanted: &Wanted) -> Result<Plan, Failure> {
     let items = match there {
         Some(_) => None,
         None => Some(setup::items(
-            &setup::host_facts()?,
+            &setup::host_facts(wanted.hostname.clone())?,
             &wanted.setup,
             &Database::of_today(),
         )?),

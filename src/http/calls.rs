@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Path, Query, Request, State};
-use axum::http::{HeaderName, Method, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use maud::html;
@@ -23,6 +24,12 @@ const ALLOW: [(HeaderName, &str); 1] = [(header::ALLOW, "GET, POST")];
 pub(super) fn router(instance: Arc<Instance>) -> Router {
     Router::new()
         .route("/mini_buildd/api/{call}/", any(answer))
+        .layer(map_response(async |mut response: Response| {
+            // Who asks is known by it.
+            let cookie = HeaderValue::from_static("Cookie");
+            response.headers_mut().insert(header::VARY, cookie);
+            response
+        }))
         .with_state(instance)
 }
 
@@ -32,6 +39,8 @@ pub(super) enum Output {
     Json,
     Plain,
     Html,
+    /// What is within a page, for one that has it already.
+    Snippet,
 }
 
 impl Output {
@@ -39,7 +48,8 @@ impl Output {
     fn of(query: &[(String, String)]) -> Output {
         match last(query, "output") {
             Some("plain") => Output::Plain,
-            Some("html" | "html-snippet") => Output::Html,
+            Some("html") => Output::Html,
+            Some("html-snippet") => Output::Snippet,
             _ => Output::Json,
         }
     }
@@ -124,13 +134,12 @@ fn is_known(call: &Call, key: &str) -> bool {
 }
 
 fn result(call: &Call, value: &Value, output: Output) -> Response {
+    let content = || html! { pre { (json::plain(value)) } };
     let (kind, text) = match output {
         Output::Json => ("application/json", json::compact(value)),
         Output::Plain => ("text/plain", json::plain(value)),
-        Output::Html => {
-            let content = html! { pre { (json::plain(value)) } };
-            return page::page(StatusCode::OK, call.name, &content);
-        }
+        Output::Html => return page::page(StatusCode::OK, call.name, &content()),
+        Output::Snippet => ("text/html; charset=utf-8", content().into_string()),
     };
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
@@ -143,7 +152,7 @@ mod tests {
     fn unknown_output_is_json() {
         let of = |value: &str| Output::of(&[("output".to_owned(), value.to_owned())]);
         assert_eq!(of("plain"), Output::Plain);
-        assert_eq!(of("html-snippet"), Output::Html);
+        assert_eq!(of("html-snippet"), Output::Snippet);
         assert_eq!(of("yaml"), Output::Json);
         assert_eq!(Output::of(&[]), Output::Json);
     }

@@ -6,6 +6,9 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use maud::{Markup, html};
 use tracing::error;
 
@@ -35,9 +38,13 @@ async fn recent(
     let Ok(limit) = given.map_or(Ok(LIMIT), |(_, value)| value.parse()) else {
         return page::error(StatusCode::BAD_REQUEST);
     };
+    let given = query.iter().rfind(|(key, _)| key == "before");
+    let Ok(before) = given.map(|(_, time)| moment(time)).transpose() else {
+        return page::error(StatusCode::BAD_REQUEST);
+    };
     let store = instance.store.clone();
     let reading = tokio::task::spawn_blocking(move || {
-        store.read::<_, store::Error>(|tx| event_log::recent(tx, limit.min(10 * LIMIT)))
+        store.read::<_, store::Error>(|tx| event_log::recent(tx, limit.min(10 * LIMIT), before))
     });
     match reading.await {
         Ok(Ok(events)) => page::page(StatusCode::OK, "Events", &table(&events)),
@@ -53,6 +60,13 @@ async fn recent(
             page::error(StatusCode::INTERNAL_SERVER_ERROR)
         }
     }
+}
+
+/// ISO 8601; without an offset it is UTC, as in stock.
+fn moment(time: &str) -> Result<Timestamp, jiff::Error> {
+    let naive = || time.parse::<DateTime>()?.to_zoned(TimeZone::UTC);
+    time.parse()
+        .or_else(|_| naive().map(|zoned| zoned.timestamp()))
 }
 
 /// Events of one package, version or upload are in its directory.

@@ -37,6 +37,10 @@ pub(super) fn answer(status: StatusCode, detail: &str, output: Output) -> Respon
             let title = format!("{} {reason}", status.as_u16());
             page::page(status, &title, &html! { p { (detail) } })
         }
+        Output::Snippet => {
+            let kind = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
+            (status, kind, html! { p { (detail) } }.into_string()).into_response()
+        }
     }
 }
 

@@ -6,12 +6,12 @@ use jiff::{Timestamp, tz::TimeZone};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::model::apt_key::{KEYRINGS, KeyFacts};
-use crate::model::{AptKey, Daemon, Reference};
+use crate::model::{AptKey, Item as _, Reference};
 use crate::pgp::{Described, Keyring};
 use crate::store::catalog::Catalog;
 
-use super::Failure;
 use super::managed::{Hands, Managed};
+use super::{Failure, Lifecycle};
 
 const LONGEST: usize = 1 << 20;
 const TIME: Duration = Duration::from_secs(20);
@@ -22,7 +22,7 @@ impl Managed for AptKey {
     }
 
     fn create(&mut self, hands: &mut Hands<'_>) -> Result<(), Failure> {
-        let keyring = self.look(hands)?;
+        let keyring = self.look(server(&hands.catalog), hands.say)?;
         if self.keyring_file().is_none() {
             self.key = keyring.to_armored()?;
         }
@@ -32,7 +32,7 @@ impl Managed for AptKey {
 
     fn verify(&mut self, hands: &mut Hands<'_>) -> Result<(), Failure> {
         let keyring = match self.keyring_file() {
-            Some(_) => self.look(hands)?,
+            Some(_) => self.look(server(&hands.catalog), hands.say)?,
             None => read(self.key.as_bytes())?,
         };
         self.found = facts(&keyring)?;
@@ -47,7 +47,7 @@ impl Managed for AptKey {
 
 impl AptKey {
     /// The file; else the installed keyring that has the key; else the text; else what the key server has.
-    fn look(&self, hands: &mut Hands<'_>) -> Result<Keyring, Failure> {
+    fn look(&self, server: &str, say: &mut dyn FnMut(&str)) -> Result<Keyring, Failure> {
         if let Some(path) = self.keyring_file() {
             let mut keyring = Keyring::default();
             keyring.add_file(&path)?;
@@ -59,14 +59,10 @@ impl AptKey {
         for path in installed_keyrings(Path::new(KEYRINGS)) {
             let mut keyring = Keyring::default();
             if keyring.add_file(&path).is_ok() && !keyring.with_ids(&self.key_id).is_empty() {
-                (hands.say)(&format!("{} is in {}", self.key_id, path.display()));
+                say(&format!("{} is in {}", self.key_id, path.display()));
                 return self.only(&keyring, &path.display().to_string());
             }
         }
-        let daemon = hands.catalog.daemons.values().next();
-        let server = daemon.map_or("", |(daemon, _): &(Daemon, _)| {
-            daemon.gnupg_keyserver.as_str()
-        });
         if server.is_empty() {
             let fault = format!(
                 "no keyring in {KEYRINGS} has it, and there is no key server: give the key itself (gpg --armor --export {})",
@@ -75,7 +71,7 @@ impl AptKey {
             return Err(fault.into());
         }
         let url = lookup(server, &self.key_id);
-        (hands.say)(&format!("asking {server}"));
+        say(&format!("asking {server}"));
         let answer = super::get(&url, LONGEST, TIME)?;
         self.only(&read(&answer)?, server)
     }
@@ -88,6 +84,23 @@ impl AptKey {
             [] => Err(format!("{of} has no key {}", self.key_id).into()),
             several => Err(format!("{of} has {} keys {}", several.len(), self.key_id).into()),
         }
+    }
+}
+
+/// The key server of the daemon's item; empty: none.
+fn server(catalog: &Catalog) -> &str {
+    let daemon = catalog.daemons.values().next();
+    daemon.map_or("", |(daemon, _)| daemon.gnupg_keyserver.as_str())
+}
+
+impl Lifecycle {
+    /// A public key, armored, by its id: of an installed keyring, else of the key server.
+    pub fn public_key(&self, key_id: &str) -> Result<String, Failure> {
+        let key = AptKey::new(key_id);
+        key.validate()?;
+        let catalog = self.store.read(Catalog::load)?;
+        let keyring = key.look(server(&catalog), &mut |_| {})?;
+        Ok(keyring.to_armored()?)
     }
 }
 

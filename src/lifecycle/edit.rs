@@ -113,6 +113,9 @@ impl Work for Put<'_> {
             }
             is_there?;
         }
+        if self.kind == Kind::AptKey {
+            alone(self.tx, &reference)?;
+        }
         let present = items::get::<T>(self.tx, &reference.name)?;
         let status = match &present {
             Some((present, _)) if fields(present) == fields(&item) => {
@@ -133,13 +136,66 @@ impl Work for Put<'_> {
     }
 }
 
-/// Makes or changes an item, which then is to be prepared, and so is what depends on it; `false`: it was so already.
-pub fn put(tx: &Transaction<'_>, kind: Kind, fields: Value) -> Result<(Reference, bool), Error> {
-    let (item, is_changed) = with(kind, Put { tx, kind, fields })?;
-    if is_changed {
-        mark_dependents(tx, &item)?;
+/// Two items of one key would differ in nothing but their names.
+fn alone(tx: &Transaction<'_>, key: &Reference) -> Result<(), Error> {
+    let end = |name: &str| AptKey::new(name).short_id();
+    let Some(id) = end(&key.name) else {
+        return Ok(());
+    };
+    let keys = items::all::<AptKey>(tx)?;
+    let mut names = keys.iter().map(|(other, _)| other.name());
+    match names.find(|name| *name != key.name && end(name).as_ref() == Some(&id)) {
+        None => Ok(()),
+        Some(other) => Err(Error::SameKey {
+            item: key.clone(),
+            other,
+        }),
     }
-    Ok((item, is_changed))
+}
+
+/// What became of an item that was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    pub item: Reference,
+    /// `false`: it was so already.
+    pub is_changed: bool,
+    /// What depends on it and was active: now it is to be prepared.
+    pub put_out_of_use: Vec<Reference>,
+}
+
+/// Makes or changes an item, which then is to be prepared, and so is what depends on it.
+pub fn put(tx: &Transaction<'_>, kind: Kind, fields: Value) -> Result<Written, Error> {
+    let (item, is_changed) = with(kind, Put { tx, kind, fields })?;
+    let put_out_of_use = if is_changed {
+        mark_dependents(tx, &item)?
+    } else {
+        Vec::new()
+    };
+    Ok(Written {
+        item,
+        is_changed,
+        put_out_of_use,
+    })
+}
+
+/// Changes some fields of an item; its name is not one of them.
+pub fn set(
+    tx: &Transaction<'_>,
+    item: &Reference,
+    fields: &[(String, Value)],
+) -> Result<Written, Error> {
+    let (mut present, _) = show(tx, item)?;
+    for (field, value) in fields {
+        present[field] = value.clone();
+    }
+    let (named, _) = names(item.kind, &present)?;
+    if named != *item {
+        return Err(Error::Renamed {
+            item: item.clone(),
+            named,
+        });
+    }
+    put(tx, item.kind, present)
 }
 
 /// What names an item, and in turn what names these.
@@ -162,24 +218,27 @@ fn dependents(catalog: &Catalog, item: &Reference) -> Vec<Reference> {
 struct Mark<'a>(&'a Transaction<'a>, &'a Reference);
 
 impl Work for Mark<'_> {
-    type Output = ();
-    fn run<T: Item>(self) -> Result<(), Error> {
+    type Output = bool;
+    fn run<T: Item>(self) -> Result<bool, Error> {
         let (item, status) = get::<T>(self.0, self.1)?;
-        Ok(items::put(self.0, &item, status.changed())?)
+        items::put(self.0, &item, status.changed())?;
+        Ok(status.is_to_be_active())
     }
 }
 
 /// What is made of the item must be made anew; who may upload, whom to tell and other instances are not touched by it.
-fn mark_dependents(tx: &Transaction<'_>, item: &Reference) -> Result<(), Error> {
+fn mark_dependents(tx: &Transaction<'_>, item: &Reference) -> Result<Vec<Reference>, Error> {
+    let mut were_active = Vec::new();
     if item.kind == Kind::EmailAddress {
-        return Ok(());
+        return Ok(were_active);
     }
     for user in dependents(&Catalog::load(tx)?, item) {
-        if matches!(user.kind, Kind::Source | Kind::Repository | Kind::Chroot) {
-            with(user.kind, Mark(tx, &user))?;
+        let is_made_of_others = matches!(user.kind, Kind::Source | Kind::Repository | Kind::Chroot);
+        if is_made_of_others && with(user.kind, Mark(tx, &user))? {
+            were_active.push(user);
         }
     }
-    Ok(())
+    Ok(were_active)
 }
 
 struct Delete<'a>(&'a Transaction<'a>, &'a Reference);

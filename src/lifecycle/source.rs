@@ -37,7 +37,7 @@ impl Managed for Source {
         }
         if urls.is_empty() {
             return Err(
-                "there is no archive to ask; make one, like: mini-buildd item put archive url=URL"
+                "there is no archive to ask; make one, like: mini-buildd item add archive url=URL"
                     .into(),
             );
         }

@@ -64,6 +64,12 @@ impl AptKey {
         }
     }
 
+    /// The last eight digits of its id, by which it is known to be another key than others.
+    pub fn short_id(&self) -> Option<String> {
+        let id = self.key_id.to_ascii_uppercase();
+        is_key_id(&id).then(|| id[id.len() - 8..].to_owned())
+    }
+
     /// The file that it names, if it names one.
     pub fn keyring_file(&self) -> Option<PathBuf> {
         let name = &self.key_id;

@@ -15,6 +15,7 @@ pub struct Chroot {
     pub source: String,
     pub backend: Backend,
     /// Extra options for debootstrap.
+    #[serde(default)]
     pub debootstrap_extra_options: Vec<String>,
 }
 

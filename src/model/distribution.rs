@@ -16,20 +16,33 @@ pub struct Distribution {
     pub codename: Codename,
     /// Name of the base [`crate::model::Source`].
     pub base_source: String,
+    #[serde(default)]
     pub extra_sources: Vec<PrioritySource>,
     pub components: Vec<Component>,
     pub architectures: Vec<ArchitectureOption>,
+    #[serde(default = "disabled")]
     pub lintian_mode: Mode,
+    #[serde(default = "info")]
     pub lintian_extra_options: String,
+    #[serde(default = "disabled")]
     pub piuparts_mode: Mode,
+    #[serde(default = "disabled")]
     pub autopkgtest_mode: Mode,
+    #[serde(default = "priority")]
     pub internal_apt_priority: i32,
+    #[serde(default)]
     pub deb_build_options: String,
+    #[serde(default)]
     pub deb_build_profiles: String,
+    #[serde(default)]
     pub add_depends: String,
+    #[serde(default)]
     pub chroot_setup_script: String,
+    #[serde(default = "config_blocks")]
     pub sbuild_config_blocks: String,
+    #[serde(default = "setup_blocks")]
     pub sbuild_setup_blocks: String,
+    #[serde(default = "resolver")]
     pub build_dep_resolver: String,
     /// Stock's; read by builders of the stock program alone, as the next two.
     #[serde(default = "info")]
@@ -42,6 +55,28 @@ pub struct Distribution {
 
 fn info() -> String {
     "--info".into()
+}
+
+fn disabled() -> Mode {
+    Mode::Disabled
+}
+
+/// As stock's.
+fn priority() -> i32 {
+    1
+}
+
+/// Read by builders of the stock program.
+fn config_blocks() -> String {
+    "set-default-path ccache".into()
+}
+
+fn setup_blocks() -> String {
+    setup_block::DEFAULT.into()
+}
+
+fn resolver() -> String {
+    "apt".into()
 }
 
 fn sudo() -> String {
@@ -62,19 +97,18 @@ impl Distribution {
             extra_sources: Vec::new(),
             components,
             architectures,
-            lintian_mode: Mode::Disabled,
+            lintian_mode: disabled(),
             lintian_extra_options: info(),
-            piuparts_mode: Mode::Disabled,
-            autopkgtest_mode: Mode::Disabled,
-            internal_apt_priority: 1,
+            piuparts_mode: disabled(),
+            autopkgtest_mode: disabled(),
+            internal_apt_priority: priority(),
             deb_build_options: String::new(),
             deb_build_profiles: String::new(),
             add_depends: String::new(),
             chroot_setup_script: String::new(),
-            // Read by builders of the stock program.
-            sbuild_config_blocks: "set-default-path ccache".into(),
-            sbuild_setup_blocks: setup_block::DEFAULT.into(),
-            build_dep_resolver: "apt".into(),
+            sbuild_config_blocks: config_blocks(),
+            sbuild_setup_blocks: setup_blocks(),
+            build_dep_resolver: resolver(),
             piuparts_extra_options: info(),
             piuparts_root_arg: sudo(),
             sbuildrc_snippet: String::new(),
@@ -88,6 +122,7 @@ impl Distribution {
 pub struct PrioritySource {
     /// Name of a [`crate::model::Source`].
     pub source: String,
+    #[serde(default = "priority")]
     pub priority: i32,
 }
 
@@ -95,7 +130,9 @@ pub struct PrioritySource {
 #[serde(deny_unknown_fields)]
 pub struct ArchitectureOption {
     pub architecture: Architecture,
+    #[serde(default)]
     pub optional: bool,
+    #[serde(default)]
     pub build_architecture_all: bool,
 }
 

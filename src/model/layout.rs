@@ -12,11 +12,16 @@ pub struct Layout {
     pub name: String,
     /// In the order of publication.
     pub suites: Vec<SuiteOptions>,
+    #[serde(default = "default_version")]
     pub default_version: String,
+    #[serde(default = "mandatory_version_regex")]
     pub mandatory_version_regex: String,
+    #[serde(default = "experimental_default_version")]
     pub experimental_default_version: String,
+    #[serde(default = "experimental_mandatory_version_regex")]
     pub experimental_mandatory_version_regex: String,
     /// `unstable` → `sid-unstable` (codename-suite).
+    #[serde(default)]
     pub meta_distributions: BTreeMap<String, String>,
 }
 
@@ -25,13 +30,19 @@ pub struct Layout {
 #[expect(clippy::struct_excessive_bools, reason = "switches of their own")]
 pub struct SuiteOptions {
     pub suite: Suite,
+    #[serde(default = "yes")]
     pub uploadable: bool,
+    #[serde(default)]
     pub experimental: bool,
     pub migrates_to: Option<Suite>,
     /// Number of rollback distributions.
+    #[serde(default)]
     pub rollback: u32,
+    #[serde(default)]
     pub build_keyring_package: bool,
+    #[serde(default = "yes")]
     pub not_automatic: bool,
+    #[serde(default = "yes")]
     pub but_automatic_upgrades: bool,
     /// Versions of one source that stay in a component, the newest beside older ones; rollback distributions have one.
     #[serde(default = "keep")]
@@ -41,7 +52,27 @@ pub struct SuiteOptions {
     pub valid_days: Option<u32>,
 }
 
-/// As stock.
+fn default_version() -> String {
+    "~%IDENTITY%%CODEVERSION%+1".into()
+}
+
+fn mandatory_version_regex() -> String {
+    r"~%IDENTITY%%CODEVERSION%\+[1-9]".into()
+}
+
+fn experimental_default_version() -> String {
+    "~%IDENTITY%%CODEVERSION%+0".into()
+}
+
+fn experimental_mandatory_version_regex() -> String {
+    r"~%IDENTITY%%CODEVERSION%\+0".into()
+}
+
+/// As stock, as the next one.
+fn yes() -> bool {
+    true
+}
+
 fn keep() -> u32 {
     1
 }
@@ -119,10 +150,10 @@ impl Layout {
                     .rollback(6)
                     .never_upgrades(),
             ],
-            default_version: "~%IDENTITY%%CODEVERSION%+1".into(),
-            mandatory_version_regex: r"~%IDENTITY%%CODEVERSION%\+[1-9]".into(),
-            experimental_default_version: "~%IDENTITY%%CODEVERSION%+0".into(),
-            experimental_mandatory_version_regex: r"~%IDENTITY%%CODEVERSION%\+0".into(),
+            default_version: default_version(),
+            mandatory_version_regex: mandatory_version_regex(),
+            experimental_default_version: experimental_default_version(),
+            experimental_mandatory_version_regex: experimental_mandatory_version_regex(),
             meta_distributions: BTreeMap::new(),
         }
     }

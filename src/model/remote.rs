@@ -1,4 +1,4 @@
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::endpoint::{ClientEndpoint, Scheme};
 use crate::model::{Invalid, Item, Kind, invalid, is_one_line};
@@ -7,7 +7,8 @@ use crate::model::{Invalid, Item, Kind, invalid, is_one_line};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Remote {
-    /// Base URL of its HTTP server.
+    /// Base URL of its HTTP server, without a slash at its end; stock's `tcp:host=HOST:port=PORT` is read too.
+    #[serde(deserialize_with = "base_url")]
     pub url: String,
     /// Armored public key; empty: asked for when it is prepared.
     #[serde(default)]
@@ -15,6 +16,15 @@ pub struct Remote {
     /// Words of a command that wakes its machine; empty: it is always awake.
     #[serde(default)]
     pub wake_command: String,
+}
+
+/// One form for each server: other instances look for theirs in ours.
+fn base_url<'de, D: Deserializer<'de>>(value: D) -> Result<String, D::Error> {
+    let text = String::deserialize(value)?;
+    match text.parse::<ClientEndpoint>() {
+        Ok(endpoint) if endpoint.user.is_none() => Ok(endpoint.url()),
+        _ => Ok(text),
+    }
 }
 
 impl Item for Remote {

@@ -59,8 +59,10 @@ pub struct Repository {
     pub layout: String,
     /// Codenames of [`crate::model::Distribution`]s.
     pub distributions: Vec<Codename>,
+    #[serde(default)]
     pub allow_unauthenticated_uploads: bool,
     /// Keyring files whose keys may upload.
+    #[serde(default)]
     pub extra_uploader_keyrings: Vec<std::path::PathBuf>,
     /// How long a past state can be seen and rolled back to; never 0, so that yesterday's mistake can be undone.
     #[serde(default = "history_days")]

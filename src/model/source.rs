@@ -43,7 +43,8 @@ pub struct Source {
     pub codename: Codename,
     /// Name below dists/ where it is not the codename: `trixie-security`.
     pub suite: String,
-    /// URLs of archives that carry it, best first.
+    /// URLs of archives that carry it, best first; its check finds them.
+    #[serde(default)]
     pub archives: Vec<String>,
     pub components: Vec<Component>,
     pub architectures: Vec<Architecture>,

@@ -117,7 +117,9 @@ pub fn is_email(text: &str) -> bool {
 pub struct Uploader {
     pub user: String,
     /// Armored public key.
+    #[serde(default)]
     pub key: String,
+    #[serde(default)]
     pub may_upload_to: Vec<Identity>,
 }
 

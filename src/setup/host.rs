@@ -22,6 +22,7 @@ pub struct HostFacts {
     /// `13`; none for sid.
     pub version: Option<String>,
     pub architecture: Architecture,
+    /// By which others find it, in full.
     pub hostname: String,
     pub processors: u32,
     pub apt_sources: Vec<Source>,
@@ -31,8 +32,8 @@ pub struct HostFacts {
     pub keyrings: Vec<PathBuf>,
 }
 
-/// Reads the host.
-pub fn host_facts() -> Result<HostFacts, Error> {
+/// Reads the host, but for its name: administrators may say another one.
+pub fn host_facts(hostname: String) -> Result<HostFacts, Error> {
     let release = read(Path::new(OS_RELEASE))?;
     let codename = codename_of(&release)?;
     let origin = origin(&os_release(&release, "ID").unwrap_or_default());
@@ -45,7 +46,7 @@ pub fn host_facts() -> Result<HostFacts, Error> {
         origin,
         codename,
         architecture: architecture()?,
-        hostname: read(Path::new("/proc/sys/kernel/hostname"))?.trim().into(),
+        hostname,
         processors: u32::try_from(processors).unwrap_or(1),
         apt_sources: apt_sources(Path::new("/etc/apt"))?,
         check_valid_until: check_valid_until()?,

@@ -1,6 +1,6 @@
 //! Events, written in the transaction of the state change they tell of; their files and hooks follow.
 use jiff::Timestamp;
-use rusqlite::Params;
+use rusqlite::{Params, params};
 
 use crate::model::Event;
 
@@ -79,13 +79,11 @@ pub fn get(tx: &Transaction<'_>, id: i64) -> Result<Option<Logged>, Error> {
 
 /// Forgets events that happened before a time and were told, by all their letters too.
 pub fn forget(tx: &Transaction<'_>, before: Timestamp) -> Result<(), Error> {
-    // As they are written: of one form, in UTC.
-    let before = before.strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00").to_string();
     tx.sql()
         .execute(
             "DELETE FROM event WHERE written = 1 AND mailed = 1 AND json_extract(body, '$.timestamp') < ?
              AND id NOT IN (SELECT event FROM letter)",
-            [before],
+            [as_written(before)],
         )
         .during("forget old events")?;
     Ok(())
@@ -97,10 +95,24 @@ pub fn told(tx: &Transaction<'_>, limit: u32) -> Result<Vec<Logged>, Error> {
     logged(tx, query, [limit])
 }
 
-/// The newest, newest first.
-pub fn recent(tx: &Transaction<'_>, limit: u32) -> Result<Vec<Logged>, Error> {
-    let query = "SELECT id, directory, body FROM event ORDER BY id DESC LIMIT ?";
-    logged(tx, query, [limit])
+/// The newest, or the newest that happened before a time, newest first.
+pub fn recent(
+    tx: &Transaction<'_>,
+    limit: u32,
+    before: Option<Timestamp>,
+) -> Result<Vec<Logged>, Error> {
+    let Some(before) = before else {
+        let query = "SELECT id, directory, body FROM event ORDER BY id DESC LIMIT ?";
+        return logged(tx, query, [limit]);
+    };
+    let query = "SELECT id, directory, body FROM event
+        WHERE json_extract(body, '$.timestamp') < ? ORDER BY id DESC LIMIT ?";
+    logged(tx, query, params![as_written(before), limit])
+}
+
+/// A time as events have it: of one form, in UTC.
+fn as_written(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00").to_string()
 }
 
 fn logged(

@@ -69,7 +69,7 @@ impl Place {
             directory,
             chroots: Chroots::new(home, Arc::clone(&launcher)),
             launcher,
-            facts: host_facts().unwrap(),
+            facts: host_facts("buildd.test".into()).unwrap(),
         }
     }
 

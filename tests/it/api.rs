@@ -219,6 +219,14 @@ fn methods_and_slashes_are_stocks() {
         ("PUT", "/mini_buildd/api/status/", 405, None),
         ("GET", "/mini_buildd/events/", 200, None),
         ("GET", "/mini_buildd/events/?limit=x", 400, None),
+        ("GET", "/mini_buildd/events/?before=x", 400, None),
+        (
+            "GET",
+            "/mini_buildd/events/?before=1999-01-01T00:00:00",
+            200,
+            None,
+        ),
+        ("GET", "/accounts/login", 301, Some("/accounts/login/")),
         (
             "GET",
             "/mini_buildd/events/hello/1%3a2/",
@@ -239,6 +247,15 @@ fn methods_and_slashes_are_stocks() {
         assert_eq!(answer.status, status, "{method} {path}");
         assert_eq!(answer.header("location"), location, "{method} {path}");
     }
+    let snippet = peer
+        .daemon
+        .ask("GET", "/mini_buildd/api/status/?output=html-snippet");
+    assert!(
+        snippet.body.starts_with(b"<pre>"),
+        "{:?}",
+        String::from_utf8_lossy(&snippet.body)
+    );
+    assert_eq!(snippet.header("vary"), Some("Cookie"));
     let form = "POST /mini_buildd/api/status/ HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx";
     let answer = crate::site::Connection::to(peer.daemon.address()).ask(form);
     assert_eq!(answer.status, 415);

@@ -1,4 +1,5 @@
 //! Calls on packages, in stock's form; and who may make which.
+use std::path::Path;
 use std::process::Command;
 
 use mini_buildd::api::{Auth, CALLS};
@@ -242,6 +243,11 @@ fn users_subscribe_and_give_their_keys() {
     let key = mini_buildd::pgp::SigningKey::generate("Jo Doe", "jo@example.org").unwrap();
     let set =
         |key: &str| peopled.api_as("user", &["--auto-confirm", "set_user_key", "ENDPOINT", key]);
+    let mut installed = mini_buildd::pgp::Keyring::default();
+    let keyring = Path::new("/usr/share/keyrings/debian-archive-keyring.gpg");
+    installed.add_file(keyring).unwrap();
+    assert_eq!(said(&set(&installed.fingerprints()[0])), "{}\n");
+    assert!(refused(&set("0123456789ABCDEF")).contains("there is no key server"));
     assert_eq!(said(&set(&key.public_armored())), "{}\n");
     let uploaders = said(&peopled.api_as("admin", &["uploaders", "ENDPOINT"]));
     assert!(

@@ -213,7 +213,7 @@ impl TestInstance {
     pub(crate) fn log(&self, source: &str) -> Vec<EventType> {
         let store = Store::open(&self.home.database()).unwrap();
         let mut logged = store
-            .read::<_, store::Error>(|tx| event_log::recent(tx, 1000))
+            .read::<_, store::Error>(|tx| event_log::recent(tx, 1000, None))
             .unwrap();
         logged.reverse();
         logged

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::accounts::{Peopled, refused, said};
+use crate::item_command::shell;
 use crate::program::program;
 use crate::served::Served;
 
@@ -85,7 +86,7 @@ fn act(peopled: &Peopled, item: [&str; 2], action: &str) -> Value {
     ended(peopled, &asked(peopled, &words)["job"])
 }
 
-fn item(peopled: &Peopled, item: [&str; 2]) -> Value {
+pub(crate) fn item(peopled: &Peopled, item: [&str; 2]) -> Value {
     asked(peopled, &[&["item"], &item[..]].concat())
 }
 
@@ -262,42 +263,6 @@ fn the_daemon_stops_with_its_item() {
     assert!(told.contains("mini-buildd item pca daemon"), "{told}");
 }
 
-/// `mini-buildd item …` beside the daemon; what it says.
-fn shell(peopled: &Peopled, words: &[&str]) -> String {
-    let output = in_shell(peopled, words);
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stderr).unwrap()
-}
-
-fn in_shell(peopled: &Peopled, words: &[&str]) -> Output {
-    Command::new(program())
-        .arg("item")
-        .args(words)
-        .arg("--home")
-        .arg(peopled.home.path())
-        .output()
-        .unwrap()
-}
-
-#[test]
-fn what_is_used_or_misspelt_in_the_shell_is_refused() {
-    let peopled = Peopled::start();
-    let archives = item(&peopled, ["source", "Debian:trixie"])["fields"]["archives"].clone();
-    let archive = archives[0].as_str().unwrap();
-    let why = refused(&in_shell(&peopled, &["delete", "archive", archive]));
-    assert!(why.contains("is used by source Debian:trixie"), "{why}");
-    let wrong = ["set", "daemon", "daemon", "limits={\"memory_mb\": 5}"];
-    let why = refused(&in_shell(&peopled, &wrong));
-    assert!(
-        why.contains("memory_mb") && why.contains("fields of daemon"),
-        "{why}"
-    );
-    let wrong = "daemon daemon ftp_endpoint=ssl:port=0:privateKey=/nosuch:certKey=/nosuch --pca";
-    let words: Vec<&str> = ["set"].into_iter().chain(wrong.split(' ')).collect();
-    let why = refused(&in_shell(&peopled, &words));
-    assert!(why.contains("/nosuch"), "{why}");
-}
-
 fn setup(home: &Path, words: &[&str]) -> Output {
     Command::new(program())
         .args(["setup", "--home"])
@@ -437,30 +402,5 @@ fn stocks_call_inspects_and_extends() {
     ] {
         let refusal = refused(&call(&peopled, &words));
         assert!(refusal.contains(said), "{refusal}");
-    }
-}
-
-#[test]
-fn changes_at_the_same_time_all_count() {
-    let peopled = Peopled::start();
-    let changes = [
-        "history_days=77",
-        "pool_grace_hours=88",
-        "sha512=true",
-        "notify_changed_by=true",
-        "notify_maintainer=true",
-        "external_home_url=http://example.org/",
-    ];
-    std::thread::scope(|scope| {
-        for change in changes {
-            let peopled = &peopled;
-            scope.spawn(move || shell(peopled, &["set", "repository", "test", change]));
-        }
-    });
-    let fields = &item(&peopled, ["repository", "test"])["fields"];
-    for change in changes {
-        let (field, value) = change.split_once('=').unwrap();
-        let stored = fields[field].to_string();
-        assert_eq!(stored.trim_matches('"'), value, "{field}");
     }
 }

@@ -19,6 +19,7 @@ mod http;
 mod http_apt;
 mod import;
 mod instance;
+mod item_command;
 mod items;
 mod keys;
 mod layouts;

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use crate::api::argument::{Argument, ArgumentValue, Kind as ValueKind, Lines};
 use crate::api::{Arguments, Auth, Call, CallError, Context};
 use crate::cause::with_causes;
-use crate::lifecycle::{self, Action, edit};
+use crate::lifecycle::edit::{self, Written};
+use crate::lifecycle::{self, Action};
 use crate::model::{Check, Kind, Reference, Status};
 use crate::store::catalog::Catalog;
 
@@ -177,13 +178,26 @@ async fn put(context: &Context, arguments: &Arguments) -> Result<Value, CallErro
     });
     let put = put.await;
     let put = put.map_err(|stopped| CallError::failed("change an item", stopped))?;
-    let (item, is_changed) = put.map_err(refused)?;
-    let job = if pca && item.kind.has_status() {
-        Some(ask(context, &item, Action::Pca, false)?)
-    } else {
-        None
+    let Written {
+        item,
+        is_changed,
+        put_out_of_use,
+    } = put.map_err(refused)?;
+    let job = |item: &Reference| {
+        let is_asked = pca && item.kind.has_status();
+        is_asked
+            .then(|| ask(context, item, Action::Pca, false))
+            .transpose()
     };
-    Ok(json!({"kind": item.kind, "name": item.name, "changed": is_changed, "job": job}))
+    let own = job(&item)?;
+    let others = put_out_of_use
+        .iter()
+        .map(|item| Ok(json!({"kind": item.kind, "name": item.name, "job": job(item)?})))
+        .collect::<Result<Vec<_>, CallError>>()?;
+    Ok(json!({
+        "kind": item.kind, "name": item.name, "changed": is_changed, "job": own,
+        "put_out_of_use": others,
+    }))
 }
 
 async fn delete(context: &Context, arguments: &Arguments) -> Result<Value, CallError> {

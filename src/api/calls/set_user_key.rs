@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 
 use crate::api::argument::{Argument, Lines};
 use crate::api::{Arguments, Auth, Call, CallError, Context};
+use crate::cause::with_causes;
 use crate::model::{Check, Item as _, Status, Uploader};
 use crate::pgp::Keyring;
 use crate::store::items;
@@ -21,18 +22,28 @@ pub(super) const CALL: Call = Call {
 
 const KEY: Argument<Lines> = Argument::positional(
     "key",
-    "ASCII-armored public key, as gpg --armor --export ADDRESS writes it",
+    "ASCII-armored public key, as gpg --armor --export ADDRESS writes it; or its id, where an installed keyring or the key server has it",
 );
+
+async fn looked_up(context: &Context, key_id: String) -> Result<String, CallError> {
+    let lifecycle = context.instance.lifecycle.clone();
+    let found = tokio::task::spawn_blocking(move || {
+        let found = lifecycle.public_key(&key_id);
+        found.map_err(|error| with_causes(error.as_ref()))
+    });
+    let found = found.await;
+    let found = found.map_err(|stopped| CallError::failed("look for a key", stopped))?;
+    found.map_err(CallError::Refused)
+}
 
 async fn run(context: &Context, arguments: &Arguments) -> Result<Value, CallError> {
     let user = context.user()?.to_string();
     let Lines(given) = arguments.get(&KEY)?;
-    if !given.trim().contains('\n') {
-        return Err(CallError::Refused(
-            "Key ids are not looked up yet; give the key itself: gpg --armor --export ADDRESS"
-                .into(),
-        ));
-    }
+    let given = if given.trim().contains('\n') {
+        given
+    } else {
+        looked_up(context, given.trim().to_owned()).await?
+    };
     let mut keyring = Keyring::default();
     let armored = keyring
         .add(given.as_bytes())

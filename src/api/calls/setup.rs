@@ -195,7 +195,10 @@ async fn run(context: &Context, arguments: &Arguments) -> Result<Value, CallErro
     };
     let lifecycle = context.instance.lifecycle.clone();
     let work = Box::new(move |say: &mut dyn FnMut(&str)| {
-        let (facts, database) = (host_facts()?, Database::of_today());
+        let (facts, database) = (
+            host_facts(lifecycle.hostname.clone())?,
+            Database::of_today(),
+        );
         let setup = Setup {
             lifecycle: &lifecycle,
             facts: &facts,
