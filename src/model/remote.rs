@@ -8,7 +8,7 @@ use crate::model::{Invalid, Item, Kind, invalid, is_one_line};
 #[serde(deny_unknown_fields)]
 pub struct Remote {
     /// Base URL of its HTTP server, without a slash at its end; stock's `tcp:host=HOST:port=PORT` is read too.
-    #[serde(deserialize_with = "base_url")]
+    #[serde(deserialize_with = "url")]
     pub url: String,
     /// Armored public key; empty: asked for when it is prepared.
     #[serde(default)]
@@ -18,12 +18,26 @@ pub struct Remote {
     pub wake_command: String,
 }
 
-/// One form for each server: other instances look for theirs in ours.
-fn base_url<'de, D: Deserializer<'de>>(value: D) -> Result<String, D::Error> {
-    let text = String::deserialize(value)?;
+fn url<'de, D: Deserializer<'de>>(text: D) -> Result<String, D::Error> {
+    Ok(base_url(&String::deserialize(text)?))
+}
+
+/// One form for each server: other instances look for theirs in ours. What is none is left to the validation.
+fn base_url(text: &str) -> String {
     match text.parse::<ClientEndpoint>() {
-        Ok(endpoint) if endpoint.user.is_none() => Ok(endpoint.url()),
-        _ => Ok(text),
+        Ok(endpoint) if endpoint.user.is_none() => endpoint.url(),
+        _ => text.to_owned(),
+    }
+}
+
+impl Remote {
+    /// One that is always awake, and is asked for its key.
+    pub fn new(url: &str) -> Remote {
+        Remote {
+            url: base_url(url),
+            key: String::new(),
+            wake_command: String::new(),
+        }
     }
 }
 
@@ -48,7 +62,22 @@ impl Item for Remote {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn a_server_has_one_name() {
+        for text in [
+            "http://buildd.test:8066/",
+            "http://buildd.test:8066",
+            "tcp:host=buildd.test:port=8066",
+        ] {
+            let read: Remote = serde_json::from_value(json!({"url": text})).unwrap();
+            assert_eq!(read, Remote::new(text));
+            assert_eq!(read.name(), "http://buildd.test:8066");
+        }
+    }
 
     #[test]
     fn only_http_servers_are_remotes() {
@@ -58,11 +87,7 @@ mod tests {
             ("ftp://buildd.test:8067", false),
             ("buildd.test", false),
         ] {
-            let remote = Remote {
-                url: url.into(),
-                key: String::new(),
-                wake_command: String::new(),
-            };
+            let remote = Remote::new(url);
             assert_eq!(remote.validate().is_ok(), is_good, "{url}");
         }
     }

@@ -65,12 +65,9 @@ pub fn wanted(site: &Site, facts: &HostFacts, database: &Database) -> Result<Vec
         }
     }
     for url in &site.remotes {
-        let remote = Remote {
-            url: url.clone(),
-            key: String::new(),
-            wake_command: String::new(),
-        };
-        list.add("Remote", vec![("http", repr(url))], &remote, &["url"]);
+        let remote = Remote::new(url);
+        let name = vec![("http", repr(&remote.url))];
+        list.add("Remote", name, &remote, &["url"]);
     }
     list.overlay(site)?;
     Ok(parts::taken_apart(list.wanted))
